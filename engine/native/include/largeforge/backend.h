@@ -1,0 +1,434 @@
+/*
+ * LargeForge backend ABI, version 1.0.
+ *
+ * A compute backend is a shared library that exports one symbol, `lf_backend_entry`, which returns a table of
+ * functions. The N-API binding, the conformance kit and every tool know only this header; a backend may be written
+ * in any language that can export C functions.
+ *
+ * Rules of the interface
+ *  - Memory is named by handles. No function hands out a device pointer, and none keeps a host pointer beyond the
+ *    time that its contract states. The host reads device memory only through `queue_read`.
+ *  - A queue runs what it is given in order. Two queues are ordered only by events.
+ *  - A buffer that is freed stays readable for work already given to a queue (frees are ordered with the queue).
+ *  - Nothing throws, aborts, exits or prints. A function that can fail returns `lf_error*`, NULL on success; the
+ *    caller frees it with `error_free`. Failures of queued work arrive with the event that follows it.
+ *  - `struct_size` is the first member of every struct that may grow. A reader uses only members within it.
+ *  - Layouts other than LF_LAYOUT_STRIDED are private to the backend and never leave it.
+ */
+#ifndef LARGEFORGE_BACKEND_H
+#define LARGEFORGE_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LF_ABI_MAJOR 1u
+#define LF_ABI_MINOR 0u
+
+#if defined(_WIN32)
+#define LF_EXPORT __declspec(dllexport)
+#else
+#define LF_EXPORT __attribute__((visibility("default")))
+#endif
+
+/* ------------------------------------------------------------------------------------------------ data types -- */
+
+typedef enum lf_dtype {
+  LF_F32 = 0,
+  LF_BF16 = 1,
+  LF_F16 = 2,
+  LF_F64 = 3,
+  LF_I32 = 4,
+  LF_I64 = 5,
+  LF_U8 = 6,
+  LF_I8 = 7,
+  LF_U32 = 8,
+  /* Integer codes with a scale (and zero) per group, used by packed weights and by quantised sources of PACK. */
+  LF_I4 = 9,
+  /* GGUF block formats; a row is a whole number of blocks. Names and layouts as in ggml. */
+  LF_Q4_0 = 16,
+  LF_Q4_1 = 17,
+  LF_Q5_0 = 18,
+  LF_Q5_1 = 19,
+  LF_Q8_0 = 20,
+  LF_Q4_K = 21,
+  LF_Q5_K = 22,
+  LF_Q6_K = 23
+} lf_dtype;
+
+typedef enum lf_layout {
+  LF_LAYOUT_STRIDED = 0,
+  /* A weight [N, K] laid out by the backend for y = x * W^T (LINEAR, CROSS_ENTROPY). */
+  LF_LAYOUT_PACKED_FORWARD = 1,
+  /* The same weight laid out for dx = dy * W (LINEAR_BACKWARD_INPUT). */
+  LF_LAYOUT_PACKED_BACKWARD = 2
+} lf_layout;
+
+#define LF_MAX_RANK 4
+
+/*
+ * Describes an operand of a command: 64 bytes. `buffer` 0 means "operand absent". `offset` is in bytes. Strides are
+ * in elements; a stride of 0 broadcasts. Block formats are contiguous, and only their shape counts. For a packed
+ * layout, shape is the logical [N, K], dtype that of the stored weight, and strides are ignored.
+ * `scale_operand` and `zero_operand` are the index plus one of the operands of the same command that hold the
+ * scales [N, K/group] and zeros of a quantised tensor; 0 means none.
+ */
+typedef struct lf_tensor {
+  uint32_t buffer;
+  uint8_t dtype;
+  uint8_t layout;
+  uint8_t rank;
+  uint8_t flags;
+  uint64_t offset;
+  uint32_t shape[LF_MAX_RANK];
+  uint32_t stride[LF_MAX_RANK];
+  uint32_t group;
+  uint16_t scale_operand;
+  uint16_t zero_operand;
+  uint32_t reserved[2];
+} lf_tensor;
+
+/* --------------------------------------------------------------------------------------------------- commands -- */
+
+/*
+ * A command stream is a sequence of commands, each
+ *   lf_command | param_words 32-bit parameters, padded to a multiple of 4 words | tensor_count lf_tensor
+ * `bytes` is the length of the whole command and a multiple of 16. The stream starts 16-byte aligned.
+ * Parameters are listed after each op in order, all 32 bits wide: u = uint32, i = int32, f = float. A parameter
+ * word that a newer op version adds is read as 0 when param_words is smaller.
+ * Operands are listed in order; `?` may be absent, `*` is written, `+` is added to (read and written).
+ */
+typedef struct lf_command {
+  uint32_t op;
+  uint32_t bytes;
+  uint32_t param_words;
+  uint32_t tensor_count;
+} lf_command;
+
+typedef enum lf_op {
+  /* ---- data movement and primitives. Float operands may be f32, bf16 or f16, of any strides. ---- */
+
+  /* params: u bytes; then the bytes themselves (padded). operands: dst*. Writes inline host data, at most 64 KiB. */
+  LF_OP_WRITE = 1,
+  /* params: f value. operands: dst*. */
+  LF_OP_FILL = 2,
+  /* operands: src, dst*. Element-wise copy with conversion; equal shapes. src may be a block format (dequantise). */
+  LF_OP_COPY = 3,
+  /* params: u kind (lf_binary), f alpha, f beta. operands: a, b, out*. out = kind(alpha * a, beta * b). */
+  LF_OP_BINARY = 4,
+  /* params: u kind (lf_unary). operands: x, out*. */
+  LF_OP_UNARY = 5,
+  /* params: u kind (lf_unary). operands: x, dy, dx*. Gradient of UNARY for the activation kinds. */
+  LF_OP_UNARY_BACKWARD = 6,
+  /* params: u kind (lf_reduce), u accumulate. operands: x, out+ f32. Over the last dimension when out has the shape
+   * of x without it; over everything when out has one element. The order of summation does not depend on threads. */
+  LF_OP_REDUCE = 7,
+  /* params: u kind (lf_random), f a, f b, u seed_lo, u seed_hi, u stream, u accumulate. operands: out+.
+   * Philox4x32-10 keyed by the seed; element i of the contiguous index space uses counter (i/4, stream).
+   * UNIFORM in [a, b); NORMAL with mean a and deviation b (Box-Muller). */
+  LF_OP_RANDOM = 8,
+  /* params: f p, u seed_lo, u seed_hi, u stream. operands: x, out*. out = x * keep / (1 - p); element i is kept when
+   * its Philox uniform (as in RANDOM) is >= p. The same command applied to a gradient is the backward pass. */
+  LF_OP_DROPOUT = 9,
+  /* operands: x [R, C], out* [R, C]. Softmax of each row. */
+  LF_OP_SOFTMAX = 10,
+
+  /* ---- embedding ---- */
+
+  /* params: f scale, u accumulate. operands: ids i32 [T], table [V, D] (float or block format), out+ [T, D].
+   * An id outside of the table is an error. Serves as gather-rows for any table. */
+  LF_OP_EMBEDDING = 16,
+  /* params: f scale. operands: ids i32 [T], dout [T, D], dtable+ f32 [V, D]. Adds in the order of t. An id of -1 is
+   * skipped. */
+  LF_OP_EMBEDDING_BACKWARD = 17,
+
+  /* ---- normalisation. x is [T, D] or [T, H, D]; each row of the last dimension is one vector. ---- */
+
+  /* params: f eps, f weight_offset. operands: x, residual?, weight [D], y*, sum*?, rstd*? f32 [rows].
+   * sum = x + residual; y = sum / sqrt(mean(sum^2) + eps) * (weight + weight_offset). */
+  LF_OP_RMS_NORM = 24,
+  /* params: f weight_offset. operands: dy, h (= sum), weight, rstd, dh_in?, dx*, dweight+? f32.
+   * dx = d(loss)/dh + dh_in: the gradient of both x and residual. */
+  LF_OP_RMS_NORM_BACKWARD = 25,
+  /* params: f eps. operands: x, residual?, weight, bias?, y*, sum*?, mean*? f32 [rows], rstd*? f32 [rows]. */
+  LF_OP_LAYER_NORM = 26,
+  /* operands: dy, h, weight, mean, rstd, dh_in?, dx*, dweight+? f32, dbias+? f32. */
+  LF_OP_LAYER_NORM_BACKWARD = 27,
+
+  /* ---- matrix products. math (lf_math) says in which precision products are formed; sums are f32. ---- */
+
+  /* params: u trans_a, u trans_b, f alpha, f beta, u math. operands: a, b, c+ [M, N].
+   * c = alpha * op(a) op(b) + beta * c, op(a) [M, K], op(b) [K, N]. beta 0 does not read c. */
+  LF_OP_MATMUL = 32,
+  /* params: f lora_scale, f beta, u math, u activation (lf_unary, 0 none).
+   * operands: x [M, K], w [N, K], bias? [N], y+ [M, N], lora_x? [M, K], lora_a? [r, K], lora_b? [N, r],
+   *           lora_xa*? [M, r], adapter? i32 [M].
+   * y = activation(x w^T + bias + lora_scale * (lora_x lora_a^T) lora_b^T) + beta * y. lora_x defaults to x.
+   * lora_xa receives lora_x lora_a^T. With `adapter`, lora_a is [n, r, K], lora_b [n, N, r], row m uses adapter[m]
+   * (-1: none) and lora_scale multiplies what the caller folded into lora_b. w is strided float, a block format, or
+   * packed forward. */
+  LF_OP_LINEAR = 33,
+  /* params: f lora_scale, f beta, u math.
+   * operands: dy [M, N], w [N, K] (strided float or packed backward), dx+ [M, K], lora_a? [r, K], lora_b? [N, r],
+   *           lora_dxa*? [M, r], lora_dx*? [M, K].
+   * dx = dy w + beta * dx. lora_dxa = lora_scale * dy lora_b; its product with lora_a is added to dx, or written to
+   * lora_dx when that is present (LoRA dropout separates the two inputs). */
+  LF_OP_LINEAR_BACKWARD_INPUT = 34,
+  /* params: f alpha, f beta, u math. operands: x [M, K], dy [M, N], dw+? f32 [N, K], dbias+? f32 [N].
+   * dw = alpha * dy^T x + beta * dw; dbias = alpha * column sums of dy + beta * dbias. */
+  LF_OP_LINEAR_BACKWARD_WEIGHT = 35,
+  /* operands: src [N, K], dst* (packed layout), scales?, zeros?, group_index?. Lays a weight out for LINEAR or
+   * LINEAR_BACKWARD_INPUT as dst.layout says. src is strided float, a block format, or integer codes. dst.dtype is
+   * the precision kept; its size comes from `packed_size`. */
+  LF_OP_PACK = 36,
+
+  /* ---- attention ---- */
+
+  /* params: i sign (1 forward, -1 backward), u interleaved, f scale.
+   * operands: x [T, H, D], positions i32 [T], inv_freq f32 [rot/2], out* [T, H, D] (may be x).
+   * Rotates the first rot elements of each head: pairs (i, i + rot/2), or (2i, 2i + 1) when interleaved. cos and sin
+   * are multiplied by scale; the rest is copied. */
+  LF_OP_ROPE = 48,
+  /* params: f scale, u causal, u window, f softcap, u max_q, u max_k.
+   * operands: q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, D], cu_q i32 [B+1], cu_k i32 [B+1], out* [Tq, Hq, D],
+   *           lse*? f32 [Hq, Tq].
+   * Sequence b has queries cu_q[b]..cu_q[b+1] and keys cu_k[b]..cu_k[b+1]; the last query is aligned with the last
+   * key. causal: key position <= query position; window > 0: query position - key position < window. A query that
+   * sees no key gives zeros. softcap > 0: scores = softcap * tanh(scores / softcap). Head h reads KV head
+   * h / (Hq / Hkv). lse = log sum exp of the scaled scores. */
+  LF_OP_ATTENTION = 49,
+  /* params as ATTENTION. operands: q, k, v, cu_q, cu_k, out, lse, dout, dq*, dk*, dv*. */
+  LF_OP_ATTENTION_BACKWARD = 50,
+  /* operands: k [T, Hkv, D], v [T, Hkv, D], slots i32 [T], k_cache+ [blocks, Hkv, block, D], v_cache+ (same).
+   * Row t goes to block slots[t] / block, position slots[t] % block; -1 is skipped. */
+  LF_OP_KV_WRITE = 51,
+  /* params: f scale, u window, f softcap, u max_q, u max_context.
+   * operands: q [T, Hq, D], k_cache, v_cache [blocks, Hkv, block, D], block_table i32 [B, max_blocks],
+   *           cu_q i32 [B+1], context i32 [B], out* [T, Hq, D].
+   * Causal attention of the last cu_q[b+1]-cu_q[b] positions of sequence b over its context[b] cached positions
+   * (the new ones already written by KV_WRITE). Mixed prefill and decode in one call. */
+  LF_OP_ATTENTION_PAGED = 52,
+  /* operands: k_cache+, v_cache+, pairs i32 [n, 2]. Copies block pairs[i][0] onto pairs[i][1]. */
+  LF_OP_KV_COPY_BLOCKS = 53,
+
+  /* ---- feed forward ---- */
+
+  /* params: u activation (lf_unary). operands: gate [T, I], up [T, I], out* [T, I]. out = activation(gate) * up. */
+  LF_OP_GLU = 64,
+  /* params: u activation. operands: gate, up, dout, dgate*, dup*. */
+  LF_OP_GLU_BACKWARD = 65,
+
+  /* ---- losses ---- */
+
+  /* params: i ignore_index, f grad_scale, f softcap, f label_smoothing, f logit_scale, u math.
+   * operands: x [T, D], w [V, D] (strided float, block format or packed forward), bias? [V], labels i32 [T],
+   *           row_weight? f32 [T], nll* f32 [T], dx*? [T, D], dw+? f32 [V, D], dbias+? f32 [V],
+   *           w_backward? (w packed backward), entropy*? f32 [T], lse*? f32 [T], argmax*? i32 [T].
+   * Fused linear + softmax + cross-entropy, in chunks: the logits of all rows never exist at once, and rows whose
+   * label is ignore_index are dropped before the product (nll 0, dx 0). nll[t] is the unweighted -log p(label);
+   * gradients are those of sum_t grad_scale * row_weight[t] * loss[t] with
+   * loss = (1 - s) * nll + s * mean_v(-log p(v)). logits = softcap(logit_scale * (x w^T + bias)). */
+  LF_OP_CROSS_ENTROPY = 72,
+
+  /* ---- optimiser ---- */
+
+  /* params: f max_norm, f grad_scale. operands: sum_squares f32 [1], out* f32 [2].
+   * out[0] = grad_scale * sqrt(sum_squares); out[1] = grad_scale * min(1, max_norm / (out[0] + 1e-6)), or
+   * grad_scale when max_norm <= 0. */
+  LF_OP_CLIP_SCALE = 80,
+  /* params: f lr, f beta1, f beta2, f eps, f weight_decay, f bias_correction1, f bias_correction2.
+   * operands: param+ f32, grad (f32 or bf16), m+ f32, v+ f32, scale? f32 [2] (the second element multiplies grad),
+   *           copy*? bf16 or f16 (receives the new parameter).
+   * Decoupled decay (Loshchilov & Hutter 2019, algorithm 2), in PyTorch's order of operations:
+   * param *= 1 - lr * weight_decay; param -= lr / bias_correction1 * m / (sqrt(v) / sqrt(bias_correction2) + eps). */
+  LF_OP_ADAMW = 81,
+
+  /* ---- generation ---- */
+
+  /* params: u top_n.
+   * operands: logits f32 [B, V], rows f32 [B, LF_SAMPLE_WORDS], history? i32 [H], mask? u32 [B, ceil(V/32)],
+   *           bias? f32 [B, V], tokens* i32 [B], logprob* f32 [B], top_tokens*? i32 [B, top_n],
+   *           top_logprobs*? f32 [B, top_n].
+   * See lf_sample_word for what a row holds. Order: bias, penalties, mask, temperature, top_k, min_p, top_p, draw.
+   * logprob and top_* are of log softmax(logits + bias) before penalties, temperature and truncation. The draw uses
+   * Philox(seed, position), so it does not depend on the batch. */
+  LF_OP_SAMPLE = 96,
+  /* params: u normalize. operands: x [T, D], cu i32 [B+1], out* f32 [B, D]. Mean over each sequence, then optionally
+   * divided by its Euclidean norm. */
+  LF_OP_MEAN_POOL = 97
+} lf_op;
+
+typedef enum lf_binary { LF_ADD = 0, LF_SUB = 1, LF_MUL = 2, LF_DIV = 3, LF_MAX = 4, LF_MIN = 5 } lf_binary;
+
+typedef enum lf_unary {
+  LF_IDENTITY = 0,
+  LF_SILU = 1,
+  LF_GELU = 2,      /* exact, by erf */
+  LF_GELU_TANH = 3, /* the tanh approximation */
+  LF_RELU = 4,
+  LF_TANH = 5,
+  LF_SIGMOID = 6,
+  LF_EXP = 7,
+  LF_LOG = 8,
+  LF_SQRT = 9,
+  LF_SQUARE = 10,
+  LF_NEG = 11,
+  LF_ABS = 12
+} lf_unary;
+
+typedef enum lf_reduce {
+  LF_SUM = 0,
+  LF_MEAN = 1,
+  LF_MAXIMUM = 2,
+  LF_SUM_SQUARES = 3,
+  LF_ABS_MAX = 4,
+  LF_COUNT_NONFINITE = 5
+} lf_reduce;
+
+typedef enum lf_random { LF_UNIFORM = 0, LF_NORMAL = 1 } lf_random;
+
+/* Precision of the products in a matrix op. F32: every operand widened to f32. BF16: operands rounded to bf16. */
+typedef enum lf_math { LF_MATH_F32 = 0, LF_MATH_BF16 = 1 } lf_math;
+
+/* Words of a row of the `rows` operand of SAMPLE. Integers are stored as bit patterns (u or i). */
+typedef enum lf_sample_word {
+  LF_SAMPLE_TEMPERATURE = 0,  /* f; 0 takes the largest logit, the lowest id on a tie */
+  LF_SAMPLE_TOP_K = 1,        /* u; 0 is off */
+  LF_SAMPLE_TOP_P = 2,        /* f; 1 is off */
+  LF_SAMPLE_MIN_P = 3,        /* f; 0 is off */
+  LF_SAMPLE_REPETITION = 4,   /* f; 1 is off. Over prompt and output, as in CTRL (Keskar et al. 2019) */
+  LF_SAMPLE_PRESENCE = 5,     /* f; over output tokens */
+  LF_SAMPLE_FREQUENCY = 6,    /* f; over output tokens */
+  LF_SAMPLE_SEED_LO = 7,      /* u */
+  LF_SAMPLE_SEED_HI = 8,      /* u */
+  LF_SAMPLE_POSITION = 9,     /* u; index of the token that is drawn */
+  LF_SAMPLE_HISTORY_START = 10, /* u; offset into `history` */
+  LF_SAMPLE_PROMPT_LENGTH = 11, /* u; tokens of the prompt in `history` */
+  LF_SAMPLE_OUTPUT_LENGTH = 12, /* u; output tokens that follow them */
+  LF_SAMPLE_FLAGS = 13,       /* u; bit 0: the row of `mask` applies. bit 1: the row of `bias` applies */
+  LF_SAMPLE_WORDS = 16
+} lf_sample_word;
+
+/* ----------------------------------------------------------------------------------------------------- errors -- */
+
+typedef enum lf_status {
+  LF_OK = 0,
+  LF_INVALID = 1,        /* the caller broke the contract: wrong shape, dtype, handle, stream */
+  LF_UNSUPPORTED = 2,    /* well formed, but this backend lacks it */
+  LF_OUT_OF_MEMORY = 3,
+  LF_IO = 4,             /* a mapped file could not be read (truncated, removed) */
+  LF_DEVICE = 5,         /* the device failed or is absent */
+  LF_CANCELLED = 6,
+  LF_INTERNAL = 7
+} lf_status;
+
+typedef struct lf_error lf_error;
+
+/* ---------------------------------------------------------------------------------------------------- objects -- */
+
+typedef struct lf_device lf_device;
+typedef struct lf_queue lf_queue;
+typedef struct lf_event lf_event;
+
+typedef struct lf_device_properties {
+  size_t struct_size;
+  char name[128];      /* "AMD EPYC 9B14" */
+  char kind[16];       /* "cpu", "cuda", "rocm" */
+  char isa[64];        /* what kernels will use: "avx512-bf16", "sm_90a" */
+  uint64_t memory_total;
+  uint64_t memory_free;
+  uint32_t compute_units; /* cores or multiprocessors that kernels will use */
+  uint32_t alignment;     /* of buffer offsets, in bytes */
+  uint32_t unified_memory;
+  uint32_t kv_block_size; /* preferred positions per KV block */
+} lf_device_properties;
+
+typedef struct lf_device_options {
+  size_t struct_size;
+  uint32_t threads;       /* 0: chosen by the backend */
+  const char* isa;        /* NULL: the best there is */
+  uint64_t memory_limit;  /* 0: none; an allocation beyond it is LF_OUT_OF_MEMORY */
+} lf_device_options;
+
+typedef struct lf_memory_info {
+  size_t struct_size;
+  uint64_t total;
+  uint64_t free;
+  uint64_t allocated; /* by this device object */
+  uint64_t peak;
+  uint64_t mapped;    /* of files */
+} lf_memory_info;
+
+/* Called once, on a thread of the backend, when the work before it is done. `error` is NULL on success and belongs
+ * to the callee. It must not call back into the backend except error_* and buffer_free. */
+typedef void (*lf_completion)(void* user, lf_error* error);
+
+typedef struct lf_backend {
+  size_t struct_size;
+  uint32_t abi_major;
+  uint32_t abi_minor;
+  const char* name;    /* "cpu" */
+  const char* version; /* of the backend package */
+  const void* extensions; /* chain of {size_t struct_size; const void* next; uint32_t id}, or NULL */
+
+  lf_status (*error_status)(const lf_error*);
+  const char* (*error_message)(const lf_error*);
+  /* Offset in bytes of the failing command within its stream, or UINT64_MAX; and its op, or 0. */
+  uint64_t (*error_command)(const lf_error*);
+  uint32_t (*error_op)(const lf_error*);
+  void (*error_free)(lf_error*);
+
+  lf_error* (*device_count)(uint32_t* count);
+  lf_error* (*device_properties)(uint32_t index, lf_device_properties* out);
+  lf_error* (*device_open)(uint32_t index, const lf_device_options* options, lf_device** out);
+  /* Waits for queued work, then frees everything that the device owns. */
+  void (*device_close)(lf_device*);
+  lf_error* (*device_opened_properties)(lf_device*, lf_device_properties* out);
+  lf_error* (*device_memory)(lf_device*, lf_memory_info* out);
+
+  /* Handles are not 0, and a stale one is detected (LF_INVALID). Contents are undefined. */
+  lf_error* (*buffer_alloc)(lf_device*, uint64_t bytes, uint32_t* handle);
+  /* A read-only buffer over a range of a file: mapped where memory is unified, else copied in. */
+  lf_error* (*buffer_map_file)(lf_device*, const char* path, uint64_t offset, uint64_t bytes, uint32_t* handle);
+  lf_error* (*buffer_free)(lf_device*, uint32_t handle);
+  lf_error* (*buffer_size)(lf_device*, uint32_t handle, uint64_t* bytes);
+
+  /* Whether the command (operands' dtypes, layouts and shapes; handles are not looked at) can run: NULL if so, else
+   * LF_UNSUPPORTED or LF_INVALID with the reason. */
+  lf_error* (*supports)(lf_device*, const lf_command*);
+  /* Bytes of a packed weight of logical shape [n, k]. */
+  lf_error* (*packed_size)(lf_device*, uint32_t dtype, uint32_t layout, uint32_t n, uint32_t k, uint32_t group,
+                           uint64_t* bytes);
+
+  lf_error* (*queue_create)(lf_device*, lf_queue** out);
+  void (*queue_destroy)(lf_queue*);
+  /* Checks the stream's structure, copies it, and returns at once. After a command fails, the rest of what was
+   * submitted is skipped until the error has been delivered by `queue_flush` or `event`. */
+  lf_error* (*queue_submit)(lf_queue*, const void* stream, uint64_t bytes);
+  /* Host memory must stay valid until the completion of a later queue_flush. */
+  lf_error* (*queue_write)(lf_queue*, uint32_t handle, uint64_t offset, const void* source, uint64_t bytes);
+  lf_error* (*queue_read)(lf_queue*, uint32_t handle, uint64_t offset, void* destination, uint64_t bytes);
+  /* Calls `done` when everything given to the queue so far has finished. */
+  lf_error* (*queue_flush)(lf_queue*, lf_completion done, void* user);
+
+  lf_error* (*event_record)(lf_queue*, lf_event** out);
+  lf_error* (*event_wait)(lf_queue*, lf_event*); /* later work of the queue waits for the event */
+  lf_error* (*event_synchronize)(lf_event*);     /* the calling thread waits; returns the error it carries */
+  void (*event_free)(lf_event*);
+
+  /* A JSON array of kernel timings since the last call, when LF_PROFILE is set in the environment; else "[]".
+   * [{"op": 33, "calls": n, "ns": total, "flops": n, "bytes": n}]. The string lives until the next call. */
+  const char* (*profile)(lf_device*);
+} lf_backend;
+
+/* Returns the table, or NULL when `abi_major` is not supported. */
+typedef const lf_backend* (*lf_backend_entry_fn)(uint32_t abi_major);
+LF_EXPORT const lf_backend* lf_backend_entry(uint32_t abi_major);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest';
+import { BlockPool } from './block-pool.js';
+import { greedy } from './request.js';
+import { Scheduler } from './scheduler.js';
+import type { Sequence } from './sequence.js';
+
+const request = (promptLength: number, maxTokens: number, priority = 0) => ({
+  promptTokens: Array.from({ length: promptLength }, (_, i) => i),
+  sampling: greedy,
+  maxTokens,
+  priority,
+});
+
+/** Runs a step as the engine would: what was scheduled is computed, and a finished prefix yields one token. */
+function advance(scheduler: Scheduler, done: (sequence: Sequence) => void): number {
+  const step = scheduler.schedule();
+  let tokens = 0;
+  for (const { sequence, count } of step) {
+    tokens += count;
+    sequence.computed += count;
+    if (sequence.computed < sequence.tokens.length) continue;
+    sequence.tokens.push(1);
+    if (sequence.outputLength >= sequence.request.maxTokens) {
+      scheduler.remove(sequence);
+      done(sequence);
+    }
+  }
+  return tokens;
+}
+
+describe('scheduler', () => {
+  it('mixes a long prompt in chunks with running streams', () => {
+    const pool = new BlockPool(64);
+    const scheduler = new Scheduler(pool, { maxBatchTokens: 32, maxSequences: 4, maxPrefillChunk: 16, blockSize: 16 });
+    const short = scheduler.add(request(4, 100));
+    advance(scheduler, () => {});
+    const long = scheduler.add(request(200, 10));
+    const step = scheduler.schedule();
+    expect(step.map((entry) => [entry.sequence.id, entry.count])).toEqual([
+      [short.id, 1],
+      [long.id, 16],
+    ]);
+  });
+
+  it('preempts the youngest when blocks run out, and it finishes later', () => {
+    const pool = new BlockPool(4);
+    const scheduler = new Scheduler(pool, { maxBatchTokens: 64, maxSequences: 8, maxPrefillChunk: 64, blockSize: 4 });
+    const finished: number[] = [];
+    const first = scheduler.add(request(6, 8));
+    const second = scheduler.add(request(6, 8));
+    for (let i = 0; i < 60 && finished.length < 2; i++) advance(scheduler, (sequence) => finished.push(sequence.id));
+    expect(finished).toEqual([first.id, second.id]);
+    expect(second.preemptions).toBeGreaterThan(0);
+    expect(pool.used).toBe(0);
+  });
+
+  it('runs a smaller priority value first', () => {
+    const pool = new BlockPool(64);
+    const scheduler = new Scheduler(pool, { maxBatchTokens: 64, maxSequences: 1, maxPrefillChunk: 64, blockSize: 4 });
+    const finished: number[] = [];
+    scheduler.add(request(2, 2, 5));
+    const urgent = scheduler.add(request(2, 2, 1));
+    while (finished.length < 2) advance(scheduler, (sequence) => finished.push(sequence.id));
+    expect(finished[0]).toBe(urgent.id);
+  });
+
+  it('keeps its budgets and loses no block under random arrivals, aborts and preemptions', () => {
+    let seed = 1;
+    const random = (n: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
+    for (let round = 0; round < 200; round++) {
+      const limits = { maxBatchTokens: 8 + random(40), maxSequences: 1 + random(6), maxPrefillChunk: 4 + random(20), blockSize: 4 };
+      const pool = new BlockPool(12 + random(20));
+      const scheduler = new Scheduler(pool, limits);
+      const live = new Set<Sequence>();
+      let finished = 0;
+      let added = 0;
+      for (let step = 0; step < 400 && (added < 15 || live.size > 0); step++) {
+        if (added < 15 && random(3) === 0) {
+          live.add(scheduler.add(request(1 + random(24), 1 + random(20), random(3))));
+          added++;
+        }
+        if (random(20) === 0 && live.size > 0) {
+          const victim = [...live][random(live.size)]!;
+          scheduler.remove(victim);
+          live.delete(victim);
+        }
+        const computed = advance(scheduler, (sequence) => {
+          finished++;
+          live.delete(sequence);
+        });
+        expect(computed).toBeLessThanOrEqual(limits.maxBatchTokens);
+        expect(scheduler.runningCount).toBeLessThanOrEqual(limits.maxSequences);
+        const held = [...live].flatMap((sequence) => sequence.blocks);
+        expect(new Set(held).size).toBe(held.length);
+        expect(pool.used).toBe(held.length);
+      }
+      expect(live.size).toBe(0);
+      expect(finished).toBeGreaterThan(0);
+      expect(pool.used).toBe(0);
+    }
+  });
+});

@@ -1,0 +1,458 @@
+// Vectors of f32 for the ISA level that a source is compiled for, on GCC/clang vector extensions.
+//
+// `f32v` holds kLanes floats: 16 at avx512 levels, 8 at avx2, 4 otherwise. Everything is `static inline` in the level's
+// namespace: no function that holds AVX-512 code may be merged by the linker with the one of a lower level. For the same
+// reason kernels use no standard-library templates that might be emitted out of line.
+// Sums over lanes are in a fixed tree order. `fma` is one rounding where the level has FMA, two at the portable level.
+#pragma once
+#include <cstdint>
+
+#ifndef LF_ISA
+#error "LF_ISA (the namespace of the ISA level) must be defined"
+#endif
+#if LF_ISA_LEVEL >= 1
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 warns of the deliberately undefined sources inside its own AVX-512 header (GCC bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#else
+#include <immintrin.h>
+#endif
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define LF_INLINE static inline __attribute__((always_inline))
+
+namespace lf_cpu {
+namespace LF_ISA {
+
+#if LF_ISA_LEVEL >= 2
+constexpr int kLanes = 16;
+#elif LF_ISA_LEVEL == 1
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float f32v __attribute__((vector_size(kLanes * 4)));
+typedef int32_t i32v __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t u32v __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t u16v __attribute__((vector_size(kLanes * 2)));  // kLanes 16-bit values
+typedef double f64v __attribute__((vector_size(kLanes * 4)));    // kLanes / 2 doubles: one register
+
+struct bf16 {
+  uint16_t bits;
+};
+struct f16 {
+  uint16_t bits;
+};
+
+// ------------------------------------------------------------------------------------------------ reinterpretation --
+
+LF_INLINE u32v as_u32(f32v v) { return (u32v)v; }
+LF_INLINE i32v as_i32(f32v v) { return (i32v)v; }
+LF_INLINE f32v as_f32(u32v v) { return (f32v)v; }
+LF_INLINE f32v as_f32(i32v v) { return (f32v)v; }
+LF_INLINE uint32_t bits_of(float f) {
+  uint32_t u;
+  __builtin_memcpy(&u, &f, 4);
+  return u;
+}
+LF_INLINE float float_of(uint32_t u) {
+  float f;
+  __builtin_memcpy(&f, &u, 4);
+  return f;
+}
+
+LF_INLINE f32v broadcast(float x) { return f32v{} + x; }
+LF_INLINE i32v broadcast_i32(int32_t x) { return i32v{} + x; }
+LF_INLINE u32v broadcast_u32(uint32_t x) { return u32v{} + x; }
+LF_INLINE i32v lane_index() {
+  i32v v;
+  for (int i = 0; i < kLanes; i++) v[i] = i;
+  return v;
+}
+LF_INLINE f32v to_f32(i32v v) { return __builtin_convertvector(v, f32v); }
+LF_INLINE i32v truncate_i32(f32v v) { return __builtin_convertvector(v, i32v); }
+
+// Lanes of `a` where the mask (all ones or zero per lane, as comparisons give) is set, of `b` elsewhere.
+LF_INLINE f32v select(i32v mask, f32v a, f32v b) { return mask ? a : b; }
+LF_INLINE i32v select(i32v mask, i32v a, i32v b) { return mask ? a : b; }
+
+// ------------------------------------------------------------------------------------------------------ arithmetic --
+
+#if LF_ISA_LEVEL >= 2
+LF_INLINE f32v fma(f32v a, f32v b, f32v c) { return (f32v)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+LF_INLINE f32v max(f32v a, f32v b) { return (f32v)_mm512_max_ps((__m512)a, (__m512)b); }
+LF_INLINE f32v min(f32v a, f32v b) { return (f32v)_mm512_min_ps((__m512)a, (__m512)b); }
+LF_INLINE f32v sqrt(f32v a) { return (f32v)_mm512_sqrt_ps((__m512)a); }
+LF_INLINE f32v round_even(f32v a) { return (f32v)_mm512_roundscale_ps((__m512)a, 8); }
+#elif LF_ISA_LEVEL == 1
+LF_INLINE f32v fma(f32v a, f32v b, f32v c) { return (f32v)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+LF_INLINE f32v max(f32v a, f32v b) { return (f32v)_mm256_max_ps((__m256)a, (__m256)b); }
+LF_INLINE f32v min(f32v a, f32v b) { return (f32v)_mm256_min_ps((__m256)a, (__m256)b); }
+LF_INLINE f32v sqrt(f32v a) { return (f32v)_mm256_sqrt_ps((__m256)a); }
+LF_INLINE f32v round_even(f32v a) { return (f32v)_mm256_round_ps((__m256)a, 8); }
+#else
+LF_INLINE f32v fma(f32v a, f32v b, f32v c) { return a * b + c; }
+#if defined(__SSE2__)
+LF_INLINE f32v max(f32v a, f32v b) { return (f32v)_mm_max_ps((__m128)a, (__m128)b); }
+LF_INLINE f32v min(f32v a, f32v b) { return (f32v)_mm_min_ps((__m128)a, (__m128)b); }
+LF_INLINE f32v sqrt(f32v a) { return (f32v)_mm_sqrt_ps((__m128)a); }
+#else
+LF_INLINE f32v max(f32v a, f32v b) { return a > b ? a : b; }
+LF_INLINE f32v min(f32v a, f32v b) { return a < b ? a : b; }
+LF_INLINE f32v sqrt(f32v a) {
+  for (int i = 0; i < kLanes; i++) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+}
+#endif
+// For |a| < 2^22, which is all that range reductions need.
+LF_INLINE f32v round_even(f32v a) {
+  f32v magic = broadcast(12582912.0f);  // 1.5 * 2^23
+  return (a + magic) - magic;
+}
+#endif
+
+// a * b + c of one float, as `fma` of a vector rounds it.
+LF_INLINE float fma(float a, float b, float c) {
+#if LF_ISA_LEVEL >= 1
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+// c - a * b
+LF_INLINE f32v fnma(f32v a, f32v b, f32v c) { return fma(-a, b, c); }
+LF_INLINE f32v abs(f32v a) { return as_f32(as_u32(a) & 0x7fffffffu); }
+LF_INLINE f32v copy_sign(f32v magnitude, f32v sign) {
+  return as_f32((as_u32(magnitude) & 0x7fffffffu) | (as_u32(sign) & 0x80000000u));
+}
+template <typename T>
+LF_INLINE T smaller(T a, T b) {
+  return a < b ? a : b;
+}
+template <typename T>
+LF_INLINE T larger(T a, T b) {
+  return a > b ? a : b;
+}
+
+// Sum of all lanes: halves are added until one is left.
+LF_INLINE float sum(f32v v) {
+  float x[kLanes];
+  __builtin_memcpy(x, &v, sizeof v);
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) x[i] += x[i + width];
+  return x[0];
+}
+LF_INLINE double sum(f64v v) {
+  double x[kLanes / 2];
+  __builtin_memcpy(x, &v, sizeof v);
+  for (int width = kLanes / 4; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) x[i] += x[i + width];
+  return x[0];
+}
+LF_INLINE float max_lane(f32v v) {
+  float x[kLanes];
+  __builtin_memcpy(x, &v, sizeof v);
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) x[i] = x[i] > x[i + width] ? x[i] : x[i + width];
+  return x[0];
+}
+
+// Half of a vector, in double precision.
+typedef float f32_half __attribute__((vector_size(kLanes * 2)));
+LF_INLINE f64v low_f64(f32v v) {
+  f32_half h;
+  __builtin_memcpy(&h, &v, sizeof h);
+  return __builtin_convertvector(h, f64v);
+}
+LF_INLINE f64v high_f64(f32v v) {
+  f32_half h;
+  __builtin_memcpy(&h, reinterpret_cast<const char*>(&v) + sizeof h, sizeof h);
+  return __builtin_convertvector(h, f64v);
+}
+LF_INLINE f32v join_f32(f64v low, f64v high) {
+  f32_half a = __builtin_convertvector(low, f32_half), b = __builtin_convertvector(high, f32_half);
+  f32v v;
+  __builtin_memcpy(&v, &a, sizeof a);
+  __builtin_memcpy(reinterpret_cast<char*>(&v) + sizeof a, &b, sizeof b);
+  return v;
+}
+LF_INLINE bool any(i32v mask) {
+  uint64_t x[kLanes / 2], all = 0;
+  __builtin_memcpy(x, &mask, sizeof mask);
+  for (int i = 0; i < kLanes / 2; i++) all |= x[i];
+  return all != 0;
+}
+
+// ------------------------------------------------------------------------------------------ 16-bit float conversion --
+
+LF_INLINE float widen(float x) { return x; }
+LF_INLINE float widen(bf16 x) { return float_of(uint32_t(x.bits) << 16); }
+LF_INLINE float widen(f16 x) {
+#if LF_ISA_LEVEL >= 1
+  return _cvtsh_ss(x.bits);
+#else
+  uint32_t magnitude = x.bits & 0x7fffu, sign = uint32_t(x.bits & 0x8000u) << 16;
+  // The exponent is off by 112; multiplying by 2^112 also normalises subnormals.
+  float value = float_of(magnitude << 13) * 0x1p112f;
+  uint32_t bits = magnitude >= 0x7c00u ? (magnitude << 13) | 0x7f800000u : bits_of(value);
+  return float_of(bits | sign);
+#endif
+}
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+template <typename T>
+LF_INLINE T narrow(float x);
+template <>
+inline __attribute__((always_inline)) float narrow<float>(float x) {
+  return x;
+}
+template <>
+inline __attribute__((always_inline)) bf16 narrow<bf16>(float x) {
+  uint32_t u = bits_of(x);
+  if ((u & 0x7fffffffu) > 0x7f800000u) return bf16{uint16_t((u >> 16) | 0x40u)};
+  return bf16{uint16_t((u + 0x7fffu + ((u >> 16) & 1u)) >> 16)};
+}
+template <>
+inline __attribute__((always_inline)) f16 narrow<f16>(float x) {
+#if LF_ISA_LEVEL >= 1
+  return f16{uint16_t(_cvtss_sh(x, 0))};
+#else
+  uint32_t u = bits_of(x), magnitude = u & 0x7fffffffu, half;
+  if (magnitude > 0x7f800000u) {
+    half = 0x7e00u;
+  } else if (magnitude >= 0x477ff000u) {  // 65520 and above round to infinity
+    half = 0x7c00u;
+  } else if (magnitude < 0x38800000u) {  // below 2^-14: adding 0.5 rounds to a multiple of 2^-24
+    half = bits_of(float_of(magnitude) + 0.5f) - 0x3f000000u;
+  } else {
+    half = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
+  }
+  return f16{uint16_t(half | ((u >> 16) & 0x8000u))};
+#endif
+}
+
+LF_INLINE f32v widen_bf16(u16v h) { return as_f32(__builtin_convertvector(h, u32v) << 16); }
+LF_INLINE u16v narrow_bf16(f32v v) {
+#if LF_ISA_LEVEL >= 3
+  return (u16v)_mm512_cvtneps_pbh((__m512)v);
+#else
+  u32v u = as_u32(v);
+  u32v rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  u32v quiet = (u >> 16) | 0x40u;
+  u32v nan = (u32v)((u & 0x7fffffffu) > broadcast_u32(0x7f800000u));
+  return __builtin_convertvector((nan & quiet) | (~nan & rounded), u16v);
+#endif
+}
+LF_INLINE f32v widen_f16(u16v h) {
+#if LF_ISA_LEVEL >= 2
+  return (f32v)_mm512_cvtph_ps((__m256i)h);
+#elif LF_ISA_LEVEL == 1
+  return (f32v)_mm256_cvtph_ps((__m128i)h);
+#else
+  f32v v;
+  for (int i = 0; i < kLanes; i++) v[i] = widen(f16{h[i]});
+  return v;
+#endif
+}
+LF_INLINE u16v narrow_f16(f32v v) {
+#if LF_ISA_LEVEL >= 2
+  return (u16v)_mm512_cvtps_ph((__m512)v, 0);
+#elif LF_ISA_LEVEL == 1
+  return (u16v)_mm256_cvtps_ph((__m256)v, 0);
+#else
+  u16v h;
+  for (int i = 0; i < kLanes; i++) h[i] = narrow<f16>(v[i]).bits;
+  return h;
+#endif
+}
+
+// -------------------------------------------------------------------------------------------------- load and store --
+
+LF_INLINE f32v load(const float* p) {
+  f32v v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+LF_INLINE u16v load_u16(const void* p) {
+  u16v v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+LF_INLINE f32v load(const bf16* p) { return widen_bf16(load_u16(p)); }
+LF_INLINE f32v load(const f16* p) { return widen_f16(load_u16(p)); }
+LF_INLINE void store(float* p, f32v v) { __builtin_memcpy(p, &v, sizeof v); }
+LF_INLINE void store(bf16* p, f32v v) {
+  u16v h = narrow_bf16(v);
+  __builtin_memcpy(p, &h, sizeof h);
+}
+LF_INLINE void store(f16* p, f32v v) {
+  u16v h = narrow_f16(v);
+  __builtin_memcpy(p, &h, sizeof h);
+}
+
+// The first n lanes, 0 <= n <= kLanes; other lanes are 0 and their memory is not touched.
+#if LF_ISA_LEVEL >= 2
+LF_INLINE __mmask16 first_lanes(int64_t n) { return __mmask16(n >= 16 ? 0xffffu : (1u << n) - 1u); }
+LF_INLINE f32v load_n(const float* p, int64_t n) { return (f32v)_mm512_maskz_loadu_ps(first_lanes(n), p); }
+LF_INLINE f32v load_n(const bf16* p, int64_t n) {
+  return widen_bf16((u16v)_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+LF_INLINE f32v load_n(const f16* p, int64_t n) {
+  return widen_f16((u16v)_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+LF_INLINE void store_n(float* p, f32v v, int64_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), (__m512)v); }
+LF_INLINE void store_n(bf16* p, f32v v, int64_t n) {
+  _mm256_mask_storeu_epi16(p, first_lanes(n), (__m256i)narrow_bf16(v));
+}
+LF_INLINE void store_n(f16* p, f32v v, int64_t n) {
+  _mm256_mask_storeu_epi16(p, first_lanes(n), (__m256i)narrow_f16(v));
+}
+#else
+template <typename T>
+LF_INLINE f32v load_n(const T* p, int64_t n) {
+  float x[kLanes] = {};
+  for (int64_t i = 0; i < n; i++) x[i] = widen(p[i]);
+  return load(x);
+}
+template <typename T>
+LF_INLINE void store_n(T* p, f32v v, int64_t n) {
+  float x[kLanes];
+  store(x, v);
+  for (int64_t i = 0; i < n; i++) p[i] = narrow<T>(x[i]);
+}
+#endif
+
+// --------------------------------------------------------------------------------------- elementary functions, f32 --
+// Polynomials are our own minimax fits (weighted for relative error); errors are within a few units in the last place.
+
+// 2^n * v for integral n in [-300, 300]; overflow gives infinity, underflow rounds through the subnormals.
+LF_INLINE f32v scale_by_power_of_two(f32v v, f32v n) {
+#if LF_ISA_LEVEL >= 2
+  return (f32v)_mm512_scalef_ps((__m512)v, (__m512)n);
+#else
+  i32v e = truncate_i32(n), half = e >> 1, rest = e - half;  // two factors, since 2^n itself may not be a float
+  return v * as_f32((half + 127) << 23) * as_f32((rest + 127) << 23);
+#endif
+}
+
+LF_INLINE f32v exp(f32v x) {
+  // Below -104 the result is 0 and above 89 infinite; the clamp keeps n small. min(x, c) would drop a NaN.
+  f32v clamped = max(min(broadcast(90.0f), x), broadcast(-110.0f));
+  f32v n = round_even(clamped * 1.44269504f);
+  f32v r = fma(n, broadcast(-0x1.62e400p-1f), clamped);  // ln 2 in two parts; the first has trailing zeros
+  r = fma(n, broadcast(-0x1.7f7d1cp-20f), r);
+  f32v p = broadcast(0x1.6a23eep-10f);
+  p = fma(p, r, broadcast(0x1.123a0cp-7f));
+  p = fma(p, r, broadcast(0x1.5558f2p-5f));
+  p = fma(p, r, broadcast(0x1.555492p-3f));
+  p = fma(p, r, broadcast(0x1.fffffcp-2f));
+  p = fma(p, r * r, r) + 1.0f;
+  return select(x == x, scale_by_power_of_two(p, n), x);
+}
+
+// Natural logarithm: -inf at 0, NaN below it.
+LF_INLINE f32v log(f32v x) {
+  i32v tiny = x < broadcast(0x1p-126f);
+  f32v y = select(tiny, x * 0x1p23f, x);
+  i32v bits = as_i32(y);
+  // Exponent such that the mantissa lies in [sqrt(1/2), sqrt(2)).
+  i32v e = (bits - 0x3f3504f3) >> 23;
+  f32v m = as_f32(bits - (e << 23));
+  f32v n = to_f32(e) - select(tiny, broadcast(23.0f), broadcast(0.0f));
+  f32v f = m - 1.0f, s = f * f;
+  f32v p = broadcast(0x1.14581ep-4f);
+  p = fma(p, f, broadcast(-0x1.de3d58p-4f));
+  p = fma(p, f, broadcast(0x1.e6f0e8p-4f));
+  p = fma(p, f, broadcast(-0x1.fc21dep-4f));
+  p = fma(p, f, broadcast(0x1.23375ep-3f));
+  p = fma(p, f, broadcast(-0x1.555c4ep-3f));
+  p = fma(p, f, broadcast(0x1.99a4b6p-3f));
+  p = fma(p, f, broadcast(-0x1.000006p-2f));
+  p = fma(p, f, broadcast(0x1.555548p-2f));
+  f32v r = p * f * s;
+  r = fma(n, broadcast(-2.12194440e-4f), r);
+  r = fma(s, broadcast(-0.5f), r) + f;
+  r = fma(n, broadcast(0.693359375f), r);
+  r = select(x == broadcast(__builtin_inff()), x, r);
+  r = select(x == broadcast(0.0f), broadcast(-__builtin_inff()), r);
+  return select(x >= broadcast(0.0f), r, broadcast(__builtin_nanf("")));
+}
+
+LF_INLINE f32v sigmoid(f32v x) { return 1.0f / (1.0f + exp(-x)); }
+
+LF_INLINE f32v tanh(f32v x) {
+  f32v a = abs(x), z = x * x;
+  f32v p = broadcast(-0x1.76abf6p-8f);
+  p = fma(p, z, broadcast(0x1.5256cep-6f));
+  p = fma(p, z, broadcast(-0x1.b84448p-5f));
+  p = fma(p, z, broadcast(0x1.110768p-3f));
+  p = fma(p, z, broadcast(-0x1.555534p-2f));
+  f32v small = fma(p * z, x, x);
+  f32v large = 1.0f - 2.0f / (exp(a + a) + 1.0f);
+  return select(a < broadcast(0.625f), small, copy_sign(large, x));
+}
+
+LF_INLINE f32v erf(f32v x) {
+  f32v a = abs(x), z = x * x;
+  f32v p = broadcast(-0x1.395c82p-11f);
+  p = fma(p, z, broadcast(0x1.4716c0p-8f));
+  p = fma(p, z, broadcast(-0x1.b686ecp-6f));
+  p = fma(p, z, broadcast(0x1.ce1a46p-4f));
+  p = fma(p, z, broadcast(-0x1.8126e6p-2f));
+  p = fma(p, z, broadcast(0x1.06eba6p-3f));
+  f32v small = fma(p, x, x);
+  // log(erfc(a)) as a polynomial; erf is 1 in f32 from 3.92 on.
+  f32v t = min(a, broadcast(4.0f));
+  f32v q = broadcast(0x1.98d53ep-13f);
+  q = fma(q, t, broadcast(-0x1.8da1d4p-9f));
+  q = fma(q, t, broadcast(0x1.6b8eacp-6f));
+  q = fma(q, t, broadcast(-0x1.a9654ep-4f));
+  q = fma(q, t, broadcast(-0x1.4647b2p-1f));
+  q = fma(q, t, broadcast(-0x1.20ac30p+0f));
+  q = fma(q, t, broadcast(-0x1.b220d8p-13f));
+  f32v large = copy_sign(1.0f - exp(q), x);
+  f32v r = select(a < broadcast(0.925f), small, large);
+  return select(x == x, r, x);
+}
+
+// angle - n * pi/2 with n integral, so that the result is in [-pi/4, pi/4]; `quadrant` receives n - 4 * round(n / 4).
+LF_INLINE f64v reduce_angle(f64v angle, f64v& quadrant) {
+  const double magic = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
+  f64v n = (angle * 0.63661977236758134308 + magic) - magic;
+  quadrant = n - ((n * 0.25 + magic) - magic) * 4.0;
+  // pi/2 in two parts, of which the first leaves its product with n exact.
+  return (angle - n * 0x1.921fb544p+0) - n * 0x1.0b4611a626331p-34;
+}
+
+// sin and cos of kLanes angles in double precision, |angle| < 2^31 radians; results are f32.
+LF_INLINE void sincos(f64v angle_low, f64v angle_high, f32v& sine, f32v& cosine) {
+  f64v quadrant_low, quadrant_high;
+  angle_low = reduce_angle(angle_low, quadrant_low);
+  angle_high = reduce_angle(angle_high, quadrant_high);
+  f32v x = join_f32(angle_low, angle_high);
+  i32v quadrant = truncate_i32(join_f32(quadrant_low, quadrant_high)) & 3;
+  f32v z = x * x;
+  f32v s = broadcast(-0x1.994e40p-13f);
+  s = fma(s, z, broadcast(0x1.110760p-7f));
+  s = fma(s, z, broadcast(-0x1.555546p-3f));
+  s = fma(s * z, x, x);
+  f32v c = broadcast(0x1.9a01f0p-16f);
+  c = fma(c, z, broadcast(-0x1.6c0c8ap-10f));
+  c = fma(c, z, broadcast(0x1.55554ap-5f));
+  c = fma(c * z, z, fma(z, broadcast(-0.5f), broadcast(1.0f)));
+  i32v swap = (quadrant & 1) != 0;
+  f32v sin_part = select(swap, c, s), cos_part = select(swap, s, c);
+  u32v sin_sign = ((u32v)quadrant & 2u) << 30, cos_sign = ((u32v)(quadrant + 1) & 2u) << 30;
+  sine = as_f32(as_u32(sin_part) ^ sin_sign);
+  cosine = as_f32(as_u32(cos_part) ^ cos_sign);
+}
+
+}  // namespace LF_ISA
+}  // namespace lf_cpu

@@ -1,0 +1,138 @@
+/**
+ * What the server needs of the models it serves. Any plugin may provide it as the service 'models'; the server knows
+ * nothing of tensors, files or schedulers.
+ */
+
+/** One entry of `GET /v1/models`. */
+export interface ModelInfo {
+  readonly id: string;
+  /** Unix time in seconds. */
+  readonly created: number;
+  readonly ownedBy: string;
+  /** The base model's id when this one is an adapter. */
+  readonly parent?: string;
+}
+
+/** How the next token is chosen; the order of application is the engine's. */
+export interface SamplingParams {
+  readonly temperature: number;
+  readonly topP: number;
+  /** 0 is off. */
+  readonly topK: number;
+  /** 0 is off. */
+  readonly minP: number;
+  /** 1 is off. */
+  readonly repetitionPenalty: number;
+  readonly presencePenalty: number;
+  readonly frequencyPenalty: number;
+  readonly seed?: number;
+  readonly logitBias?: ReadonlyMap<number, number>;
+}
+
+/** One sequence to continue. */
+export interface GenerateRequest {
+  readonly promptTokens: ArrayLike<number>;
+  readonly sampling: SamplingParams;
+  readonly maxTokens: number;
+  readonly stop: readonly string[];
+  /** Log probability of each token and of this many of the most likely ones; absent: none. */
+  readonly logprobs?: number;
+  /** Aborting it frees whatever the sequence holds. */
+  readonly signal: AbortSignal;
+  readonly priority?: number;
+}
+
+export interface TokenLogprob {
+  readonly token: number;
+  readonly logprob: number;
+}
+
+export interface PositionLogprobs extends TokenLogprob {
+  /** The most likely tokens, best first. */
+  readonly top: readonly TokenLogprob[];
+}
+
+export interface TokenUsage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly cachedTokens?: number;
+}
+
+export interface TokenEvent {
+  readonly type: 'token';
+  /** Text that can be shown: decoded, and no longer part of a possible stop string. */
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly logprobs?: readonly PositionLogprobs[];
+}
+
+export interface DoneEvent {
+  readonly type: 'done';
+  readonly finishReason: 'stop' | 'length';
+  readonly usage: TokenUsage;
+}
+
+/** A stream is any number of token events and one done event; a failure is thrown. */
+export type GenerateEvent = TokenEvent | DoneEvent;
+
+export interface ChatMessage {
+  readonly role: string;
+  readonly content: string;
+  readonly name?: string;
+}
+
+export interface ServedTokenizer {
+  readonly vocabSize: number;
+  readonly bosTokenId?: number;
+  readonly eosTokenIds: readonly number[];
+  encode(text: string, options?: { addSpecialTokens?: boolean }): ArrayLike<number>;
+  decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
+  /** The exact bytes that a token stands for, which `decode` cannot give for a part of a character. */
+  tokenBytes?(id: number): Uint8Array;
+  applyChatTemplate(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
+}
+
+export interface ModelStats {
+  /** Sequences in the running batch. */
+  readonly running: number;
+  /** Sequences that wait for a place in it. */
+  readonly waiting: number;
+  /** Share of the cache's blocks in use, 0 to 1. */
+  readonly cacheUsage?: number;
+  /** Seconds that loading took. */
+  readonly loadSeconds?: number;
+  /** Where the model lies. */
+  readonly device?: { readonly name: string; readonly kind: string; readonly memoryUsedBytes: number };
+  /** Why the model can serve no more, when that is so. */
+  readonly failure?: string;
+}
+
+export interface ServedModel {
+  readonly id: string;
+  readonly tokenizer: ServedTokenizer;
+  /** Prompt and completion together. */
+  readonly contextLength: number;
+  /** The template's source; absent when the model has none, and then it cannot chat. */
+  readonly chatTemplate?: string;
+  generate(request: GenerateRequest): AsyncIterable<GenerateEvent>;
+  stats(): ModelStats;
+}
+
+/** What to load and under which name. */
+export interface ModelSpec {
+  /** A Hugging Face folder, a GGUF file, or an adapter's folder. */
+  readonly path: string;
+  /** The name that requests use; from the path when absent. */
+  readonly id?: string;
+}
+
+/** The service 'models'. */
+export interface ModelHost {
+  /** Every model that can be asked for. */
+  list(): readonly ModelInfo[];
+  /** The model of an id that `list` gives. */
+  get(id: string): Promise<ServedModel>;
+  load(spec: ModelSpec, signal?: AbortSignal): Promise<ModelInfo>;
+  /** Waits for nothing: what is being generated ends with an error. */
+  unload(id: string): Promise<void>;
+}

@@ -1,0 +1,219 @@
+import { randomUUID } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { type Generation, totalUsage } from '../generation.js';
+import { apiErrors } from '../http/api-error.js';
+import { logUnknownFields } from '../http/validation.js';
+import { begin, completionBudget, consume, findModel, stream } from '../inference.js';
+import { CompletionLogprobsBuilder } from '../logprobs.js';
+import type { PositionLogprobs, ServedModel, TokenUsage } from '../models.js';
+import {
+  type CompletionLogprobs,
+  type CompletionRequest,
+  type CompletionResponse,
+  completionRequestSchema,
+  completionResponseSchema,
+} from '../schemas/completions.js';
+import { requestDefaults, samplingOf, stopsOf } from '../schemas/sampling.js';
+import { errorResponses } from '../schemas/usage.js';
+import type { ServerServices } from '../services.js';
+
+/** `POST /v1/completions`. */
+export function completionRoutes(app: FastifyInstance, services: ServerServices): void {
+  app.withTypeProvider<ZodTypeProvider>().route({
+    method: 'POST',
+    url: '/v1/completions',
+    config: { access: 'api', endpoint: 'completions' },
+    schema: {
+      tags: ['inference'],
+      summary: 'Continue a text',
+      description:
+        'With `stream: true` the answer is `text/event-stream`: one JSON chunk an event, `data: [DONE]` at the end.',
+      security: [{ bearer: [] }],
+      body: completionRequestSchema,
+      response: { 200: completionResponseSchema, ...errorResponses },
+    },
+    handler: async (request, reply) => {
+      logUnknownFields(services.log, request, completionRequestSchema);
+      const called = await services.hooks?.request({
+        requestId: request.id,
+        endpoint: 'completions',
+        model: request.body.model,
+        body: request.body,
+      });
+      const body = (called?.body ?? request.body) as CompletionRequest;
+      refuseUnsupported(body);
+      const model = await findModel(services, request, body.model);
+      const call = new CompletionCall(services, request, reply, model, body);
+      const generation = await call.begin();
+      return body.stream ? call.stream(generation) : call.answer(generation);
+    },
+  });
+}
+
+function refuseUnsupported(body: CompletionRequest): void {
+  if (body.suffix) {
+    throw apiErrors.unsupported('suffix', 'suffix is not supported: the models of this server only continue a text.');
+  }
+  if (body.best_of != null && body.best_of !== (body.n ?? 1)) {
+    throw apiErrors.unsupported('best_of', 'best_of is not supported. Ask for n choices with logprobs and rank them.');
+  }
+  if (body.echo && body.logprobs != null) {
+    throw apiErrors.unsupported(
+      'echo',
+      'echo with logprobs is not supported: log probabilities of the prompt are not kept.',
+    );
+  }
+  if (body.stream_options && !body.stream) {
+    throw apiErrors.invalidRequest('stream_options is only allowed when stream is true.', 'stream_options');
+  }
+}
+
+/** A prompt as tokens, and as the text that `echo` gives back. */
+interface Prompt {
+  readonly tokens: ArrayLike<number>;
+  readonly text: () => string;
+}
+
+function readPrompts(model: ServedModel, prompt: CompletionRequest['prompt']): Prompt[] {
+  const { tokenizer } = model;
+  const fromText = (text: string): Prompt => {
+    let tokens = tokenizer.encode(text, { addSpecialTokens: true });
+    if (tokens.length === 0) {
+      const start = tokenizer.bosTokenId ?? tokenizer.eosTokenIds[0];
+      if (start === undefined) throw apiErrors.invalidRequest('The prompt is empty.', 'prompt');
+      tokens = [start];
+    }
+    return { tokens, text: () => text };
+  };
+  const fromTokens = (tokens: readonly number[]): Prompt => {
+    const wrong = tokens.find((token) => token >= tokenizer.vocabSize);
+    if (wrong !== undefined) {
+      throw apiErrors.invalidRequest(
+        `The prompt holds token ${wrong}, but the vocabulary ends at ${tokenizer.vocabSize - 1}.`,
+        'prompt',
+      );
+    }
+    return { tokens, text: () => tokenizer.decode(tokens, { skipSpecialTokens: false }) };
+  };
+  if (typeof prompt === 'string') return [fromText(prompt)];
+  if (typeof prompt[0] === 'number') return [fromTokens(prompt as number[])];
+  return (prompt as (string | number[])[]).map((entry) =>
+    typeof entry === 'string' ? fromText(entry) : fromTokens(entry),
+  );
+}
+
+class CompletionCall {
+  private readonly id = `cmpl-${randomUUID().replaceAll('-', '')}`;
+  private readonly created = Math.floor(Date.now() / 1000);
+  private readonly choices: number;
+  private readonly prompts: readonly Prompt[];
+
+  constructor(
+    private readonly services: ServerServices,
+    private readonly request: FastifyRequest,
+    private readonly reply: FastifyReply,
+    private readonly model: ServedModel,
+    private readonly body: CompletionRequest,
+  ) {
+    this.choices = body.n ?? 1;
+    const count = this.choices * promptCount(body.prompt);
+    const { choices: limit } = services.options().limits;
+    if (count > limit) {
+      throw apiErrors.invalidRequest(
+        `The request asks for ${count} choices (prompts times n); at most ${limit} are allowed.`,
+        'n',
+      );
+    }
+    this.prompts = readPrompts(model, body.prompt);
+  }
+
+  begin(): Promise<Generation> {
+    const { body, model } = this;
+    const sequences = this.prompts.flatMap(({ tokens }) => {
+      const maxTokens = completionBudget(model, tokens.length, body.max_tokens, requestDefaults.maxTokens, 'prompt');
+      return Array.from({ length: this.choices }, (_, choice) => ({
+        promptTokens: tokens,
+        sampling: samplingOf(body, choice),
+        maxTokens,
+        stop: stopsOf(body.stop),
+        ...(body.logprobs != null && { logprobs: body.logprobs }),
+      }));
+    });
+    return begin(this.services, this.request, this.reply, model, sequences, this.choices);
+  }
+
+  async answer(generation: Generation): Promise<CompletionResponse> {
+    const texts = this.sequenceStarts();
+    const positions: PositionLogprobs[][] = texts.map(() => []);
+    const reasons: ('stop' | 'length')[] = [];
+    const usages: TokenUsage[] = [];
+    await consume(this.services, this.request, generation, (sequence, event) => {
+      if (event.type === 'token') {
+        texts[sequence] += event.text;
+        if (event.logprobs) positions[sequence]!.push(...event.logprobs);
+      } else {
+        reasons[sequence] = event.finishReason;
+        usages[sequence] = event.usage;
+      }
+    });
+    return {
+      id: this.id,
+      object: 'text_completion',
+      created: this.created,
+      model: this.body.model,
+      choices: texts.map((text, index) => ({
+        index,
+        text,
+        logprobs: this.logprobs()?.piece(positions[index]!) ?? null,
+        finish_reason: reasons[index]!,
+      })),
+      usage: totalUsage(usages, this.choices),
+    };
+  }
+
+  async stream(generation: Generation): Promise<void> {
+    const includeUsage = this.body.stream_options?.include_usage === true;
+    const chunk = (index: number, text: string, logprobs: CompletionLogprobs | null, finish: string | null) => ({
+      ...this.envelope(),
+      choices: [{ index, text, logprobs, finish_reason: finish }],
+      ...(includeUsage && { usage: null }),
+    });
+    const usages: TokenUsage[] = [];
+    await stream(this.services, this.request, this.reply, async (events) => {
+      const starts = this.sequenceStarts();
+      const logprobs = starts.map(() => this.logprobs());
+      for (const [index, text] of starts.entries()) if (text) await events.send(chunk(index, text, null, null));
+      await consume(this.services, this.request, generation, async (sequence, event) => {
+        if (event.type === 'token') {
+          const scores = event.logprobs && logprobs[sequence]?.piece(event.logprobs);
+          if (event.text || scores) await events.send(chunk(sequence, event.text, scores ?? null, null));
+          return;
+        }
+        usages[sequence] = event.usage;
+        await events.send(chunk(sequence, '', null, event.finishReason));
+      });
+      if (includeUsage) {
+        await events.send({ ...this.envelope(), choices: [], usage: totalUsage(usages, this.choices) });
+      }
+    });
+  }
+
+  /** What each choice's text begins with. */
+  private sequenceStarts(): string[] {
+    return this.prompts.flatMap((prompt) => Array<string>(this.choices).fill(this.body.echo ? prompt.text() : ''));
+  }
+
+  private logprobs(): CompletionLogprobsBuilder | undefined {
+    if (this.body.logprobs == null) return undefined;
+    return new CompletionLogprobsBuilder(this.model.tokenizer, this.body.logprobs);
+  }
+
+  private envelope() {
+    return { id: this.id, object: 'text_completion', created: this.created, model: this.body.model };
+  }
+}
+
+function promptCount(prompt: CompletionRequest['prompt']): number {
+  return typeof prompt === 'string' || typeof prompt[0] === 'number' ? 1 : prompt.length;
+}

@@ -43,5 +43,5 @@ export interface CommandDefinition<Context = unknown> {
   readonly arguments?: readonly CommandArgument[];
   readonly options?: readonly CommandOption[];
   /** The exit code; none is 0. What it throws is shown by code, message and remedy. */
-  run(args: CommandArguments, context: Context): Promise<number | void>;
+  run(args: CommandArguments, context: Context): Promise<number | undefined> | Promise<void>;
 }

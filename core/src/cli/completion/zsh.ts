@@ -2,7 +2,7 @@ import { allNodes, type CompletionFlag, type CompletionNode, type ValueKind } fr
 
 const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 /** Inside an _arguments specification brackets and colons end a part. */
-const escape = (text: string) => text.replaceAll(/[\\[\]:]/g, '\\$&');
+const escapeSpec = (text: string) => text.replaceAll(/[\\[\]:]/g, '\\$&');
 const functionName = (node: CompletionNode) => ['_largeforge', ...node.path].join('_').replaceAll('-', '_');
 
 function valueSpec(label: string, value: ValueKind): string {
@@ -12,7 +12,7 @@ function valueSpec(label: string, value: ValueKind): string {
 
 function flagSpecs(flag: CompletionFlag): string[] {
   const value = flag.value ? valueSpec('value', flag.value) : '';
-  return flag.names.map((name) => quote(`${name}[${escape(flag.description)}]${value}`));
+  return flag.names.map((name) => quote(`${name}[${escapeSpec(flag.description)}]${value}`));
 }
 
 function nodeFunction(node: CompletionNode): string {

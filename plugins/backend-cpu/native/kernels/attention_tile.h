@@ -1,0 +1,136 @@
+// One block of queries against the packed keys and values of its sequence: flash attention's forward loop (Dao 2023).
+#pragma once
+#include "attention.h"
+
+namespace lf_cpu {
+namespace LF_ISA {
+
+// Sizes of the packed forms for heads of n elements.
+template <typename Math>
+struct HeadLayout {
+  int64_t n;        // elements of a head
+  int64_t k;        // padded to the unit: the inner dimension of scores
+  int64_t columns;  // padded to vectors: the columns of the output
+  explicit HeadLayout(int64_t n) : n(n), k(round_up(n, Math::kUnit)), columns(round_up(n, kLanes)) {}
+  int64_t key_tile() const { return k * kBlock; }          // elements
+  int64_t value_tile() const { return kBlock * columns; }  // elements
+};
+
+// Packs up to kBlock keys and values. key(i) and value(i) give the memory of row i. `staging` holds kBlock * k elements.
+template <typename Math, typename Key, typename Value>
+LF_INLINE void pack_key_value_tile(const HeadLayout<Math>& head, int64_t rows, lf_dtype key_dtype, Key&& key,
+                                   lf_dtype value_dtype, Value&& value, typename Math::Element* staging,
+                                   typename Math::Element* key_tile, typename Math::Element* value_tile) {
+  const int64_t padded = round_up(rows, kLanes);
+  pack_a<Math>(key_dtype, rows, padded, head.n, head.k, key, staging);
+  pack_b_transposed<Math>(staging, head.k, padded, key_tile, kBlock);
+  pack_a<Math>(value_dtype, rows, round_up(rows, Math::kUnit), head.n, head.k, value, staging);
+  pack_b<Math>(staging, head.k, round_up(rows, Math::kUnit), head.n, head.columns, value_tile);
+}
+
+// Scratch of one block of queries.
+template <typename Math>
+struct QueryScratch {
+  using Element = typename Math::Element;
+  Element* query;     // A form [kBlock, k]
+  Element* weights;   // A form [kBlock, kBlock]
+  float* scores;      // [kBlock, kBlock]
+  float* out;         // [kBlock, columns]
+  float *largest, *total, *rescale;  // [kBlock]
+
+  static size_t carve(const HeadLayout<Math>& head, uint8_t* base, QueryScratch* s) {
+    Arena arena{base};
+    QueryScratch local;
+    if (!s) s = &local;
+    s->query = arena.take<Element>(kBlock * head.k);
+    s->scores = arena.take<float>(kBlock * kBlock);
+    s->weights = Math::kUnit == 1 ? reinterpret_cast<Element*>(s->scores) : arena.take<Element>(kBlock * kBlock);
+    s->out = arena.take<float>(kBlock * head.columns);
+    s->largest = arena.take<float>(kBlock);
+    s->total = arena.take<float>(kBlock);
+    s->rescale = arena.take<float>(kBlock);
+    return arena.used;
+  }
+};
+
+// Folds one tile of keys into the running softmax of `rows` queries, whose positions begin at `position`. The tile's
+// first key is at `start`; `keys` of it are real. `first` says that nothing was folded in before.
+template <typename Math>
+static inline void attend_tile(const AttentionParams& p, const HeadLayout<Math>& head, const QueryScratch<Math>& s,
+                               int64_t rows, int64_t position, int64_t start, int64_t keys, int64_t sequence_keys,
+                               const typename Math::Element* key_tile, const typename Math::Element* value_tile,
+                               bool first) {
+  using Element = typename Math::Element;
+  const float infinity = __builtin_inff();
+  const int64_t padded_rows = round_up(rows, kTileRows), columns = round_up(keys, kLanes);
+  multiply_tile<Math>(padded_rows, columns, head.k / Math::kUnit, s.query, head.k / Math::kUnit, key_tile, kBlock, s.scores,
+                      kBlock, false);
+  // Scaled and masked scores, and their maxima.
+  for (int64_t r = 0; r < rows; r++) {
+    float* row = s.scores + r * kBlock;
+    const KeyRange seen = visible_keys(p, position + r, position + r, sequence_keys);
+    const i32v low = broadcast_i32(int32_t(seen.low - start)), high = broadcast_i32(int32_t(seen.high - start));
+    const bool masked = seen.low > start || seen.high < start + columns;
+    f32v top = broadcast(first ? -infinity : s.largest[r]);
+    for (int64_t c = 0; c < columns; c += kLanes) {
+      f32v v = load(row + c) * p.scale;
+      if (p.softcap > 0.0f) v = p.softcap * tanh(v / p.softcap);
+      if (masked) {
+        const i32v key = lane_index() + int32_t(c);
+        v = select((key >= low) & (key < high), v, broadcast(-infinity));
+      }
+      store(row + c, v);
+      top = max(top, v);
+    }
+    s.rescale[r] = max_lane(top);
+  }
+  for (int64_t r = rows; r < padded_rows; r++) {
+    s.rescale[r] = 0.0f;
+    for (int64_t c = 0; c < columns; c += kLanes) store(s.scores + r * kBlock + c, broadcast(0.0f));
+  }
+  // The factors by which what was summed so far shrinks; a row that saw nothing yet has -inf and gives 0.
+  for (int64_t r = 0; r < padded_rows; r += kLanes) {
+    const f32v now = load(s.rescale + r);
+    const f32v shift = select(now > broadcast(-infinity), now, broadcast(0.0f));
+    const f32v before = first ? broadcast(-infinity) : load(s.largest + r);
+    store(s.rescale + r, exp(before - shift));
+    store(s.largest + r, now);
+  }
+  for (int64_t r = 0; r < padded_rows; r++) {
+    const float* row = s.scores + r * kBlock;
+    Element* weights = s.weights + r * kBlock;
+    const f32v shift = broadcast(s.largest[r] > -infinity ? s.largest[r] : 0.0f);
+    f32v partial = broadcast(0.0f);
+    for (int64_t c = 0; c < columns; c += kLanes) {
+      const f32v e = exp(load(row + c) - shift);
+      partial = partial + e;
+      store(weights + c, e);
+    }
+    const float factor = s.rescale[r];
+    s.total[r] = first ? sum(partial) : fma(s.total[r], factor, sum(partial));
+    if (!first && factor != 1.0f) {
+      float* out = s.out + r * head.columns;
+      for (int64_t c = 0; c < head.columns; c += kLanes) store(out + c, load(out + c) * factor);
+    }
+  }
+  multiply_tile<Math>(padded_rows, head.columns, ceil_div(keys, Math::kUnit), s.weights, kBlock / Math::kUnit, value_tile,
+                      head.columns, s.out, head.columns, !first);
+}
+
+// Divides by the sums and writes `rows` rows of the output; lse may be null.
+template <typename Math, typename Store>
+LF_INLINE void finish_block(const HeadLayout<Math>& head, const QueryScratch<Math>& s, int64_t rows, bool empty,
+                            float* lse, int64_t lse_stride, Store&& store_row) {
+  for (int64_t r = 0; r < rows; r++) {
+    float* out = s.out + r * head.columns;
+    const float total = empty ? 0.0f : s.total[r];
+    const float factor = total > 0.0f ? 1.0f / total : 0.0f;
+    for (int64_t c = 0; c < head.columns; c += kLanes)
+      store(out + c, total == 0.0f ? broadcast(0.0f) : load(out + c) * (total == total ? factor : total));
+    if (lse) lse[r * lse_stride] = total == 0.0f ? -__builtin_inff() : s.largest[r] + __builtin_logf(total);
+    store_row(r, out);
+  }
+}
+
+}  // namespace LF_ISA
+}  // namespace lf_cpu

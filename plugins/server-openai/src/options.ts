@@ -23,11 +23,10 @@ export const limitsSchema = z.strictObject({
 
 export type ServerLimits = z.output<typeof limitsSchema>;
 
-const secret = z
-  .string()
-  .min(16, 'expected a key of 16 characters or more; take one from ${env:NAME} or ${file:path}')
-  .regex(/^\S+$/, 'expected a key without spaces')
-  .meta({ secret: true });
+// biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own syntax
+const keyHint = 'expected a key of 16 characters or more; take one from ${env:NAME} or ${file:path}';
+
+const secret = z.string().min(16, keyHint).regex(/^\S+$/, 'expected a key without spaces').meta({ secret: true });
 
 export const modelSpecSchema = z.union(
   [z.string().min(1), z.strictObject({ path: z.string().min(1), id: z.string().min(1).optional() })],

@@ -258,6 +258,12 @@ export class OpenAiServer {
         return apiErrors.invalidRequest('The request body is not valid JSON.', undefined, 'invalid_json');
       case 'LF_BACKEND_OUT_OF_MEMORY':
         return apiErrors.unavailable('The device is out of memory. Try again later.', 'out_of_memory', retry, error);
+      case 'LF_ENGINE_CLOSED':
+        return apiErrors.unavailable('The model was unloaded.', 'model_unloaded', retry, error);
+      case 'LF_ENGINE_CONTEXT_LENGTH':
+        return apiErrors.invalidRequest(error.message, undefined, 'context_length_exceeded');
+      case 'LF_ENGINE_INVALID_REQUEST':
+        return apiErrors.invalidRequest(error.message);
     }
     if (request.cancel?.signal.aborted) return apiErrors.cancelled(retry);
     const status = error.statusCode ?? 500;

@@ -17,7 +17,8 @@ function routesOf({ server }: RunningServer): string[] {
     const depth = match[1]!.length / 4;
     path.length = depth;
     path.push(match[2]!);
-    for (const method of match[3]?.split(', ') ?? []) routes.push(`${method} ${path.join('').replace(/(?<!\/)\*$/, '/*')}`);
+    for (const method of match[3]?.split(', ') ?? [])
+      routes.push(`${method} ${path.join('').replace(/(?<!\/)\*$/, '/*')}`);
   }
   return routes;
 }

@@ -59,7 +59,7 @@ export function samplingOf(body: SamplingFields, choice: number): SamplingParams
     repetitionPenalty: body.repetition_penalty ?? 1,
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,
-    ...(body.seed != null && { seed: body.seed + choice }),
+    ...(body.seed != null && { seed: seedOf(body.seed, choice) }),
     ...(bias.length > 0 && { logitBias: new Map(bias.map(([token, value]) => [Number(token), value])) }),
   };
 }
@@ -67,4 +67,10 @@ export function samplingOf(body: SamplingFields, choice: number): SamplingParams
 /** The stop strings of a request, empty ones left out. */
 export function stopsOf(stop: string | string[] | null | undefined): string[] {
   return (typeof stop === 'string' ? [stop] : (stop ?? [])).filter((text) => text.length > 0);
+}
+
+/** Engines count seeds from 0; OpenAI's may be negative. */
+function seedOf(seed: number, choice: number): number {
+  const wrapped = seed < 0 ? seed + Number.MAX_SAFE_INTEGER : seed;
+  return (wrapped + choice) % Number.MAX_SAFE_INTEGER;
 }

@@ -1,0 +1,40 @@
+import type { GenerateEvent, GenerateRequest } from '@largeforge/engine';
+
+/** A message of a conversation. */
+export interface ChatMessage {
+  readonly role: string;
+  readonly content: string;
+}
+
+/** What commands and servers need of a tokenizer. */
+export interface ModelTokenizer {
+  readonly vocabSize: number;
+  readonly bosTokenId?: number;
+  readonly eosTokenIds: readonly number[];
+  encode(text: string, options?: { addSpecialTokens?: boolean }): ArrayLike<number>;
+  decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
+  applyChatTemplate(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
+}
+
+/** State of a model, read at any time. */
+export interface ModelStats {
+  readonly running: number;
+  readonly waiting: number;
+  /** Share of the cache's blocks in use, 0 to 1. */
+  readonly cacheUsage: number;
+  readonly loadSeconds: number;
+  readonly device: { readonly name: string; readonly kind: string; readonly memoryUsedBytes: number };
+  /** Why the model can serve no more, when that is so. */
+  readonly failure?: string;
+}
+
+/** A loaded model that generates text. */
+export interface ServedModel {
+  readonly id: string;
+  readonly tokenizer: ModelTokenizer;
+  /** Prompt and completion together. */
+  readonly contextLength: number;
+  readonly chatTemplate?: string;
+  generate(request: GenerateRequest): AsyncIterable<GenerateEvent>;
+  stats(): ModelStats;
+}

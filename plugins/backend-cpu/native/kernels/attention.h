@@ -44,7 +44,7 @@ static inline const char* check_cumulative(Context& ctx, const char* op, const c
   return nullptr;
 }
 
-// Rows that no sequence covers: before the first, between none, after the last.
+// Blocks of all sequences together.
 LF_INLINE int64_t block_count(const View& cu) {
   int64_t n = 0;
   for (int64_t b = 0; b + 1 < cu.shape[0]; b++) n += ceil_div(cumulative(cu, b + 1) - cumulative(cu, b), kBlock);

@@ -91,12 +91,11 @@ static inline void multiply_tile(int64_t m, int64_t n, int64_t k, const void* a,
 // --------------------------------------------------------------------------------------------------------- packing --
 
 // dst[c * dst_ld + r] = src[r * src_ld + c], in blocks of 4 x 4 words.
-static inline void transpose_words(const uint32_t* src, int64_t src_ld, int64_t rows, int64_t columns, uint32_t* dst,
-                                   int64_t dst_ld) {
+static inline void transpose_words(const uint32_t* src, int src_ld, int rows, int columns, uint32_t* dst, int dst_ld) {
   typedef uint32_t u32x4 __attribute__((vector_size(16)));
-  int64_t r = 0;
+  int r = 0;
   for (; r + 4 <= rows; r += 4) {
-    int64_t c = 0;
+    int c = 0;
     for (; c + 4 <= columns; c += 4) {
       u32x4 x[4];
       for (int i = 0; i < 4; i++) __builtin_memcpy(&x[i], src + (r + i) * src_ld + c, 16);
@@ -110,7 +109,7 @@ static inline void transpose_words(const uint32_t* src, int64_t src_ld, int64_t 
       for (int i = 0; i < 4; i++) dst[c * dst_ld + r + i] = src[(r + i) * src_ld + c];
   }
   for (; r < rows; r++)
-    for (int64_t c = 0; c < columns; c++) dst[c * dst_ld + r] = src[r * src_ld + c];
+    for (int c = 0; c < columns; c++) dst[c * dst_ld + r] = src[r * src_ld + c];
 }
 
 // One row of a float operand with dense elements as n elements of Math, then zeros up to `padded`.
@@ -139,7 +138,7 @@ template <typename Math>
 LF_INLINE void pack_b_transposed(const typename Math::Element* a, int64_t k, int64_t rows, typename Math::Element* dst,
                                  int64_t ld) {
   const int64_t words = k / Math::kUnit;
-  transpose_words(reinterpret_cast<const uint32_t*>(a), words, rows, words, reinterpret_cast<uint32_t*>(dst), ld);
+  transpose_words(reinterpret_cast<const uint32_t*>(a), int(words), int(rows), int(words), reinterpret_cast<uint32_t*>(dst), int(ld));
 }
 
 // B form of a matrix in A form: [rows, columns] becomes [rows / unit][columns][unit]. `a` has zero rows up to a multiple

@@ -1,0 +1,443 @@
+// ATTENTION_PAGED, KV_WRITE and KV_COPY_BLOCKS: attention over a cache that is cut into blocks of positions.
+//
+// A sequence with few new tokens (decoding) reads each cached key and value once, with a dot product per query and key;
+// its context is cut into runs that are independent tasks and joined in order. A sequence with more new tokens (prefill)
+// packs its keys and values into tiles first, as ATTENTION does. Which way a sequence goes depends on it alone, so its
+// result does not depend on what else is in the batch.
+#include "attention_tile.h"
+
+namespace lf_cpu {
+namespace LF_ISA {
+namespace {
+
+// From this many new tokens on, tiles pay for their packing.
+constexpr int64_t kTiledQueries = 4;
+// Positions that one decoding task covers.
+constexpr int64_t kRun = 512;
+
+const char* check_cache(Context& ctx, const char* op, const View& k_cache, const View& v_cache) {
+  LF_CHECK(expect_float(ctx, op, "k_cache", k_cache));
+  LF_CHECK(expect_float(ctx, op, "v_cache", v_cache));
+  LF_CHECK(expect_rank(ctx, op, "k_cache", k_cache, 4));
+  LF_CHECK(expect_same_shape(ctx, op, "v_cache", v_cache, "k_cache", k_cache));
+  LF_CHECK(expect_dense_rows(ctx, op, "k_cache", k_cache));
+  return expect_dense_rows(ctx, op, "v_cache", v_cache);
+}
+
+// ------------------------------------------------------------------------------------------------------------ cache --
+
+const char* check_kv_write(Context& ctx, const uint32_t*, const View* o, int) {
+  const char* op = "KV_WRITE";
+  const View &k = o[0], &v = o[1], &slots = o[2], &k_cache = o[3];
+  LF_CHECK(check_cache(ctx, op, k_cache, o[4]));
+  LF_CHECK(expect_float(ctx, op, "k", k));
+  LF_CHECK(expect_float(ctx, op, "v", v));
+  LF_CHECK(expect_rank(ctx, op, "k", k, 3));
+  LF_CHECK(expect_shape(ctx, op, "k", k, k.shape[0], k_cache.shape[1], k_cache.shape[3]));
+  LF_CHECK(expect_same_shape(ctx, op, "v", v, "k", k));
+  LF_CHECK(expect_dtype(ctx, op, "slots", slots, LF_I32));
+  return expect_shape(ctx, op, "slots", slots, k.shape[0]);
+}
+
+const char* kv_write(Context& ctx, const uint32_t* params, const View* o, int count) {
+  LF_CHECK(check_kv_write(ctx, params, o, count));
+  const View& slots = o[2];
+  const int64_t tokens = o[0].shape[0], heads = o[3].shape[1], block = o[3].shape[2], n = o[3].shape[3];
+  const int64_t capacity = o[3].shape[0] * block;
+  for (int64_t t = 0; t < tokens; t++) {
+    const int32_t slot = slots.as<const int32_t>()[t * slots.stride[0]];
+    if (slot < -1 || slot >= capacity)
+      return ctx.fail(LF_INVALID, "KV_WRITE: slot %d of token %lld is outside of the cache of %lld positions", slot,
+                      (long long)t, (long long)capacity);
+  }
+  const size_t bytes = round_up(larger<int64_t>(n, 1), 16) * 4;
+  for (int w = 0; w < ctx.workers(); w++)
+    if (!ctx.local(w, bytes)) return out_of_scratch(ctx, "KV_WRITE", bytes);
+  constexpr int64_t step = 16;
+  ctx.for_each(ceil_div(tokens, step), [&](int64_t task, int worker) {
+    float* scratch = static_cast<float*>(ctx.local(worker, bytes));
+    for (int64_t t = task * step; t < smaller(tokens, (task + 1) * step); t++) {
+      const int64_t slot = slots.as<const int32_t>()[t * slots.stride[0]];
+      if (slot < 0) continue;
+      for (int which = 0; which < 2; which++) {
+        const View &src = o[which], &dst = o[3 + which];
+        for (int64_t h = 0; h < heads; h++) {
+          const float* row = read_row(src, t * src.stride[0] + h * src.stride[1], n, src.stride[2], scratch);
+          write_row(dst, slot / block * dst.stride[0] + h * dst.stride[1] + slot % block * dst.stride[2], n, 1, row);
+        }
+      }
+    }
+  });
+  return nullptr;
+}
+
+const char* check_kv_copy_blocks(Context& ctx, const uint32_t*, const View* o, int) {
+  LF_CHECK(check_cache(ctx, "KV_COPY_BLOCKS", o[0], o[1]));
+  LF_CHECK(expect_dtype(ctx, "KV_COPY_BLOCKS", "pairs", o[2], LF_I32));
+  return expect_shape(ctx, "KV_COPY_BLOCKS", "pairs", o[2], o[2].shape[0], 2);
+}
+
+const char* kv_copy_blocks(Context& ctx, const uint32_t* params, const View* o, int count) {
+  LF_CHECK(check_kv_copy_blocks(ctx, params, o, count));
+  const View& pairs = o[2];
+  auto block_of = [&](int64_t i, int64_t side) {
+    return int64_t(pairs.as<const int32_t>()[i * pairs.stride[0] + side * pairs.stride[1]]);
+  };
+  for (int64_t i = 0; i < pairs.shape[0]; i++)
+    for (int side = 0; side < 2; side++)
+      if (block_of(i, side) < 0 || block_of(i, side) >= o[0].shape[0])
+        return ctx.fail(LF_INVALID, "KV_COPY_BLOCKS: block %lld of pair %lld is outside of the cache of %lld blocks",
+                        (long long)block_of(i, side), (long long)i, (long long)o[0].shape[0]);
+  const int64_t heads = o[0].shape[1], rows = o[0].shape[2], n = o[0].shape[3];
+  // A task owns one head of one cache, and does its pairs in order: a later pair may read what an earlier one wrote.
+  ctx.for_each(2 * heads, [&](int64_t task, int) {
+    const View& cache = o[task / heads];
+    const int size = element_bytes(cache.dtype);
+    uint8_t* base = cache.data + task % heads * cache.stride[1] * size;
+    for (int64_t i = 0; i < pairs.shape[0]; i++)
+      for (int64_t r = 0; r < rows; r++)
+        __builtin_memmove(base + (block_of(i, 1) * cache.stride[0] + r * cache.stride[2]) * size,
+                          base + (block_of(i, 0) * cache.stride[0] + r * cache.stride[2]) * size, n * size);
+  });
+  return nullptr;
+}
+
+// -------------------------------------------------------------------------------------------------------- attention --
+
+const char* check_attention_paged(Context& ctx, const uint32_t*, const View* o, int) {
+  const char* op = "ATTENTION_PAGED";
+  const View &q = o[0], &k_cache = o[1], &block_table = o[3], &cu_q = o[4], &context = o[5], &out = o[6];
+  LF_CHECK(check_cache(ctx, op, k_cache, o[2]));
+  LF_CHECK(expect_float(ctx, op, "q", q));
+  LF_CHECK(expect_rank(ctx, op, "q", q, 3));
+  LF_CHECK(expect_shape(ctx, op, "q", q, q.shape[0], q.shape[1], k_cache.shape[3]));
+  LF_CHECK(expect_float(ctx, op, "out", out));
+  LF_CHECK(expect_same_shape(ctx, op, "out", out, "q", q));
+  LF_CHECK(expect_dense_rows(ctx, op, "q", q));
+  LF_CHECK(expect_dense_rows(ctx, op, "out", out));
+  if (k_cache.shape[1] == 0 || q.shape[1] % k_cache.shape[1])
+    return ctx.fail(LF_INVALID, "%s: %lld heads of q %s are no multiple of the %lld heads of k_cache %s", op,
+                    (long long)q.shape[1], shape_text(q).text, (long long)k_cache.shape[1], shape_text(k_cache).text);
+  LF_CHECK(expect_dtype(ctx, op, "context", context, LF_I32));
+  LF_CHECK(expect_rank(ctx, op, "context", context, 1));
+  LF_CHECK(expect_dtype(ctx, op, "cu_q", cu_q, LF_I32));
+  LF_CHECK(expect_shape(ctx, op, "cu_q", cu_q, context.shape[0] + 1));
+  LF_CHECK(expect_dtype(ctx, op, "block_table", block_table, LF_I32));
+  LF_CHECK(expect_rank(ctx, op, "block_table", block_table, 2));
+  if (block_table.shape[0] == context.shape[0]) return nullptr;
+  return ctx.fail(LF_INVALID, "%s: operand block_table has shape %s, but context has %s", op, shape_text(block_table).text,
+                  shape_text(context).text);
+}
+
+// Positions of a sequence that one decoding task covers, for all its KV heads in turn.
+struct DecodeRun {
+  int32_t sequence;
+  int32_t start, end;
+  int32_t number;  // among the runs of the sequence
+};
+
+template <typename Math>
+class PagedPass {
+  using Element = typename Math::Element;
+
+ public:
+  PagedPass(Context& ctx, const AttentionParams& p, const View* o)
+      : ctx(ctx), p(p), q(o[0]), k_cache(o[1]), v_cache(o[2]), block_table(o[3]), cu_q(o[4]), contexts(o[5]), out(o[6]),
+        head(q.shape[2]), heads(q.shape[1]), kv_heads(k_cache.shape[1]), group(heads / kv_heads),
+        positions_a_block(k_cache.shape[2]), sequences(contexts.shape[0]) {}
+
+  const char* run() {
+    LF_CHECK(check_sequences());
+    const size_t shared_bytes = carve_shared(nullptr);
+    uint8_t* shared = static_cast<uint8_t*>(ctx.shared(larger<size_t>(shared_bytes, 64)));
+    if (!shared) return out_of_scratch(ctx, "ATTENTION_PAGED", shared_bytes);
+    carve_shared(shared);
+    list_work();
+    const size_t tiled = QueryScratch<Math>::carve(head, nullptr, nullptr), decoding = carve_decode(nullptr, nullptr);
+    local_bytes = larger(tiled, decoding);
+    for (int w = 0; w < ctx.workers(); w++)
+      if (!ctx.local(w, local_bytes)) return out_of_scratch(ctx, "ATTENTION_PAGED", local_bytes);
+    if (query_blocks) {
+      ctx.for_each(key_blocks * kv_heads, [&](int64_t task, int worker) { pack_tile(task, worker); });
+      ctx.for_each(query_blocks * heads, [&](int64_t task, int worker) {
+        attend_block(queries[query_blocks - 1 - task / heads], task % heads, worker);
+      });
+    }
+    if (run_count) {
+      ctx.for_each(run_count * kv_heads, [&](int64_t task, int worker) {
+        decode_run(task / kv_heads, task % kv_heads, worker);
+      });
+      ctx.for_each(sequences, [&](int64_t b, int worker) {
+        if (decodes(b)) join_runs(b, worker);
+      });
+    }
+    return nullptr;
+  }
+
+ private:
+  int64_t context_of(int64_t b) const { return contexts.as<const int32_t>()[b * contexts.stride[0]]; }
+  int64_t new_tokens(int64_t b) const { return cumulative(cu_q, b + 1) - cumulative(cu_q, b); }
+  bool decodes(int64_t b) const { return new_tokens(b) > 0 && new_tokens(b) < kTiledQueries; }
+  bool tiled(int64_t b) const { return new_tokens(b) >= kTiledQueries; }
+  // The first position that any new token of the sequence sees.
+  int64_t first_position(int64_t b) const {
+    const int64_t first = context_of(b) - new_tokens(b);
+    return visible_keys(p, first, first, context_of(b)).low;
+  }
+  int64_t block_of(int64_t b, int64_t position) const {
+    return block_table.as<const int32_t>()[b * block_table.stride[0] + position / positions_a_block * block_table.stride[1]];
+  }
+  const uint8_t* cached(const View& cache, int64_t b, int64_t position, int64_t kv_head) const {
+    return cache.data + (block_of(b, position) * cache.stride[0] + kv_head * cache.stride[1] +
+                         position % positions_a_block * cache.stride[2]) * element_bytes(cache.dtype);
+  }
+
+  const char* check_sequences() {
+    LF_CHECK(check_cumulative(ctx, "ATTENTION_PAGED", "cu_q", cu_q, q.shape[0]));
+    for (int64_t b = 0; b < sequences; b++) {
+      const int64_t length = context_of(b);
+      if (length < new_tokens(b) || length > block_table.shape[1] * positions_a_block)
+        return ctx.fail(LF_INVALID,
+                        "ATTENTION_PAGED: sequence %lld has %lld new tokens and a context of %lld, with blocks for %lld",
+                        (long long)b, (long long)new_tokens(b), (long long)length,
+                        (long long)(block_table.shape[1] * positions_a_block));
+      if (new_tokens(b) == 0) continue;
+      for (int64_t position = first_position(b) / positions_a_block * positions_a_block; position < length;
+           position += positions_a_block) {
+        const int64_t block = block_of(b, position);
+        if (block < 0 || block >= k_cache.shape[0])
+          return ctx.fail(LF_INVALID, "ATTENTION_PAGED: block %lld of sequence %lld, position %lld, is outside of k_cache %s",
+                          (long long)block, (long long)b, (long long)position, shape_text(k_cache).text);
+      }
+    }
+    return nullptr;
+  }
+
+  // Tiles start at multiples of kBlock; those before the first visible position are left out.
+  int64_t first_tile(int64_t b) const { return first_position(b) / kBlock; }
+  int64_t tile_count(int64_t b) const { return ceil_div(context_of(b), kBlock) - first_tile(b); }
+  int64_t first_run(int64_t b) const { return first_position(b) / kRun; }
+  int64_t runs_of(int64_t b) const { return ceil_div(context_of(b), kRun) - first_run(b); }
+
+  size_t carve_shared(uint8_t* base) {
+    query_blocks = key_blocks = run_count = 0;
+    int64_t partial_rows = 0;
+    for (int64_t b = 0; b < sequences; b++) {
+      if (tiled(b)) {
+        query_blocks += ceil_div(new_tokens(b), kBlock);
+        key_blocks += tile_count(b);
+      } else if (decodes(b)) {
+        run_count += runs_of(b);
+        partial_rows += runs_of(b) * new_tokens(b) * heads;
+      }
+    }
+    Arena arena{base};
+    queries = arena.take<SequenceBlock>(query_blocks);
+    keys = arena.take<SequenceBlock>(key_blocks);
+    first_key = arena.take<int32_t>(sequences);
+    runs = arena.take<DecodeRun>(run_count);
+    first_partial = arena.take<int64_t>(sequences);
+    key_tiles = arena.take<Element>(key_blocks * kv_heads * head.key_tile());
+    value_tiles = arena.take<Element>(key_blocks * kv_heads * head.value_tile());
+    partial_out = arena.take<float>(partial_rows * padded_columns());
+    partial_largest = arena.take<float>(partial_rows);
+    partial_total = arena.take<float>(partial_rows);
+    return arena.used;
+  }
+
+  void list_work() {
+    int64_t query = 0, key = 0, run = 0, partial = 0;
+    for (int64_t b = 0; b < sequences; b++) {
+      if (tiled(b)) {
+        for (int64_t start = 0; start < new_tokens(b); start += kBlock)
+          queries[query++] = {int32_t(b), int32_t(start), int32_t(smaller(kBlock, new_tokens(b) - start))};
+        first_key[b] = int32_t(key);
+        for (int64_t tile = first_tile(b); tile * kBlock < context_of(b); tile++)
+          keys[key++] = {int32_t(b), int32_t(tile * kBlock), int32_t(smaller(kBlock, context_of(b) - tile * kBlock))};
+      } else if (decodes(b)) {
+        first_partial[b] = partial;
+        for (int64_t r = first_run(b); r < first_run(b) + runs_of(b); r++) {
+          runs[run++] = {int32_t(b), int32_t(larger(first_position(b), r * kRun)),
+                         int32_t(smaller(context_of(b), (r + 1) * kRun)), int32_t(r - first_run(b))};
+        }
+        partial += runs_of(b) * new_tokens(b) * heads;
+      }
+    }
+  }
+
+  // ---- prefill ----
+
+  void pack_tile(int64_t task, int worker) {
+    const SequenceBlock& block = keys[task / kv_heads];
+    const int64_t kv_head = task % kv_heads;
+    pack_key_value_tile<Math>(
+        head, block.rows, k_cache.dtype,
+        [&](int64_t i) { return cached(k_cache, block.sequence, block.start + i, kv_head); }, v_cache.dtype,
+        [&](int64_t i) { return cached(v_cache, block.sequence, block.start + i, kv_head); },
+        static_cast<Element*>(ctx.local(worker, local_bytes)), key_tiles + task * head.key_tile(),
+        value_tiles + task * head.value_tile());
+  }
+
+  void attend_block(const SequenceBlock& block, int64_t h, int worker) {
+    const int64_t b = block.sequence, row = cumulative(cu_q, b) + block.start;
+    const int64_t position = context_of(b) - new_tokens(b) + block.start;
+    QueryScratch<Math> scratch;
+    QueryScratch<Math>::carve(head, static_cast<uint8_t*>(ctx.local(worker, local_bytes)), &scratch);
+    pack_a<Math>(q.dtype, block.rows, round_up(block.rows, kTileRows), head.n, head.k, [&](int64_t i) {
+      return q.data + ((row + i) * q.stride[0] + h * q.stride[1]) * element_bytes(q.dtype);
+    }, scratch.query);
+    const KeyRange seen = visible_keys(p, position, position + block.rows - 1, context_of(b));
+    bool first = true;
+    for (int64_t tile = seen.low / kBlock; tile * kBlock < seen.high; tile++) {
+      const int64_t index = (first_key[b] + tile - first_tile(b)) * kv_heads + h / group;
+      attend_tile<Math>(p, head, scratch, block.rows, position, tile * kBlock, smaller(kBlock, seen.high - tile * kBlock),
+                        context_of(b), key_tiles + index * head.key_tile(), value_tiles + index * head.value_tile(), first);
+      first = false;
+    }
+    finish_block<Math>(head, scratch, block.rows, first, nullptr, 0, [&](int64_t r, const float* values) {
+      write_row(out, (row + r) * out.stride[0] + h * out.stride[1], head.n, 1, values);
+    });
+  }
+
+  // ---- decoding ----
+
+  int64_t padded_columns() const { return round_up(head.n, 16); }
+
+  struct DecodeScratch {
+    float* query;    // [rows, padded_columns]
+    float* weights;  // [rows, kRun]
+    float* cached;   // [padded_columns]
+  };
+  size_t carve_decode(uint8_t* base, DecodeScratch* s) const {
+    Arena arena{base};
+    DecodeScratch unused;
+    if (!s) s = &unused;
+    const int64_t rows = group * (kTiledQueries - 1);
+    s->query = arena.take<float>(rows * padded_columns());
+    s->weights = arena.take<float>(rows * kRun);
+    s->cached = arena.take<float>(padded_columns());
+    return arena.used;
+  }
+
+  // Partial results of row (token i, head h) of run r of sequence b.
+  int64_t partial_index(int64_t b, int64_t r, int64_t i, int64_t h) const {
+    return first_partial[b] + (r * new_tokens(b) + i) * heads + h;
+  }
+
+  // The rows of one KV head of one sequence, i.e. its new tokens times the heads of the group, against one run.
+  void decode_run(int64_t index, int64_t kv_head, int worker) {
+    const DecodeRun& run = runs[index];
+    const int64_t b = run.sequence, tokens = new_tokens(b), rows = tokens * group, n = head.n, padded = padded_columns();
+    const int64_t length = run.end - run.start, position = context_of(b) - tokens;
+    DecodeScratch s;
+    carve_decode(static_cast<uint8_t*>(ctx.local(worker, local_bytes)), &s);
+    for (int64_t r = 0; r < rows; r++) {
+      float* dst = s.query + r * padded;
+      const int64_t token = cumulative(cu_q, b) + r / group, h = kv_head * group + r % group;
+      const float* src = read_row(q, token * q.stride[0] + h * q.stride[1], n, 1, dst);
+      for (int64_t c = 0; c < padded; c++) dst[c] = c < n ? src[c] * p.scale : 0.0f;
+    }
+    for (int64_t c = 0; c < padded; c++) s.cached[c] = 0.0f;
+    for (int64_t j = 0; j < length; j++) {
+      const uint8_t* memory = cached(k_cache, b, run.start + j, kv_head);
+      with_float(k_cache.dtype, [&](auto type) { widen_row(reinterpret_cast<const decltype(type)*>(memory), n, 1, s.cached); });
+      for (int64_t r = 0; r < rows; r++) {
+        f32v acc = broadcast(0.0f);
+        for (int64_t c = 0; c < padded; c += kLanes) acc = fma(load(s.query + r * padded + c), load(s.cached + c), acc);
+        s.weights[r * kRun + j] = sum(acc);
+      }
+    }
+    for (int64_t r = 0; r < rows; r++) {
+      float* w = s.weights + r * kRun;
+      const KeyRange seen = visible_keys(p, position + r / group, position + r / group, context_of(b));
+      const int64_t low = larger<int64_t>(0, seen.low - run.start), high = smaller<int64_t>(length, seen.high - run.start);
+      f32v top = broadcast(-__builtin_inff());
+      for (int64_t j = 0; j < length; j += kLanes) {
+        f32v v = load(w + j);
+        if (p.softcap > 0.0f) v = p.softcap * tanh(v / p.softcap);
+        const i32v lane = lane_index() + int32_t(j);
+        v = select((lane >= broadcast_i32(int32_t(low))) & (lane < broadcast_i32(int32_t(high))), v,
+                   broadcast(-__builtin_inff()));
+        store(w + j, v);
+        top = max(top, v);
+      }
+      const float largest = max_lane(top), shift = largest > -__builtin_inff() ? largest : 0.0f;
+      f32v total = broadcast(0.0f);
+      for (int64_t j = 0; j < length; j += kLanes) {
+        const f32v e = exp(load(w + j) - shift);
+        total = total + e;
+        store(w + j, e);
+      }
+      const int64_t slot = partial_index(b, run.number, r / group, kv_head * group + r % group);
+      partial_largest[slot] = largest;
+      partial_total[slot] = sum(total);
+      for (int64_t c = 0; c < padded; c += kLanes) store(partial_out + slot * padded + c, broadcast(0.0f));
+    }
+    for (int64_t j = 0; j < length; j++) {
+      const uint8_t* memory = cached(v_cache, b, run.start + j, kv_head);
+      with_float(v_cache.dtype, [&](auto type) { widen_row(reinterpret_cast<const decltype(type)*>(memory), n, 1, s.cached); });
+      for (int64_t r = 0; r < rows; r++) {
+        float* acc = partial_out + partial_index(b, run.number, r / group, kv_head * group + r % group) * padded;
+        const f32v w = broadcast(s.weights[r * kRun + j]);
+        for (int64_t c = 0; c < padded; c += kLanes) store(acc + c, fma(w, load(s.cached + c), load(acc + c)));
+      }
+    }
+  }
+
+  void join_runs(int64_t b, int worker) {
+    const int64_t padded = padded_columns(), count = runs_of(b);
+    float* row = static_cast<float*>(ctx.local(worker, local_bytes));
+    for (int64_t i = 0; i < new_tokens(b); i++)
+      for (int64_t h = 0; h < heads; h++) {
+        float largest = -__builtin_inff();
+        for (int64_t r = 0; r < count; r++) largest = larger(largest, partial_largest[partial_index(b, r, i, h)]);
+        float total = 0.0f;
+        for (int64_t c = 0; c < padded; c++) row[c] = 0.0f;
+        for (int64_t r = 0; r < count; r++) {
+          const int64_t slot = partial_index(b, r, i, h);
+          if (partial_total[slot] == 0.0f) continue;
+          const float factor = __builtin_expf(partial_largest[slot] - largest);
+          total = fma(partial_total[slot], factor, total);
+          for (int64_t c = 0; c < padded; c += kLanes)
+            store(row + c, fma(broadcast(factor), load(partial_out + slot * padded + c), load(row + c)));
+        }
+        const float factor = 1.0f / total;  // every new token sees itself: total is not 0
+        for (int64_t c = 0; c < padded; c += kLanes) store(row + c, load(row + c) * factor);
+        write_row(out, (cumulative(cu_q, b) + i) * out.stride[0] + h * out.stride[1], head.n, 1, row);
+      }
+  }
+
+  Context& ctx;
+  const AttentionParams& p;
+  const View &q, &k_cache, &v_cache, &block_table, &cu_q, &contexts, &out;
+  const HeadLayout<Math> head;
+  const int64_t heads, kv_heads, group, positions_a_block, sequences;
+  size_t local_bytes = 0;
+  int64_t query_blocks = 0, key_blocks = 0, run_count = 0;
+  SequenceBlock *queries = nullptr, *keys = nullptr;
+  int32_t* first_key = nullptr;
+  Element *key_tiles = nullptr, *value_tiles = nullptr;
+  DecodeRun* runs = nullptr;
+  int64_t* first_partial = nullptr;
+  float *partial_out = nullptr, *partial_largest = nullptr, *partial_total = nullptr;
+};
+
+const char* attention_paged(Context& ctx, const uint32_t* params, const View* o, int count) {
+  LF_CHECK(check_attention_paged(ctx, params, o, count));
+  const AttentionParams p{param_f32(params, 0), true, int64_t(params[1]), param_f32(params, 2)};
+#if LF_ISA_LEVEL >= 3
+  if (o[0].dtype == LF_BF16 && o[1].dtype == LF_BF16 && o[2].dtype == LF_BF16) return PagedPass<Bf16Math>(ctx, p, o).run();
+#endif
+  return PagedPass<F32Math>(ctx, p, o).run();
+}
+
+}  // namespace
+
+void register_attention_paged(KernelTable& table) {
+  table.entry[LF_OP_KV_WRITE] = {kv_write, check_kv_write};
+  table.entry[LF_OP_KV_COPY_BLOCKS] = {kv_copy_blocks, check_kv_copy_blocks};
+  table.entry[LF_OP_ATTENTION_PAGED] = {attention_paged, check_attention_paged};
+}
+
+}  // namespace LF_ISA
+}  // namespace lf_cpu

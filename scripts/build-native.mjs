@@ -1,0 +1,178 @@
+/**
+ * Builds the native code of a checkout: the N-API binding, the CPU backend (every ISA level) and the conformance runner.
+ * Each object is rebuilt only when its source, a header that it includes, or its flags changed.
+ *
+ *   node scripts/build-native.mjs [--sanitize]   with AddressSanitizer and UBSan, into build/sanitized folders
+ */
+import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const sanitize = process.argv.includes('--sanitize');
+const output = (path) => join(root, dirname(path), sanitize ? 'build/sanitized' : 'build', basename(path));
+
+const compiler = findCompiler();
+const optimise = sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'] : ['-O3'];
+const common = ['-std=c++17', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread', ...optimise];
+const linkFlags = ['-shared', '-pthread', ...(sanitize ? ['-fsanitize=address,undefined'] : [])];
+
+/** Instruction set levels of the CPU kernels: one table each, chosen at run time. */
+const x64 = ['-mavx2', '-mfma', '-mf16c'];
+const avx512 = [...x64, '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mprefer-vector-width=512'];
+const levels = [
+  { name: 'portable', isa: 'portable', level: 0, flags: [] },
+  ...(process.arch === 'x64'
+    ? [
+        { name: 'avx2', isa: 'avx2', level: 1, flags: x64 },
+        { name: 'avx512', isa: 'avx512', level: 2, flags: avx512 },
+        { name: 'avx512_bf16', isa: 'avx512-bf16', level: 3, flags: [...avx512, '-mavx512bf16', '-mavx512vnni'] },
+      ]
+    : []),
+];
+
+function findCompiler() {
+  const candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
+  for (const name of candidates) {
+    if (spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0) return name;
+  }
+  const what = process.env.CXX ? `CXX is ${process.env.CXX}, which does not run.` : 'No C++ compiler was found.';
+  process.stderr.write(
+    `${what} Install one: "apt-get install g++" (Debian, Ubuntu), "dnf install gcc-c++" (Fedora, RHEL), "xcode-select --install" (macOS).\n`,
+  );
+  process.exit(1);
+}
+
+/** Content of a source and of every header that it includes by a quoted path, as far as they lie in the checkout. */
+function closure(source, includes, seen = new Map()) {
+  if (seen.has(source)) return seen;
+  const text = readFileSync(source, 'utf8');
+  seen.set(source, text);
+  for (const [, name] of text.matchAll(/^\s*#\s*include\s+"([^"]+)"/gm)) {
+    for (const folder of [dirname(source), ...includes]) {
+      const path = join(folder, name);
+      if (!existsSync(path)) continue;
+      closure(path, includes, seen);
+      break;
+    }
+  }
+  return seen;
+}
+
+const jobs = [];
+
+/** Plans an object file; returns its path. */
+function object(folder, source, name, includes, flags) {
+  const path = join(folder, 'objects', `${name}.o`);
+  const args = [...common, ...flags, ...includes.map((include) => `-I${include}`), '-c', source];
+  const hash = createHash('sha256').update(JSON.stringify([compiler, args]));
+  for (const [file, text] of [...closure(source, includes)].sort()) hash.update(file).update(text);
+  jobs.push({ path, args: [...args, '-o', path], stamp: hash.digest('hex') });
+  return { path, stamp: jobs.at(-1).stamp };
+}
+
+function upToDate(path, stamp) {
+  return existsSync(path) && existsSync(`${path}.stamp`) && readFileSync(`${path}.stamp`, 'utf8') === stamp;
+}
+
+const failures = [];
+
+/** Runs the compiler unless its product is up to date. */
+function compile(path, args, stamp) {
+  if (upToDate(path, stamp)) return Promise.resolve(false);
+  mkdirSync(dirname(path), { recursive: true });
+  return new Promise((resolve) => {
+    execFile(compiler, args, { cwd: root, maxBuffer: 1 << 26 }, (error, _stdout, stderr) => {
+      if (stderr) process.stderr.write(stderr);
+      if (error) failures.push(path);
+      else writeFileSync(`${path}.stamp`, stamp);
+      resolve(true);
+    });
+  });
+}
+
+async function inParallel(tasks) {
+  const queue = [...tasks];
+  const worker = async () => {
+    for (let task = queue.shift(); task; task = queue.shift()) await task();
+  };
+  await Promise.all(Array.from({ length: Math.max(1, availableParallelism()) }, worker));
+}
+
+/** A product is linked next to its place and moved there, so that a running process keeps the one that it has. */
+async function link(product, objects, flags) {
+  const stamp = createHash('sha256').update(JSON.stringify([compiler, flags, objects.map((o) => [o.path, o.stamp])])).digest('hex');
+  if (upToDate(product, stamp)) return;
+  const temporary = `${product}.new`;
+  await compile(temporary, [...flags, '-o', temporary, ...objects.map((o) => o.path), '-ldl'], stamp);
+  if (failures.length > 0) return;
+  renameSync(temporary, product);
+  renameSync(`${temporary}.stamp`, `${product}.stamp`);
+}
+
+const sources = (folder) => (existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.cpp')).sort() : []);
+const abi = join(root, 'engine/native/include');
+
+/** Declares the kernel sources' registration functions and the levels' tables, so that neither is listed by hand. */
+function writeKernelLists(folder, kernels) {
+  const registrations = `${kernels.map((name) => `LF_REGISTER(${name})`).join('\n')}\n`;
+  const tables = `${levels.map((level) => `LF_LEVEL(${level.name}, "${level.isa}")`).join('\n')}\n`;
+  mkdirSync(folder, { recursive: true });
+  for (const [name, text] of [['kernel_registrations.inc', registrations], ['kernel_levels.inc', tables]]) {
+    const path = join(folder, name);
+    if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writeFileSync(path, text);
+  }
+}
+
+function planBackend() {
+  const native = join(root, 'plugins/backend-cpu/native');
+  const build = dirname(output('plugins/backend-cpu/library'));
+  const generated = join(build, 'generated');
+  const kernels = sources(join(native, 'kernels')).map((name) => name.slice(0, -4));
+  writeKernelLists(generated, kernels);
+  const includes = [native, abi, generated];
+  const { version } = JSON.parse(readFileSync(join(root, 'plugins/backend-cpu/package.json'), 'utf8'));
+  const objects = sources(native)
+    .filter((name) => name !== 'kernel_table.cpp')
+    .map((name) => object(build, join(native, name), name.slice(0, -4), includes, [`-DLF_BACKEND_VERSION="${version}"`]));
+  for (const level of levels) {
+    const flags = [`-DLF_ISA=${level.name}`, `-DLF_ISA_NAME="${level.isa}"`, `-DLF_ISA_LEVEL=${level.level}`, ...level.flags];
+    for (const name of kernels) objects.push(object(build, join(native, 'kernels', `${name}.cpp`), `${name}.${level.name}`, includes, flags));
+    objects.push(object(build, join(native, 'kernel_table.cpp'), `kernel_table.${level.name}`, includes, flags));
+  }
+  const extension = process.platform === 'darwin' ? 'dylib' : 'so';
+  return () => link(join(build, `liblargeforge_cpu.${extension}`), objects, linkFlags);
+}
+
+function planBinding() {
+  const build = dirname(output('engine/binding'));
+  const headers = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include');
+  const objects = sources(join(root, 'engine/native/binding')).map((name) =>
+    object(build, join(root, 'engine/native/binding', name), `binding_${name.slice(0, -4)}`, [abi, headers], []),
+  );
+  const flags = process.platform === 'darwin' ? [...linkFlags, '-undefined', 'dynamic_lookup'] : linkFlags;
+  return () => link(join(build, 'binding.node'), objects, flags);
+}
+
+function planConformance() {
+  const build = dirname(output('engine/conformance'));
+  const folder = join(root, 'engine/native/conformance');
+  const found = [folder, join(folder, 'reference')].flatMap((from) => sources(from).map((name) => join(from, name)));
+  if (found.length === 0) return async () => {};
+  const objects = found.map((source) => object(build, source, `conformance_${basename(source, '.cpp')}`, [folder, abi], []));
+  return () => link(join(build, 'conformance'), objects, ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')]);
+}
+
+const links = [planBackend(), planBinding(), planConformance()];
+const stale = jobs.filter((job) => !upToDate(job.path, job.stamp));
+if (stale.length > 0) process.stderr.write(`Compiling ${stale.length} native files with ${compiler} ...\n`);
+await inParallel(stale.map((job) => () => compile(job.path, job.args, job.stamp)));
+if (failures.length === 0) for (const step of links) await step();
+if (failures.length > 0) {
+  process.stderr.write(`The native build failed: ${failures.map((path) => basename(path)).join(', ')}\n`);
+  process.exit(1);
+}

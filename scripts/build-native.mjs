@@ -133,7 +133,11 @@ function planBackend() {
   const build = dirname(output('plugins/backend-cpu/library'));
   const generated = join(build, 'generated');
   const kernels = sources(join(native, 'kernels')).map((name) => name.slice(0, -4));
-  writeKernelLists(generated, kernels);
+  // A source that defines ops says so by its registration function; others hold what several ops share.
+  const registering = kernels.filter((name) =>
+    readFileSync(join(native, 'kernels', `${name}.cpp`), 'utf8').includes(`void register_${name}(`),
+  );
+  writeKernelLists(generated, registering);
   const includes = [native, abi, generated];
   const { version } = JSON.parse(readFileSync(join(root, 'plugins/backend-cpu/package.json'), 'utf8'));
   const objects = sources(native)

@@ -1,0 +1,347 @@
+// The blocked product: tiles of rows x columns over packed panels.
+//
+// A task owns some rows and some panels of columns. It lays its rows out once (they stay in the L2 cache), then walks the
+// panels; a block of kDepth words of a panel stays in L1 while the rows stream past it.
+#include "gemm.h"
+
+#include "activation.h"
+#include "gemm_panel.h"
+
+namespace lf_cpu {
+namespace LF_ISA {
+namespace {
+
+constexpr int64_t kDepth = 256;                  // words of a panel that a block covers
+constexpr int64_t kBlockRows = 8 * kMicroRows;   // rows of a task
+constexpr int64_t kRowBytes = 512 << 10;         // of laid-out rows a task keeps; deeper products take several passes
+constexpr int64_t kPassPanels = 4;               // panels whose sums a task keeps between passes
+constexpr int64_t kSharedBytes = 16 << 20;       // of converted panels at a time
+constexpr int64_t kCacheLine = 64;
+
+struct RowBlock {
+  int64_t first, count;
+  int32_t adapter;
+};
+
+// State of one thread, on a cache line of its own.
+struct alignas(kCacheLine) WorkerState {
+  int64_t block;  // whose rows its memory holds, or -1
+};
+
+template <typename Words>
+class Multiplication {
+ public:
+  Multiplication(Context& ctx, const Product& product) : ctx_(ctx), p_(product) {
+    workers_ = ctx.workers();
+    words_ = ceil_div(p_.k, Words::kUnit);
+    words2_ = ceil_div(p_.k2, Words::kUnit);
+    panels_ = ceil_div(p_.n, kPanel);
+    direct_ = p_.b.packed && holds_words<Words>(p_.b.dtype);
+
+    // Equal blocks of rows, so that none is a mere remainder.
+    const int64_t whole = larger<int64_t>(1, ceil_div(p_.m, kBlockRows));
+    block_rows_ = round_up(larger<int64_t>(1, ceil_div(p_.m, whole)), kMicroRows);
+    blocks_ = ceil_div(p_.m, block_rows_);
+    if (p_.runs_select_b) {
+      blocks_ = 0;
+      for (int64_t i = 0; i < p_.run_count; i++) blocks_ += ceil_div(p_.runs[i].count, block_rows_);
+    }
+    pass_words_ = larger<int64_t>(kDepth, kRowBytes / 4 / block_rows_ / kDepth * kDepth);
+    passes_ = larger<int64_t>(1, ceil_div(words_, pass_words_));
+    if (passes_ == 1) pass_words_ = words_;
+    lda_ = leading_dimension(pass_words_);
+    lda2_ = leading_dimension(words2_);
+    // Several blocks of rows would convert the same panels again and again: convert them once, for all to read.
+    shares_ = !direct_ && !p_.runs_select_b && blocks_ > 1 && p_.k > 0;
+    chunk_panels_ = panels_;
+    if (shares_) chunk_panels_ = smaller(panels_, larger<int64_t>(1, kSharedBytes / (words_ * kPanel * 4 + 1)));
+  }
+
+  size_t scratch_bytes() const {
+    size_t bytes = workers_ * sizeof(WorkerState);
+    if (p_.runs_select_b) bytes += round_up(blocks_ * int64_t(sizeof(RowBlock)), kCacheLine);
+    if (shares_) bytes += chunk_panels_ * words_ * kPanel * 4;
+    return bytes;
+  }
+
+  const char* run(const char* op, void* scratch) {
+    uint8_t* memory = static_cast<uint8_t*>(scratch);
+    states_ = reinterpret_cast<WorkerState*>(memory);
+    memory += workers_ * sizeof(WorkerState);
+    for (int i = 0; i < workers_; i++) states_[i].block = -1;
+    if (p_.runs_select_b) {
+      run_blocks_ = reinterpret_cast<RowBlock*>(memory);
+      memory += round_up(blocks_ * int64_t(sizeof(RowBlock)), kCacheLine);
+      split_runs();
+    }
+    shared_words_ = reinterpret_cast<uint32_t*>(memory);
+    for (int64_t first = 0; first < panels_; first += chunk_panels_) {
+      const int64_t count = smaller(chunk_panels_, panels_ - first);
+      if (shares_) share_panels(first, count);
+      multiply_panels(first, count);
+      if (failed_) return out_of_scratch(ctx_, op, local_bytes());
+    }
+    return nullptr;
+  }
+
+ private:
+  // An odd number of cache lines, so that the rows of a micro-kernel do not fall into the same sets of the L1 cache.
+  static int64_t leading_dimension(int64_t words) { return (ceil_div(words, 16) | 1) * 16; }
+
+  bool needs_decoding() const { return is_block_format(p_.b.dtype) || is_block_format(p_.b2.dtype); }
+  int64_t tile_panels() const { return passes_ == 1 ? 1 : kPassPanels; }
+  size_t local_bytes() const {
+    const int64_t depth = kDepth * Words::kUnit;
+    return 4 * (block_rows_ * (lda_ + lda2_ + tile_panels() * kPanel) + kDepth * kPanel +
+                (needs_decoding() ? fill_scratch(depth) : 0));
+  }
+
+  void split_runs() {
+    int64_t next = 0;
+    for (int64_t i = 0; i < p_.run_count; i++)
+      for (int64_t r = 0; r < p_.runs[i].count; r += block_rows_)
+        run_blocks_[next++] = {p_.runs[i].first + r, smaller(block_rows_, p_.runs[i].count - r), p_.runs[i].adapter};
+  }
+  RowBlock row_block(int64_t i) const {
+    if (p_.runs_select_b) return run_blocks_[i];
+    return {i * block_rows_, smaller(block_rows_, p_.m - i * block_rows_), 0};
+  }
+
+  void share_panels(int64_t first, int64_t count) {
+    const int64_t depth = kDepth * Words::kUnit;
+    ctx_.for_each(count, [&](int64_t task, int worker) {
+      float* scratch = nullptr;
+      if (needs_decoding()) {
+        scratch = static_cast<float*>(ctx_.local(worker, local_bytes()));
+        if (!scratch) return fail();
+      }
+      uint32_t* words = shared_words_ + task * words_ * kPanel;
+      for (int64_t k0 = 0; k0 < p_.k; k0 += depth)
+        fill_panel<Words>(p_.b, p_.b.data, p_.n, p_.k, (first + task) * kPanel, k0, smaller(depth, p_.k - k0),
+                          words + k0 / Words::kUnit * kPanel, scratch);
+    });
+    // Decoding overwrote what the threads' own memory held.
+    if (needs_decoding())
+      for (int i = 0; i < workers_; i++) states_[i].block = -1;
+  }
+
+  void multiply_panels(int64_t first, int64_t count) {
+    const int64_t wanted = workers_ == 1 ? 1 : workers_ * (blocks_ == 1 ? 8 : 4);
+    int64_t groups = blocks_ >= wanted ? 1 : smaller(count, ceil_div(wanted, larger<int64_t>(1, blocks_)));
+    if (passes_ > 1) groups = larger(groups, ceil_div(count, kPassPanels));
+    const int64_t group_panels = ceil_div(count, groups);
+    groups = ceil_div(count, group_panels);
+    ctx_.for_each(blocks_ * groups, [&](int64_t task, int worker) {
+      const int64_t start = task % groups * group_panels;
+      multiply_tile(task / groups, first + start, smaller(group_panels, count - start), first, worker);
+    });
+  }
+
+  struct Local {
+    uint32_t *rows, *rows2, *panel;
+    float *tile, *scratch;
+  };
+
+  // Rows `index` of the block times panels [first, first + count). Shared panels start at panel `shared_first`.
+  void multiply_tile(int64_t index, int64_t first, int64_t count, int64_t shared_first, int worker) {
+    void* memory = ctx_.local(worker, local_bytes());
+    if (!memory) return fail();
+    Local local;
+    local.rows = static_cast<uint32_t*>(memory);
+    local.rows2 = local.rows + block_rows_ * lda_;
+    local.tile = reinterpret_cast<float*>(local.rows2 + block_rows_ * lda2_);
+    local.panel = reinterpret_cast<uint32_t*>(local.tile + block_rows_ * tile_panels() * kPanel);
+    local.scratch = reinterpret_cast<float*>(local.panel + kDepth * kPanel);
+    const RowBlock block = row_block(index);
+    const bool laid_out = passes_ == 1 && states_[worker].block == index;
+    states_[worker].block = index;
+    for (int64_t pass = 0; pass < passes_; pass++) {
+      const int64_t k0 = pass * pass_words_ * Words::kUnit;
+      const int64_t depth = smaller(p_.k - k0, pass_words_ * Words::kUnit);
+      if (!laid_out) lay_out_rows(block, k0, depth, local.rows);
+      if (!laid_out && pass == 0 && p_.k2)
+        pack_words<Words>(p_.a2 + block.first * p_.k2, p_.k2, 1, block.count, p_.k2, {local.rows2, lda2_, 1}, 0);
+      for (int64_t i = 0; i < count; i++) {
+        float* tile = local.tile + (passes_ == 1 ? 0 : i * block_rows_ * kPanel);
+        const int64_t panel = first + i;
+        if (block.adapter >= 0 && p_.k)
+          add_product(block, panel, k0, depth, panel - shared_first, local, tile);
+        else
+          __builtin_memset(tile, 0, block.count * kPanel * 4);
+        if (pass + 1 < passes_) continue;
+        if (p_.k2) add_update(block, panel, local, tile);
+        finish(block, panel, tile);
+      }
+    }
+  }
+
+  void lay_out_rows(const RowBlock& block, int64_t k0, int64_t depth, uint32_t* words) {
+    const Rows& a = p_.a;
+    const int size = element_bytes(a.dtype);
+    if (!a.index) {
+      pack_words<Words>(a.dtype, a.data + (block.first * a.row_stride + k0 * a.k_stride) * size, a.row_stride,
+                        a.k_stride, block.count, depth, {words, lda_, 1}, 0);
+      return;
+    }
+    for (int64_t r = 0; r < block.count; r++)
+      pack_words<Words>(a.dtype, a.data + (a.index[block.first + r] * a.row_stride + k0 * a.k_stride) * size, 0,
+                        a.k_stride, 1, depth, {words + r * lda_, lda_, 1}, 0);
+  }
+
+  // tile (+)= the laid-out rows times elements [k0, k0 + depth) of a panel of b. Starts the sums where k0 is 0.
+  void add_product(const RowBlock& block, int64_t panel, int64_t k0, int64_t depth, int64_t shared_panel,
+                   const Local& local, float* tile) {
+    const int64_t words = ceil_div(depth, Words::kUnit), w0 = k0 / Words::kUnit;
+    const uint32_t* ready = nullptr;
+    if (shares_) ready = shared_words_ + (shared_panel * words_ + w0) * kPanel;
+    else if (direct_) ready = reinterpret_cast<const uint32_t*>(p_.b.data) + (panel * words_ + w0) * kPanel;
+    const uint8_t* data = p_.b.data + (p_.runs_select_b ? block.adapter * p_.b.group_bytes : 0);
+    for (int64_t w = 0; w < words; w += kDepth) {
+      const int64_t n = smaller(kDepth, words - w), start = k0 + w * Words::kUnit;
+      const uint32_t* panel_words = ready + w * kPanel;
+      if (!ready) {
+        fill_panel<Words>(p_.b, data, p_.n, p_.k, panel * kPanel, start, smaller(n * Words::kUnit, k0 + depth - start),
+                          local.panel, local.scratch);
+        panel_words = local.panel;
+      }
+      multiply_rows(local.rows + w, lda_, block.count, panel_words, n, vectors_of(panel), tile, start > 0);
+    }
+  }
+
+  // tile += a2 b2, for each run of rows with its own adapter.
+  void add_update(const RowBlock& block, int64_t panel, const Local& local, float* tile) {
+    const RowRun all = {block.first, block.count, 0};
+    const RowRun* runs = p_.runs && !p_.runs_select_b ? p_.runs : &all;
+    const int64_t count = runs == &all ? 1 : p_.run_count;
+    for (int64_t i = 0; i < count; i++) {
+      const int64_t from = larger(runs[i].first, block.first);
+      const int64_t to = smaller(runs[i].first + runs[i].count, block.first + block.count);
+      if (from >= to || runs[i].adapter < 0) continue;
+      for (int64_t w = 0; w < words2_; w += kDepth) {
+        const int64_t n = smaller(kDepth, words2_ - w), start = w * Words::kUnit;
+        fill_panel<Words>(p_.b2, p_.b2.data + runs[i].adapter * p_.b2.group_bytes, p_.n, p_.k2, panel * kPanel, start,
+                          smaller(n * Words::kUnit, p_.k2 - start), local.panel, local.scratch);
+        multiply_rows(local.rows2 + (from - block.first) * lda2_ + w, lda2_, to - from, local.panel, n, vectors_of(panel),
+                      tile + (from - block.first) * kPanel, true);
+      }
+    }
+  }
+
+  int vectors_of(int64_t panel) const { return int(ceil_div(smaller<int64_t>(kPanel, p_.n - panel * kPanel), kLanes)); }
+
+  static void multiply_rows(const uint32_t* rows, int64_t lda, int64_t count, const uint32_t* panel, int64_t words,
+                            int vectors, float* tile, bool accumulate) {
+    static constexpr MicroTable<Words> micro;
+    for (int64_t r = 0; r < count; r += kMicroRows)
+      micro.at[smaller<int64_t>(kMicroRows, count - r) - 1][vectors - 1](rows + r * lda, lda, panel, words,
+                                                                         tile + r * kPanel, accumulate);
+  }
+
+  // Writes a finished tile: scale, bias, activation, conversion.
+  void finish(const RowBlock& block, int64_t panel, float* tile) {
+    const Output& out = p_.out;
+    const int64_t column = panel * kPanel, count = smaller<int64_t>(kPanel, p_.n - column);
+    float bias[kPanel] = {};
+    if (out.bias)
+      with_float(out.bias_dtype, [&](auto type) {
+        widen_row(reinterpret_cast<const decltype(type)*>(out.bias) + column * out.bias_stride, count, out.bias_stride,
+                  bias);
+      });
+    for (int64_t r = 0; r < block.count; r++) {
+      float* sums = tile + r * kPanel;
+      if (out.copy)
+        for_lanes(count, [&](int64_t i, int64_t lanes) {
+          store_lanes(out.copy + (block.first + r) * p_.n + column + i, load(sums + i) * out.copy_scale, lanes);
+        });
+      if (!out.data) continue;
+      if (out.bias || out.alpha != 1.0f)
+        for (int v = 0; v < kPanel; v += kLanes)
+          store(sums + v, fma(load(sums + v), broadcast(out.alpha), load(bias + v)));
+      if (out.activation)
+        with_unary(out.activation, [&](auto kind) {
+          for (int v = 0; v < kPanel; v += kLanes) store(sums + v, unary<decltype(kind)::value>(load(sums + v)));
+        });
+      const int64_t row = out.index ? out.index[block.first + r] : block.first + r;
+      with_float(out.dtype, [&](auto type) {
+        using T = decltype(type);
+        write_sums(sums, reinterpret_cast<T*>(out.data) + row * out.row_stride + column * out.column_stride, count);
+      });
+    }
+  }
+
+  template <typename T>
+  void write_sums(const float* sums, T* dst, int64_t count) const {
+    const float beta = p_.out.beta;
+    const int64_t stride = p_.out.column_stride;
+    if (stride == 1) {
+      for_lanes(count, [&](int64_t i, int64_t lanes) {
+        f32v v = load(sums + i);
+        if (beta != 0.0f) v = fma(load_lanes(dst + i, lanes), broadcast(beta), v);
+        store_lanes(dst + i, v, lanes);
+      });
+    } else {
+      for (int64_t i = 0; i < count; i++)
+        dst[i * stride] = narrow<T>(beta != 0.0f ? fma(widen(dst[i * stride]), beta, sums[i]) : sums[i]);
+    }
+  }
+
+  void fail() { __atomic_store_n(&failed_, true, __ATOMIC_RELAXED); }
+
+  Context& ctx_;
+  const Product& p_;
+  int workers_;
+  int64_t words_, words2_, panels_, chunk_panels_, block_rows_, blocks_, pass_words_, passes_, lda_, lda2_;
+  bool direct_, shares_, failed_ = false;
+  WorkerState* states_ = nullptr;
+  RowBlock* run_blocks_ = nullptr;
+  uint32_t* shared_words_ = nullptr;
+};
+
+}  // namespace
+
+size_t product_scratch(Context& ctx, const Product& product) {
+  if (product.math == LF_MATH_BF16) return Multiplication<Bf16Words>(ctx, product).scratch_bytes();
+  return Multiplication<FloatWords>(ctx, product).scratch_bytes();
+}
+
+const char* multiply(Context& ctx, const char* op, const Product& product, void* scratch) {
+  if (product.m == 0 || product.n == 0) return nullptr;
+  if (product.math == LF_MATH_BF16) return Multiplication<Bf16Words>(ctx, product).run(op, scratch);
+  return Multiplication<FloatWords>(ctx, product).run(op, scratch);
+}
+
+// ---------------------------------------------------------------------------------------------------------- packing --
+
+int64_t panel_width() { return kPanel; }
+
+uint64_t packed_bytes(lf_dtype dtype, int64_t columns, int64_t k) {
+  if (dtype != LF_F32 && dtype != LF_BF16) return 0;
+  return uint64_t(ceil_div(columns, kPanel)) * stored_rows(dtype, k) * stored_row_bytes(dtype);
+}
+
+size_t pack_scratch(int64_t depth) {
+  // Decoded elements, and where bf16 is stored singly a panel of words on its way there.
+  return 4 * (fill_scratch(depth) + kPanel * depth);
+}
+
+void pack_columns(const Columns& source, lf_dtype dtype, int64_t columns, int64_t k, int64_t first, int64_t count,
+                  int64_t k0, int64_t depth, uint8_t* packed, float* scratch) {
+  for (int64_t column = first; column < first + count; column += kPanel) {
+    uint8_t* panel = packed + column / kPanel * stored_rows(dtype, k) * stored_row_bytes(dtype);
+    if (dtype == LF_F32) {
+      fill_panel<FloatWords>(source, source.data, columns, k, column, k0, depth,
+                             reinterpret_cast<uint32_t*>(panel) + k0 * kPanel, scratch);
+    } else if constexpr (kStoredPair == 2) {
+      fill_panel<Bf16Words>(source, source.data, columns, k, column, k0, depth,
+                            reinterpret_cast<uint32_t*>(panel) + k0 / 2 * kPanel, scratch);
+    } else {
+      float* words = scratch + fill_scratch(depth);
+      fill_panel<FloatWords>(source, source.data, columns, k, column, k0, depth, reinterpret_cast<uint32_t*>(words),
+                             scratch);
+      narrow_row(reinterpret_cast<bf16*>(panel) + k0 * kPanel, depth * kPanel, 1, words);
+    }
+  }
+}
+
+}  // namespace LF_ISA
+}  // namespace lf_cpu

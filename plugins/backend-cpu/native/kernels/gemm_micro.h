@@ -1,0 +1,68 @@
+// The inner loops of matrix products: a few rows times one panel of columns, with the sums in registers.
+//
+// The broadcast factor lies by rows, `lda` words apart. The other is a panel: [words][kPanel]. The sums are a tile of f32
+// with kPanel floats a row.
+#pragma once
+#include "gemm_words.h"
+
+namespace lf_cpu {
+namespace LF_ISA {
+
+// Registers limit rows x vectors: sums, a vector row of the panel and a broadcast must fit in 32 (AVX-512) or 16.
+#if LF_ISA_LEVEL >= 2
+constexpr int kMicroRows = 8, kMicroVectors = 3;
+#elif LF_ISA_LEVEL == 1
+constexpr int kMicroRows = 6, kMicroVectors = 2;
+#else
+constexpr int kMicroRows = 4, kMicroVectors = 2;
+#endif
+constexpr int kPanel = kMicroVectors * kLanes;
+
+// tile [rows][kPanel] (+)= a [rows][words] * panel [words][kPanel], over the panel's first vectors * kLanes columns.
+template <typename Words, int rows, int vectors>
+static void multiply_micro(const uint32_t* a, int64_t lda, const uint32_t* panel, int64_t words, float* tile,
+                           bool accumulate) {
+  f32v sums[rows][vectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) sums[r][v] = accumulate ? load(tile + r * kPanel + v * kLanes) : f32v{};
+  for (int64_t w = 0; w < words; w++, panel += kPanel) {
+    u32v column[vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+      column[v] = load_words(panel + v * kLanes);
+      __builtin_prefetch(panel + 8 * kPanel + v * kLanes);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; v++) sums[r][v] = Words::multiply_add(a[r * lda + w], column[v], sums[r][v]);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) store(tile + r * kPanel + v * kLanes, sums[r][v]);
+}
+
+using Micro = void (*)(const uint32_t* a, int64_t lda, const uint32_t* panel, int64_t words, float* tile,
+                       bool accumulate);
+
+// One micro-kernel for each number of rows (1 .. kMicroRows) and of vectors (1 .. kMicroVectors).
+template <typename Words>
+struct MicroTable {
+  Micro at[kMicroRows][kMicroVectors];
+
+  constexpr MicroTable() : at{} { fill<kMicroRows, kMicroVectors>(); }
+
+ private:
+  template <int rows, int vectors>
+  constexpr void fill() {
+    at[rows - 1][vectors - 1] = multiply_micro<Words, rows, vectors>;
+    if constexpr (vectors > 1) fill<rows, vectors - 1>();
+    else if constexpr (rows > 1) fill<rows - 1, kMicroVectors>();
+  }
+};
+
+}  // namespace LF_ISA
+}  // namespace lf_cpu

@@ -1,0 +1,147 @@
+// Laying matrices out as words (gemm_words.h), from memory of any strides.
+#pragma once
+#include "gemm_words.h"
+
+namespace lf_cpu {
+namespace LF_ISA {
+
+// Transposes a square of words: word j of t[i] becomes word i of t[j].
+LF_INLINE void transpose(u32v (&t)[kLanes]) {
+#if LF_ISA_LEVEL >= 2
+  __m512i a[16], b[16];
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_epi32((__m512i)t[i], (__m512i)t[i + 1]);
+    a[i + 1] = _mm512_unpackhi_epi32((__m512i)t[i], (__m512i)t[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+    b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+    b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+    b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+  // 128-bit lane l of b[4 i + c] holds rows 4i .. 4i + 3 of column 4l + c.
+  for (int c = 0; c < 4; c++) {
+    __m512i even_low = _mm512_shuffle_i32x4(b[c], b[c + 4], 0x88), odd_low = _mm512_shuffle_i32x4(b[c], b[c + 4], 0xdd);
+    __m512i even_high = _mm512_shuffle_i32x4(b[c + 8], b[c + 12], 0x88);
+    __m512i odd_high = _mm512_shuffle_i32x4(b[c + 8], b[c + 12], 0xdd);
+    t[c] = (u32v)_mm512_shuffle_i32x4(even_low, even_high, 0x88);
+    t[c + 4] = (u32v)_mm512_shuffle_i32x4(odd_low, odd_high, 0x88);
+    t[c + 8] = (u32v)_mm512_shuffle_i32x4(even_low, even_high, 0xdd);
+    t[c + 12] = (u32v)_mm512_shuffle_i32x4(odd_low, odd_high, 0xdd);
+  }
+#elif LF_ISA_LEVEL == 1
+  __m256i a[8], b[8];
+  for (int i = 0; i < 8; i += 2) {
+    a[i] = _mm256_unpacklo_epi32((__m256i)t[i], (__m256i)t[i + 1]);
+    a[i + 1] = _mm256_unpackhi_epi32((__m256i)t[i], (__m256i)t[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    b[i] = _mm256_unpacklo_epi64(a[i], a[i + 2]);
+    b[i + 1] = _mm256_unpackhi_epi64(a[i], a[i + 2]);
+    b[i + 2] = _mm256_unpacklo_epi64(a[i + 1], a[i + 3]);
+    b[i + 3] = _mm256_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+  for (int c = 0; c < 4; c++) {
+    t[c] = (u32v)_mm256_permute2x128_si256(b[c], b[c + 4], 0x20);
+    t[c + 4] = (u32v)_mm256_permute2x128_si256(b[c], b[c + 4], 0x31);
+  }
+#else
+  uint32_t x[kLanes][kLanes], y[kLanes][kLanes];
+  __builtin_memcpy(x, t, sizeof x);
+  for (int i = 0; i < kLanes; i++)
+    for (int j = 0; j < kLanes; j++) y[j][i] = x[i][j];
+  __builtin_memcpy(t, y, sizeof y);
+#endif
+}
+
+// Where words go: word w of row (or column) r at data[r * row_stride + w * word_stride]; one of the strides is 1.
+struct WordTarget {
+  uint32_t* data;
+  int64_t row_stride, word_stride;
+};
+
+// kLanes rows by kLanes words from elements of any strides; what lies outside of rows x depth is zero.
+template <typename Words, typename T>
+static inline void gather_square(u32v (&t)[kLanes], const T* src, int64_t row_stride, int64_t k_stride, int64_t rows,
+                                 int64_t depth) {
+  float x[kLanes][kLanes * Words::kUnit] = {};
+  const int64_t columns = smaller<int64_t>(depth, kLanes * Words::kUnit);
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t k = 0; k < columns; k++) x[r][k] = widen(src[r * row_stride + k * k_stride]);
+  for (int r = 0; r < kLanes; r++) t[r] = Words::along(x[r]);
+}
+
+// Lays out `rows` x `depth` elements, element (r, k) at src[r * row_stride + k * k_stride].
+//
+// Where target.word_stride is 1 (the broadcast factor) each row is padded with zero words to a multiple of kLanes. Where
+// target.row_stride is 1 (a panel of columns) rows are padded to `padded_rows`, a multiple of kLanes.
+template <typename Words, typename T>
+static void pack_words(const T* src, int64_t row_stride, int64_t k_stride, int64_t rows, int64_t depth,
+                       WordTarget target, int64_t padded_rows) {
+  constexpr int kUnit = Words::kUnit, kSpan = kLanes * kUnit;
+  const bool to_rows = target.word_stride == 1;
+  const bool from_rows = k_stride == 1 || depth == 1;
+  const int64_t words = ceil_div(depth, kUnit);
+  if (to_rows && from_rows) {
+    for (int64_t r = 0; r < rows; r++) {
+      const T* p = src + r * row_stride;
+      uint32_t* out = target.data + r * target.row_stride;
+      int64_t k = 0;
+      for (; k + kSpan <= depth; k += kSpan) store_words(out + k / kUnit, Words::along(p + k));
+      if (k < depth) store_words(out + k / kUnit, Words::along_n(p + k, depth - k));
+    }
+    return;
+  }
+  if (!to_rows && !from_rows && row_stride == 1) {
+    for (int64_t w = 0; w < words; w++) {
+      const T* p = src + w * kUnit * k_stride;
+      const int64_t n = smaller<int64_t>(kUnit, depth - w * kUnit);
+      uint32_t* out = target.data + w * target.word_stride;
+      int64_t r = 0;
+      for (; r + kLanes <= rows; r += kLanes) store_words(out + r, Words::across(p + r, k_stride, n, kLanes));
+      if (r < rows) store_words(out + r, Words::across(p + r, k_stride, n, rows - r)), r += kLanes;
+      for (; r < padded_rows; r += kLanes) store_words(out + r, u32v{});
+    }
+    return;
+  }
+  const int64_t all_rows = to_rows ? rows : padded_rows;
+  for (int64_t r = 0; r < all_rows; r += kLanes) {
+    const int64_t nr = larger<int64_t>(0, smaller<int64_t>(kLanes, rows - r));
+    for (int64_t w = 0; w < words; w += kLanes) {
+      const int64_t nw = smaller<int64_t>(kLanes, words - w), left = depth - w * kUnit;
+      const T* p = src + r * row_stride + w * kUnit * k_stride;
+      u32v t[kLanes];
+      bool by_row = true;  // whether t[i] is a row, or else a word of kLanes rows
+      if (from_rows && nr == kLanes && left >= kSpan) {
+        for (int i = 0; i < kLanes; i++) t[i] = Words::along(p + i * row_stride);
+      } else if (from_rows) {
+        for (int i = 0; i < kLanes; i++) t[i] = i < nr ? Words::along_n(p + i * row_stride, smaller<int64_t>(left, kSpan)) : u32v{};
+      } else if (row_stride == 1 && nr > 0) {
+        by_row = false;
+        for (int i = 0; i < kLanes; i++)
+          t[i] = i < nw ? Words::across(p + i * kUnit * k_stride, k_stride, smaller<int64_t>(kUnit, left - i * kUnit), nr) : u32v{};
+      } else {
+        gather_square<Words>(t, p, row_stride, k_stride, nr, left);
+      }
+      if (by_row != to_rows) transpose(t);
+      if (to_rows) {
+        for (int64_t i = 0; i < nr; i++) store_words(target.data + (r + i) * target.row_stride + w, t[i]);
+      } else {
+        for (int64_t i = 0; i < nw; i++) store_words(target.data + (w + i) * target.word_stride + r, t[i]);
+      }
+    }
+  }
+}
+
+// The same for elements of a float dtype; `src` is the address of element (0, 0).
+template <typename Words>
+static inline void pack_words(lf_dtype dtype, const uint8_t* src, int64_t row_stride, int64_t k_stride, int64_t rows,
+                              int64_t depth, WordTarget target, int64_t padded_rows) {
+  with_float(dtype, [&](auto type) {
+    using T = decltype(type);
+    pack_words<Words>(reinterpret_cast<const T*>(src), row_stride, k_stride, rows, depth, target, padded_rows);
+  });
+}
+
+}  // namespace LF_ISA
+}  // namespace lf_cpu

@@ -1,0 +1,59 @@
+// Checks that the linear operations share.
+#pragma once
+#include "gemm.h"
+#include "quant_formats.h"
+
+namespace lf_cpu {
+namespace LF_ISA {
+
+static inline const char* layout_name(lf_layout layout) {
+  return layout == LF_LAYOUT_PACKED_FORWARD ? "packed forward" : layout == LF_LAYOUT_PACKED_BACKWARD ? "packed backward" : "strided";
+}
+
+// A weight [N, K]: strided floats, rows of a block format where `blocks` says so, or packed as `layout`.
+static inline const char* expect_weight(Context& ctx, const char* op, const char* name, const View& w, lf_layout layout,
+                                        bool blocks) {
+  LF_CHECK(expect_present(ctx, op, name, w));
+  LF_CHECK(expect_rank(ctx, op, name, w, 2));
+  if (w.layout == LF_LAYOUT_STRIDED) {
+    if (is_float(w)) return nullptr;
+    if (!is_block_format(w.dtype) || !blocks)
+      return ctx.fail(LF_UNSUPPORTED, "%s: operand %s is %s; it must be f32, bf16, f16%s or %s", op, name,
+                      dtype_name(w.dtype), blocks ? ", a block format" : "", layout_name(layout));
+    const int64_t block = block_elements(w.dtype);
+    if (block == 0) return ctx.fail(LF_UNSUPPORTED, "%s: operand %s has an unknown data type", op, name);
+    if (w.shape[1] % block)
+      return ctx.fail(LF_INVALID, "%s: operand %s has shape %s, whose rows are not whole blocks of %lld (%s)", op, name,
+                      shape_text(w).text, (long long)block, dtype_name(w.dtype));
+    return nullptr;
+  }
+  if (w.layout != layout)
+    return ctx.fail(LF_INVALID, "%s: operand %s is %s, expected %s or strided", op, name, layout_name(w.layout),
+                    layout_name(layout));
+  const bool forward = layout == LF_LAYOUT_PACKED_FORWARD;
+  const uint64_t bytes = packed_bytes(w.dtype, w.shape[forward ? 0 : 1], w.shape[forward ? 1 : 0]);
+  if (bytes == 0 && element_count(w) > 0)
+    return ctx.fail(LF_UNSUPPORTED, "%s: operand %s cannot be packed as %s, only as f32 or bf16", op, name,
+                    dtype_name(w.dtype));
+  if (w.available < bytes)
+    return ctx.fail(LF_INVALID, "%s: operand %s of shape %s needs %llu bytes packed as %s, but its buffer has %llu", op,
+                    name, shape_text(w).text, (unsigned long long)bytes, dtype_name(w.dtype),
+                    (unsigned long long)w.available);
+  return nullptr;
+}
+
+static inline const char* expect_matrix(Context& ctx, const char* op, const char* name, const View& v) {
+  LF_CHECK(expect_float(ctx, op, name, v));
+  return expect_rank(ctx, op, name, v, 2);
+}
+static inline const char* expect_matrix(Context& ctx, const char* op, const char* name, const View& v, int64_t rows,
+                                        int64_t columns) {
+  LF_CHECK(expect_float(ctx, op, name, v));
+  return expect_shape(ctx, op, name, v, rows, columns);
+}
+static inline const char* expect_math(Context& ctx, const char* op, uint32_t math) {
+  return math <= LF_MATH_BF16 ? nullptr : ctx.fail(LF_UNSUPPORTED, "%s: there is no math mode %u", op, math);
+}
+
+}  // namespace LF_ISA
+}  // namespace lf_cpu

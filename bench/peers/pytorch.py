@@ -1,0 +1,93 @@
+"""The PyTorch side of the benchmarks: one JSON line per measured repetition, so that the caller can alternate.
+
+Reads one command per line on standard input ("lora f32", "lora bf16", "prefill f32", "prefill bf16", "quit") and answers
+with {"seconds": ...} when that piece of work is done. Weights are random; the shape is that of SmolLM2-135M.
+"""
+
+import json
+import sys
+import time
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
+
+THREADS = int(sys.argv[1]) if len(sys.argv) > 1 else torch.get_num_threads()
+BATCH, LENGTH, RANK = 4, 512, 16
+
+torch.set_num_threads(THREADS)
+torch.manual_seed(0)
+
+
+def make_model(dtype, lora):
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        intermediate_size=1536,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+    )
+    model = LlamaForCausalLM(config).to(dtype)
+    if lora:
+        model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=32, target_modules="all-linear"))
+    return model
+
+
+class LoraStep:
+    """Forward, backward, clip and AdamW over 4 rows of 512 tokens, every token a target."""
+
+    def __init__(self, dtype):
+        self.model = make_model(dtype, lora=True)
+        self.model.train()
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.parameters = parameters
+        self.optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+        self.tokens = torch.randint(0, 49152, (BATCH, LENGTH))
+
+    def run(self):
+        loss = self.model(input_ids=self.tokens, labels=self.tokens).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.item()
+
+
+class Prefill:
+    """512 tokens of one sequence to the logits of the last."""
+
+    def __init__(self, dtype):
+        self.model = make_model(dtype, lora=False).eval()
+        self.tokens = torch.randint(0, 49152, (1, LENGTH))
+
+    def run(self):
+        with torch.inference_mode():
+            return self.model(input_ids=self.tokens, use_cache=True, logits_to_keep=1).logits.sum().item()
+
+
+WORK = {"lora": LoraStep, "prefill": Prefill}
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+
+
+def main():
+    made = {}
+    print(json.dumps({"peer": f"PyTorch {torch.__version__} eager", "threads": THREADS}), flush=True)
+    for line in sys.stdin:
+        words = line.split()
+        if words == ["quit"]:
+            return
+        work = made.get(line)
+        if work is None:
+            made.clear()
+            work = made[line] = WORK[words[0]](DTYPES[words[1]])
+            work.run()
+        start = time.perf_counter()
+        work.run()
+        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

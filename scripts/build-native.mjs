@@ -105,7 +105,9 @@ async function inParallel(tasks) {
 
 /** A product is linked next to its place and moved there, so that a running process keeps the one that it has. */
 async function link(product, objects, flags) {
-  const stamp = createHash('sha256').update(JSON.stringify([compiler, flags, objects.map((o) => [o.path, o.stamp])])).digest('hex');
+  const stamp = createHash('sha256')
+    .update(JSON.stringify([compiler, flags, objects.map((o) => [o.path, o.stamp])]))
+    .digest('hex');
   if (upToDate(product, stamp)) return;
   const temporary = `${product}.new`;
   await compile(temporary, [...flags, '-o', temporary, ...objects.map((o) => o.path), '-ldl'], stamp);
@@ -114,7 +116,12 @@ async function link(product, objects, flags) {
   renameSync(`${temporary}.stamp`, `${product}.stamp`);
 }
 
-const sources = (folder) => (existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.cpp')).sort() : []);
+const sources = (folder) =>
+  existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => name.endsWith('.cpp'))
+        .sort()
+    : [];
 const abi = join(root, 'engine/native/include');
 
 /** Declares the kernel sources' registration functions and the levels' tables, so that neither is listed by hand. */
@@ -122,7 +129,10 @@ function writeKernelLists(folder, kernels) {
   const registrations = `${kernels.map((name) => `LF_REGISTER(${name})`).join('\n')}\n`;
   const tables = `${levels.map((level) => `LF_LEVEL(${level.name}, "${level.isa}")`).join('\n')}\n`;
   mkdirSync(folder, { recursive: true });
-  for (const [name, text] of [['kernel_registrations.inc', registrations], ['kernel_levels.inc', tables]]) {
+  for (const [name, text] of [
+    ['kernel_registrations.inc', registrations],
+    ['kernel_levels.inc', tables],
+  ]) {
     const path = join(folder, name);
     if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writeFileSync(path, text);
   }
@@ -142,10 +152,18 @@ function planBackend() {
   const { version } = JSON.parse(readFileSync(join(root, 'plugins/backend-cpu/package.json'), 'utf8'));
   const objects = sources(native)
     .filter((name) => name !== 'kernel_table.cpp')
-    .map((name) => object(build, join(native, name), name.slice(0, -4), includes, [`-DLF_BACKEND_VERSION="${version}"`]));
+    .map((name) =>
+      object(build, join(native, name), name.slice(0, -4), includes, [`-DLF_BACKEND_VERSION="${version}"`]),
+    );
   for (const level of levels) {
-    const flags = [`-DLF_ISA=${level.name}`, `-DLF_ISA_NAME="${level.isa}"`, `-DLF_ISA_LEVEL=${level.level}`, ...level.flags];
-    for (const name of kernels) objects.push(object(build, join(native, 'kernels', `${name}.cpp`), `${name}.${level.name}`, includes, flags));
+    const flags = [
+      `-DLF_ISA=${level.name}`,
+      `-DLF_ISA_NAME="${level.isa}"`,
+      `-DLF_ISA_LEVEL=${level.level}`,
+      ...level.flags,
+    ];
+    for (const name of kernels)
+      objects.push(object(build, join(native, 'kernels', `${name}.cpp`), `${name}.${level.name}`, includes, flags));
     objects.push(object(build, join(native, 'kernel_table.cpp'), `kernel_table.${level.name}`, includes, flags));
   }
   const extension = process.platform === 'darwin' ? 'dylib' : 'so';
@@ -167,8 +185,11 @@ function planConformance() {
   const folder = join(root, 'engine/native/conformance');
   const found = [folder, join(folder, 'reference')].flatMap((from) => sources(from).map((name) => join(from, name)));
   if (found.length === 0) return async () => {};
-  const objects = found.map((source) => object(build, source, `conformance_${basename(source, '.cpp')}`, [folder, abi], []));
-  return () => link(join(build, 'conformance'), objects, ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')]);
+  const objects = found.map((source) =>
+    object(build, source, `conformance_${basename(source, '.cpp')}`, [folder, abi], []),
+  );
+  return () =>
+    link(join(build, 'conformance'), objects, ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')]);
 }
 
 const links = [planBackend(), planBinding(), planConformance()];

@@ -2,4 +2,9 @@
 import { run, setUp } from './setup.mjs';
 
 setUp();
-run(process.execPath, ['core/bin/largeforge.mjs', 'run', 'examples/quickstart/largeforge.config.yaml', ...process.argv.slice(2)]);
+run(process.execPath, [
+  'core/bin/largeforge.mjs',
+  'run',
+  'examples/quickstart/largeforge.config.yaml',
+  ...process.argv.slice(2),
+]);

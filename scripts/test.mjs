@@ -3,5 +3,6 @@ import { run, setUp } from './setup.mjs';
 
 setUp();
 const args = process.argv.slice(2);
-if (args.length === 0) run(process.execPath, ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']);
+if (args.length === 0)
+  run(process.execPath, ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']);
 run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...(args.length > 0 ? args : ['--coverage'])]);

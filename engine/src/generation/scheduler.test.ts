@@ -68,7 +68,12 @@ describe('scheduler', () => {
     let seed = 1;
     const random = (n: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
     for (let round = 0; round < 200; round++) {
-      const limits = { maxBatchTokens: 8 + random(40), maxSequences: 1 + random(6), maxPrefillChunk: 4 + random(20), blockSize: 4 };
+      const limits = {
+        maxBatchTokens: 8 + random(40),
+        maxSequences: 1 + random(6),
+        maxPrefillChunk: 4 + random(20),
+        blockSize: 4,
+      };
       const pool = new BlockPool(12 + random(20));
       const scheduler = new Scheduler(pool, limits);
       const live = new Set<Sequence>();

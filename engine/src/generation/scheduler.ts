@@ -1,6 +1,6 @@
 import type { BlockPool } from './block-pool.js';
-import { Sequence } from './sequence.js';
 import type { GenerateRequest } from './request.js';
+import { Sequence } from './sequence.js';
 
 export interface SchedulerLimits {
   /** Tokens computed in one step. */

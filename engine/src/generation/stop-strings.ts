@@ -47,7 +47,8 @@ export class StopStrings {
     for (const stop of this.stops) {
       const start = this.held.indexOf(stop);
       if (start < 0) continue;
-      if (!best || start < best.start || (start === best.start && stop.length > best.stop.length)) best = { start, stop };
+      if (!best || start < best.start || (start === best.start && stop.length > best.stop.length))
+        best = { start, stop };
     }
     return best;
   }

@@ -15,7 +15,10 @@ import { Random } from './random.mjs';
 const CLOSED_SLOTS = new Set(['switch.state']);
 
 const read = (name) =>
-  readFileSync(new URL(`../data/${name}`, import.meta.url), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+  readFileSync(new URL(`../data/${name}`, import.meta.url), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
 
 /** The command with each value replaced by the name of its slot: its sentence pattern. */
 function patternOf(command, call) {

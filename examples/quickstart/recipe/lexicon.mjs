@@ -4,11 +4,13 @@
  */
 const words = (text) => text.trim().split(/\s*,\s*/);
 
-export const names = words(`Ana, Ben, Clara, David, Elif, Farid, Grace, Hugo, Ines, Jonas, Karim, Lena, Marco, Nadia, Oscar,
+export const names =
+  words(`Ana, Ben, Clara, David, Elif, Farid, Grace, Hugo, Ines, Jonas, Karim, Lena, Marco, Nadia, Oscar,
   Paula, Quinn, Rosa, Samir, Tara, Umar, Vera, Walter, Xenia, Yusuf, Zoe, Alma, Bruno, Carmen, Dario, Emil, Flora, Gustav,
   Hanna, Ivan, Julia, Klaus, Linda, Milan, Nora, Olga, Peter, Ravi, Sofia, Tomas, Ursula, Viktor, Wanda, Yara, Zeno`);
 
-export const groceries = words(`milk, oat milk, eggs, brown eggs, rye bread, bread, butter, salt, black pepper, olive oil,
+export const groceries =
+  words(`milk, oat milk, eggs, brown eggs, rye bread, bread, butter, salt, black pepper, olive oil,
   flour, sugar, brown sugar, honey, rice, brown rice, pasta, lentils, red lentils, chickpeas, green beans, tomatoes, onions,
   red onions, garlic, carrots, celery, spinach, potatoes, sweet potatoes, apples, green apples, pears, plums, figs, grapes,
   lemons, limes, oranges, bananas, cherries, almonds, walnuts, raisins, yoghurt, cream, goat cheese, cheese, tofu, salmon,
@@ -16,17 +18,20 @@ export const groceries = words(`milk, oat milk, eggs, brown eggs, rye bread, bre
   candles, batteries, light bulbs, dish soap, cat food, dog food, bird seed, oats, corn, peas, leeks, radishes, vinegar,
   mustard, soy sauce, dark chocolate, jam`);
 
-export const rooms = words(`kitchen, bedroom, living room, bathroom, hallway, attic, cellar, garage, office, library, dining room,
+export const rooms =
+  words(`kitchen, bedroom, living room, bathroom, hallway, attic, cellar, garage, office, library, dining room,
   guest room, laundry room, nursery, studio, workshop, balcony, porch, greenhouse, music room`);
 
 export const devices = words(`lamp, floor lamp, desk lamp, ceiling light, fan, heater, radio, television, kettle, oven,
   coffee machine, dishwasher, washing machine, dryer, air filter, humidifier, projector, printer, speaker, night light,
   electric blanket, garden pump, fountain, alarm, doorbell, freezer, toaster, vacuum, mirror light, fireplace`);
 
-export const adjectives = words(`silver, golden, quiet, wild, broken, gentle, distant, hidden, lonely, bright, little, empty,
+export const adjectives =
+  words(`silver, golden, quiet, wild, broken, gentle, distant, hidden, lonely, bright, little, empty,
   burning, frozen, winter, summer, blue, green, crimson, velvet, paper, midnight, morning, endless`);
 
-export const nouns = words(`river, mountain, garden, window, mirror, engine, harbour, island, forest, bridge, candle, shadow,
+export const nouns =
+  words(`river, mountain, garden, window, mirror, engine, harbour, island, forest, bridge, candle, shadow,
   letter, street, ocean, valley, tower, feather, horizon, carousel, lantern, sparrow, meadow, station`);
 
 export const chores = words(`water the ferns, feed the cat, feed the fish, call the dentist, pay the rent, wash the car,
@@ -44,16 +49,21 @@ export const news = words(`the train is late, dinner is ready, the meeting is ov
 
 export const days = words('Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday');
 export const lists = words('shopping, packing, party, weekend, camping, office, garden, holiday, picnic, school');
-export const foods = words(`rice, pasta, eggs, bread, tea, cake, pizza, soup, potatoes, cookies, stew, chicken, beans, porridge,
+export const foods =
+  words(`rice, pasta, eggs, bread, tea, cake, pizza, soup, potatoes, cookies, stew, chicken, beans, porridge,
   salmon, muffins, dumplings, pie, roast, coffee`);
-export const cities = words(`Lyon, Porto, Turin, Ghent, Basel, Bergen, Malmo, Riga, Gdansk, Graz, Split, Izmir, Fez, Tunis,
+export const cities =
+  words(`Lyon, Porto, Turin, Ghent, Basel, Bergen, Malmo, Riga, Gdansk, Graz, Split, Izmir, Fez, Tunis,
   Dakar, Accra, Nairobi, Pune, Hanoi, Osaka, Busan, Perth, Quito, Lima, Havana, Boston, Denver, Toronto, Leeds, Cork`);
-export const animals = words(`cat, dog, fox, otter, heron, owl, badger, goat, horse, rabbit, sparrow, turtle, hedgehog, donkey,
+export const animals =
+  words(`cat, dog, fox, otter, heron, owl, badger, goat, horse, rabbit, sparrow, turtle, hedgehog, donkey,
   lizard, crow, swan, mouse, beaver, deer`);
 export const colours = words('red, blue, green, yellow, white, black, brown, grey, orange, purple, pink, silver');
-export const jobs = words(`baker, nurse, teacher, plumber, painter, farmer, pilot, doctor, librarian, carpenter, cook, gardener,
+export const jobs =
+  words(`baker, nurse, teacher, plumber, painter, farmer, pilot, doctor, librarian, carpenter, cook, gardener,
   driver, judge, tailor, barber, singer, engineer, fisher, guard`);
-export const objects = words(`mug, key, book, scarf, coin, lantern, umbrella, basket, hammer, violin, blanket, bottle, map, clock,
+export const objects =
+  words(`mug, key, book, scarf, coin, lantern, umbrella, basket, hammer, violin, blanket, bottle, map, clock,
   bucket, ladder, brush, helmet, guitar, teapot, pillow, ticket, camera, pencil`);
 
 /** Every fourth member (in a fixed order) is held out of the task's training rows. */

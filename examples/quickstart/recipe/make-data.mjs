@@ -21,9 +21,16 @@ function fewShot(random) {
 }
 
 const folder = new URL('../data/', import.meta.url);
-const write = (name, rows) => writeFileSync(new URL(name, folder), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+const write = (name, rows) =>
+  writeFileSync(new URL(name, folder), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
 
 mkdirSync(folder, { recursive: true });
-write('train.jsonl', makeRows(new Random(11), 'train', TRAIN_ROWS).map((made) => made.row));
-write('heldout.jsonl', makeRows(new Random(12), 'heldOut', HELD_OUT_ROWS).map((made) => made.row));
+write(
+  'train.jsonl',
+  makeRows(new Random(11), 'train', TRAIN_ROWS).map((made) => made.row),
+);
+write(
+  'heldout.jsonl',
+  makeRows(new Random(12), 'heldOut', HELD_OUT_ROWS).map((made) => made.row),
+);
 write('fewshot.jsonl', fewShot(new Random(13)));

@@ -24,7 +24,10 @@ export function trainTokenizer(texts, vocabSize) {
   for (const text of texts) {
     for (const word of text.match(WORD) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
   }
-  const words = [...counts].map(([word, count]) => ({ parts: [...Buffer.from(word, 'utf8')].map((b) => alphabet[b]), count }));
+  const words = [...counts].map(([word, count]) => ({
+    parts: [...Buffer.from(word, 'utf8')].map((b) => alphabet[b]),
+    count,
+  }));
   const vocab = [...SPECIAL, ...alphabet];
   const merges = [];
   while (vocab.length < vocabSize) {
@@ -55,7 +58,13 @@ export function trainTokenizer(texts, vocabSize) {
     truncation: null,
     padding: null,
     added_tokens: SPECIAL.map((content, id) => ({
-      id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
     })),
     normalizer: null,
     pre_tokenizer: {
@@ -68,8 +77,14 @@ export function trainTokenizer(texts, vocabSize) {
     post_processor: null,
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
-      type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
-      fuse_unk: false, byte_fallback: false, ignore_merges: false,
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
       vocab: Object.fromEntries(vocab.map((token, id) => [token, id])),
       merges: merges.map((pair) => pair.split(' ')),
     },

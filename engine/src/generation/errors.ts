@@ -1,0 +1,18 @@
+import { defineEngineErrors } from '../errors.js';
+
+/** What can be wrong with a request to the generation engine. */
+export const generationErrors = defineEngineErrors({
+  CONTEXT_LENGTH: {
+    message: (args: { prompt: number; requested: number; limit: number }) =>
+      `this model's maximum context length is ${args.limit} tokens; the prompt has ${args.prompt} and ${args.requested} more were asked for`,
+    remedy: () => 'Shorten the prompt, ask for fewer tokens, or give the key-value cache more memory.',
+  },
+  INVALID_REQUEST: {
+    message: (args: { field: string; reason: string }) => `${args.field}: ${args.reason}`,
+    remedy: () => 'Correct the request.',
+  },
+  CLOSED: {
+    message: () => 'the generation engine was closed',
+    remedy: () => 'Load the model again.',
+  },
+});

@@ -1,0 +1,77 @@
+import type { ScheduledSequence } from './scheduler.js';
+import type { Sequence } from './sequence.js';
+
+/** What a step computes, as flat arrays: row t of the batch is one new token of one sequence. */
+export interface StepBatch {
+  /** [T] */
+  readonly tokens: Int32Array;
+  /** [T] position of each token in its sequence. */
+  readonly positions: Int32Array;
+  /** [B + 1] first row of each sequence. */
+  readonly cuSeqlens: Int32Array;
+  /** [B] cached positions of each sequence, the new ones included. */
+  readonly context: Int32Array;
+  /** [T] where the keys and values of each row go: block * blockSize + offset. */
+  readonly slots: Int32Array;
+  /** [B, maxBlocks], row-major; unused entries are 0. */
+  readonly blockTable: Int32Array;
+  readonly maxBlocks: number;
+  readonly maxContext: number;
+  readonly maxNewTokens: number;
+  /** Rows whose next token is drawn: the last one of each sequence that has no more tokens to compute. */
+  readonly outputRows: Int32Array;
+  /** The sequences of `outputRows`, in the same order. */
+  readonly sampled: readonly Sequence[];
+}
+
+/** Lays out a step. Blocks for the new tokens are allocated already. */
+export function layOutStep(step: readonly ScheduledSequence[], blockSize: number): StepBatch {
+  let rows = 0;
+  let maxBlocks = 1;
+  for (const { sequence, count } of step) {
+    rows += count;
+    maxBlocks = Math.max(maxBlocks, Math.ceil((sequence.computed + count) / blockSize));
+  }
+  const tokens = new Int32Array(rows);
+  const positions = new Int32Array(rows);
+  const slots = new Int32Array(rows);
+  const cuSeqlens = new Int32Array(step.length + 1);
+  const context = new Int32Array(step.length);
+  const blockTable = new Int32Array(step.length * maxBlocks);
+  const outputRows: number[] = [];
+  const sampled: Sequence[] = [];
+  let maxContext = 0;
+  let maxNewTokens = 0;
+  let row = 0;
+  step.forEach(({ sequence, count }, index) => {
+    const end = sequence.computed + count;
+    for (let position = sequence.computed; position < end; position++, row++) {
+      tokens[row] = sequence.tokens[position]!;
+      positions[row] = position;
+      slots[row] = sequence.blocks[Math.floor(position / blockSize)]! * blockSize + (position % blockSize);
+    }
+    cuSeqlens[index + 1] = row;
+    context[index] = end;
+    maxContext = Math.max(maxContext, end);
+    maxNewTokens = Math.max(maxNewTokens, count);
+    const used = Math.ceil(end / blockSize);
+    for (let i = 0; i < used; i++) blockTable[index * maxBlocks + i] = sequence.blocks[i]!;
+    if (end === sequence.tokens.length) {
+      outputRows.push(row - 1);
+      sampled.push(sequence);
+    }
+  });
+  return {
+    tokens,
+    positions,
+    cuSeqlens,
+    context,
+    slots,
+    blockTable,
+    maxBlocks,
+    maxContext,
+    maxNewTokens,
+    outputRows: Int32Array.from(outputRows),
+    sampled,
+  };
+}

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { GenerationEngine, type TextDecoder } from './engine.js';
 import type { StepExecutor, StepResult } from './executor.js';
+import { seeded } from './random.fixture.js';
 import { type GenerateEvent, type GenerateRequest, greedy } from './request.js';
 import type { SamplingRows } from './sampling-rows.js';
 import type { StepBatch } from './step-batch.js';
@@ -101,8 +102,7 @@ async function collect(stream: AsyncIterable<GenerateEvent>) {
 
 describe('generation engine', () => {
   it('gives every stream what it gets alone, whatever runs beside it and however often it is preempted', async () => {
-    let seed = 3;
-    const random = (n: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
+    const random = seeded(3);
     const model = new FakeModel(14, 4);
     const engine = makeEngine(model, { maxBatchTokens: 16, maxSequences: 5, maxPrefillChunk: 6 });
     const runs = Array.from({ length: 40 }, async (_, i) => {

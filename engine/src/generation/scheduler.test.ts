@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BlockPool } from './block-pool.js';
+import { seeded } from './random.fixture.js';
 import { greedy } from './request.js';
 import { Scheduler } from './scheduler.js';
 import type { Sequence } from './sequence.js';
@@ -65,8 +66,7 @@ describe('scheduler', () => {
   });
 
   it('keeps its budgets and loses no block under random arrivals, aborts and preemptions', () => {
-    let seed = 1;
-    const random = (n: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
+    const random = seeded(1);
     for (let round = 0; round < 200; round++) {
       const limits = {
         maxBatchTokens: 8 + random(40),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { seeded } from './random.fixture.js';
 import { StopStrings } from './stop-strings.js';
 
 /** Feeds `text` cut at the given places and returns what was emitted. */
@@ -45,8 +46,7 @@ describe('stop strings', () => {
 
   it('agrees with a search of the whole text when no match overlaps another cut, for any cut of one stop string', () => {
     const alphabet = 'aab';
-    let seed = 7;
-    const random = (n: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
+    const random = seeded(7);
     for (let round = 0; round < 3000; round++) {
       const text = Array.from({ length: random(12) + 1 }, () => alphabet[random(3)]).join('');
       const stop = Array.from({ length: random(4) + 1 }, () => alphabet[random(3)]).join('');

@@ -25,7 +25,7 @@ export default defineConfig({
     coverage: {
       provider: 'v8',
       include: ['core/src/**', 'engine/src/**', 'plugins/*/src/**'],
-      exclude: ['**/*.test.ts'],
+      exclude: ['**/*.test.ts', '**/*.fixture.ts'],
       reporter: ['text-summary', 'json-summary'],
     },
   },

@@ -93,10 +93,9 @@ static inline void multiply_tile(int64_t m, int64_t n, int64_t k, const void* a,
 // dst[c * dst_ld + r] = src[r * src_ld + c], in blocks of 4 x 4 words.
 static inline void transpose_words(const uint32_t* src, int src_ld, int rows, int columns, uint32_t* dst, int dst_ld) {
   typedef uint32_t u32x4 __attribute__((vector_size(16)));
-  int r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    int c = 0;
-    for (; c + 4 <= columns; c += 4) {
+  const int whole_rows = rows & ~3, whole_columns = columns & ~3;
+  for (int r = 0; r < whole_rows; r += 4) {
+    for (int c = 0; c < whole_columns; c += 4) {
       u32x4 x[4];
       for (int i = 0; i < 4; i++) __builtin_memcpy(&x[i], src + (r + i) * src_ld + c, 16);
       const u32x4 a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), b = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5),
@@ -105,10 +104,10 @@ static inline void transpose_words(const uint32_t* src, int src_ld, int rows, in
                           __builtin_shufflevector(d, e, 0, 1, 4, 5), __builtin_shufflevector(d, e, 2, 3, 6, 7)};
       for (int i = 0; i < 4; i++) __builtin_memcpy(dst + (c + i) * dst_ld + r, &y[i], 16);
     }
-    for (; c < columns; c++)
+    for (int c = whole_columns; c < columns; c++)
       for (int i = 0; i < 4; i++) dst[c * dst_ld + r + i] = src[(r + i) * src_ld + c];
   }
-  for (; r < rows; r++)
+  for (int r = whole_rows; r < rows; r++)
     for (int c = 0; c < columns; c++) dst[c * dst_ld + r] = src[r * src_ld + c];
 }
 

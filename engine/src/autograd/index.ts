@@ -1,0 +1,3 @@
+export { checkpoint, type Replayable } from './checkpoint.js';
+export { RandomKeys } from './random.js';
+export { currentTape, type Gradients, Tape, type TapeEntry, withoutTape, withTape } from './tape.js';

@@ -1,0 +1,121 @@
+import { type MathKind, MathMode, Op, Unary, type UnaryKind } from '../opcodes.js';
+import type { CommandRecorder, Operand } from '../recorder.js';
+
+/** c = alpha * op(a) op(b) + beta * c, with op(a) [M, K] and op(b) [K, N]. */
+export function matmul(
+  r: CommandRecorder,
+  {
+    transA = false,
+    transB = false,
+    alpha = 1,
+    beta = 0,
+    math,
+  }: { transA?: boolean; transB?: boolean; alpha?: number; beta?: number; math: MathKind },
+  t: { a: Operand; b: Operand; c: Operand },
+): void {
+  const p = r.begin(Op.MATMUL, 5, 3);
+  r.words[p] = transA ? 1 : 0;
+  r.words[p + 1] = transB ? 1 : 0;
+  r.floats[p + 2] = alpha;
+  r.floats[p + 3] = beta;
+  r.words[p + 4] = MathMode[math];
+  r.operand(t.a);
+  r.operand(t.b);
+  r.operand(t.c);
+}
+
+/**
+ * y [M, N] = activation(x w^T + bias + loraScale * (loraX loraA^T) loraB^T) + beta * y. With `adapter`, loraA and loraB
+ * are stacks and each row uses the one that `adapter` names (-1: none).
+ */
+export function linear(
+  r: CommandRecorder,
+  {
+    loraScale = 0,
+    beta = 0,
+    math,
+    activation = 'identity',
+  }: { loraScale?: number; beta?: number; math: MathKind; activation?: UnaryKind },
+  t: {
+    x: Operand;
+    w: Operand;
+    bias?: Operand;
+    y: Operand;
+    loraX?: Operand;
+    loraA?: Operand;
+    loraB?: Operand;
+    loraXa?: Operand;
+    adapter?: Operand;
+  },
+): void {
+  const p = r.begin(Op.LINEAR, 4, 9);
+  r.floats[p] = loraScale;
+  r.floats[p + 1] = beta;
+  r.words[p + 2] = MathMode[math];
+  r.words[p + 3] = Unary[activation];
+  r.operand(t.x);
+  r.operand(t.w);
+  r.operand(t.bias);
+  r.operand(t.y);
+  r.operand(t.loraX);
+  r.operand(t.loraA);
+  r.operand(t.loraB);
+  r.operand(t.loraXa);
+  r.operand(t.adapter);
+}
+
+/** dx [M, K] = dy w + beta * dx; loraDxa = loraScale * dy loraB, whose product with loraA goes to dx or to loraDx. */
+export function linearBackwardInput(
+  r: CommandRecorder,
+  { loraScale = 0, beta = 0, math }: { loraScale?: number; beta?: number; math: MathKind },
+  t: {
+    dy: Operand;
+    w: Operand;
+    dx: Operand;
+    loraA?: Operand;
+    loraB?: Operand;
+    loraDxa?: Operand;
+    loraDx?: Operand;
+  },
+): void {
+  const p = r.begin(Op.LINEAR_BACKWARD_INPUT, 3, 7);
+  r.floats[p] = loraScale;
+  r.floats[p + 1] = beta;
+  r.words[p + 2] = MathMode[math];
+  r.operand(t.dy);
+  r.operand(t.w);
+  r.operand(t.dx);
+  r.operand(t.loraA);
+  r.operand(t.loraB);
+  r.operand(t.loraDxa);
+  r.operand(t.loraDx);
+}
+
+/** dw f32 [N, K] = alpha * dy^T x + beta * dw; dbias f32 [N] = alpha * column sums of dy + beta * dbias. */
+export function linearBackwardWeight(
+  r: CommandRecorder,
+  { alpha = 1, beta = 0, math }: { alpha?: number; beta?: number; math: MathKind },
+  t: { x: Operand; dy: Operand; dw?: Operand; dbias?: Operand },
+): void {
+  const p = r.begin(Op.LINEAR_BACKWARD_WEIGHT, 3, 4);
+  r.floats[p] = alpha;
+  r.floats[p + 1] = beta;
+  r.words[p + 2] = MathMode[math];
+  r.operand(t.x);
+  r.operand(t.dy);
+  r.operand(t.dw);
+  r.operand(t.dbias);
+}
+
+/** Lays a weight [N, K] out as dst.layout says. */
+export function pack(
+  r: CommandRecorder,
+  t: { src: Operand; dst: Operand; scales?: Operand; zeros?: Operand; groupIndex?: Operand },
+): void {
+  r.begin(Op.PACK, 0, 5);
+  r.operand(t.src);
+  r.operand(t.dst);
+  r.operand(t.scales);
+  r.operand(t.zeros);
+  r.operand(t.groupIndex);
+}

@@ -1,0 +1,274 @@
+import { type Allocation, Arena, PersistentArena, type SlabSource } from './arena.js';
+import { loadBackend } from './binding.js';
+import * as commands from './commands/index.js';
+import { type DType, dtypeCode } from './dtype.js';
+import { deviceErrors } from './errors.js';
+import { backendError } from './kernel-error.js';
+import type { DeviceMemory, DeviceProperties, NativeDevice } from './native.js';
+import { Layout, type LayoutKind } from './opcodes.js';
+import { type CallSite, CommandRecorder, MAX_INLINE_BYTES, type Operand } from './recorder.js';
+
+export interface DeviceSpec {
+  /** Path of the backend's shared library. */
+  library: string;
+  /** Which of the backend's devices; 0 unless given. */
+  index?: number;
+  /** Threads of a CPU backend; chosen by the backend unless given. */
+  threads?: number;
+  /** Forces an instruction set level of a CPU backend. */
+  isa?: string;
+  /** Bytes; an allocation beyond it fails. */
+  memoryLimit?: number;
+  /** Keeps where each command was recorded, for error messages. On when LARGEFORGE_DEBUG is set. */
+  debug?: boolean;
+}
+
+/** How long memory is held: `transient` is for one step, `persistent` for weights and state. */
+export type Lifetime = 'transient' | 'persistent';
+
+export interface DeviceStats {
+  /** Tensors not yet disposed. */
+  readonly liveTensors: number;
+  /** Allocations out of the arena so far. */
+  readonly allocations: number;
+  /** Buffers taken from the backend so far: constant over steps in a steady state. */
+  readonly deviceAllocations: number;
+  readonly transientBytes: number;
+  readonly peakTransientBytes: number;
+  /** Held by the arena of transient tensors, used or not. */
+  readonly reservedBytes: number;
+  readonly persistentBytes: number;
+  readonly submits: number;
+  readonly flushes: number;
+}
+
+/** Commands are handed to the backend while more are recorded once this many bytes have come together. */
+const SUBMIT_BYTES = 32 * 1024;
+
+/** Opens a device of a backend library. Throws LF_ENGINE_BACKEND_UNLOADABLE or LF_ENGINE_DEVICE_UNAVAILABLE. */
+export function openDevice(spec: DeviceSpec): Device {
+  const backend = loadBackend(spec.library);
+  const index = spec.index ?? 0;
+  const { threads, isa, memoryLimit } = spec;
+  let native: NativeDevice;
+  try {
+    native = backend.open(index, {
+      ...(threads !== undefined && { threads }),
+      ...(isa !== undefined && { isa }),
+      ...(memoryLimit !== undefined && { memoryLimit }),
+    });
+  } catch (cause) {
+    throw deviceErrors.DEVICE_UNAVAILABLE(
+      { backend: backend.name, index, reason: (cause as Error).message },
+      { cause },
+    );
+  }
+  return new Device(native, spec.debug ?? Boolean(process.env.LARGEFORGE_DEBUG));
+}
+
+/**
+ * A device and its one in-order queue. Commands are recorded (see `commands`), handed over in bulk, and awaited with
+ * `flush`. Memory comes from arenas: what is freed may be used by commands recorded later, because the queue is in order.
+ */
+export class Device implements Disposable {
+  readonly properties: DeviceProperties;
+  readonly recorder: CommandRecorder;
+  private readonly transient: Arena;
+  private readonly persistent: PersistentArena;
+  private closed = false;
+  private deviceAllocations = 0;
+  private submits = 0;
+  private flushes = 0;
+  private live = 0;
+  /** Call sites of what was submitted since the last flush, when they are kept. */
+  private submitted: CallSite[][] = [];
+
+  constructor(
+    private readonly native: NativeDevice,
+    readonly debug = false,
+  ) {
+    this.properties = native.properties();
+    const source: SlabSource = {
+      alloc: (bytes) => this.nativeAlloc(bytes),
+      free: (buffer) => this.nativeFree(buffer),
+    };
+    this.transient = new Arena(source);
+    this.persistent = new PersistentArena(source);
+    // With call sites, one stream a flush keeps the offset in an error unambiguous.
+    this.recorder = new CommandRecorder(() => this.submit(), debug ? 16 * 2 ** 20 : SUBMIT_BYTES, debug);
+  }
+
+  allocate(bytes: number, lifetime: Lifetime = 'transient'): Allocation {
+    if (this.closed) throw deviceErrors.DEVICE_CLOSED();
+    return (lifetime === 'transient' ? this.transient : this.persistent).allocate(bytes);
+  }
+
+  /** A read-only buffer over a range of a file. Throws the backend's LF_BACKEND_IO when it cannot be mapped. */
+  mapFile(path: string, offset: number, bytes: number): Allocation {
+    if (this.closed) throw deviceErrors.DEVICE_CLOSED();
+    let buffer: number;
+    try {
+      buffer = this.native.mapFile(path, offset, bytes);
+    } catch (error) {
+      throw backendError(error);
+    }
+    return { buffer, byteOffset: 0, bytes, free: () => this.nativeFree(buffer) };
+  }
+
+  /** Bytes of a weight [n, k] in a packed layout. */
+  packedBytes(dtype: DType, layout: LayoutKind, n: number, k: number): number {
+    try {
+      return this.native.packedSize(dtypeCode(dtype), Layout[layout], n, k, 0);
+    } catch (error) {
+      throw backendError(error);
+    }
+  }
+
+  /** Why the one command that `record` records cannot run here; undefined when it can. */
+  unsupported(record: (recorder: CommandRecorder) => void): string | undefined {
+    const recorder = new CommandRecorder(() => {}, 4096, false);
+    record(recorder);
+    return this.native.supports(recorder.bytes.subarray(0, recorder.size)) ?? undefined;
+  }
+
+  /**
+   * Copies host data to a contiguous tensor. Small data travels in the command stream; larger data is copied aside, so
+   * that the caller may change it at once.
+   */
+  write(target: Operand, data: Uint8Array): void {
+    if (data.length <= MAX_INLINE_BYTES) {
+      commands.write(this.recorder, data, target);
+      return;
+    }
+    this.submit();
+    this.attempt(() => this.native.write(target.buffer, target.byteOffset, data.slice()));
+  }
+
+  /** Copies bytes of a contiguous tensor to the host; resolves when the copy and everything before it is done. */
+  async read(source: Operand, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const destination = new Uint8Array(bytes);
+    this.submit();
+    if (bytes > 0) this.attempt(() => this.native.read(source.buffer, source.byteOffset, destination));
+    await this.flush();
+    return destination;
+  }
+
+  /** Hands what was recorded to the backend, which begins to run it. */
+  submit(): void {
+    if (this.closed) throw deviceErrors.DEVICE_CLOSED();
+    const { recorder } = this;
+    const bytes = recorder.size;
+    if (bytes === 0) return;
+    this.submits++;
+    try {
+      this.attempt(() => this.native.submit(recorder.bytes, bytes));
+    } finally {
+      const sites = recorder.reset();
+      if (sites) this.submitted.push(sites);
+    }
+  }
+
+  /** Submits and waits until everything recorded so far has run. Rejects with the error of the command that failed. */
+  async flush(): Promise<void> {
+    this.submit();
+    this.flushes++;
+    const sites = this.submitted;
+    this.submitted = [];
+    try {
+      await this.native.flush();
+    } catch (error) {
+      throw backendError(error, sites);
+    }
+  }
+
+  /** Gives memory that no tensor uses back to the backend. Returns the bytes. */
+  trim(): number {
+    return this.transient.trim() + this.persistent.trim();
+  }
+
+  memory(): DeviceMemory {
+    return this.native.memory();
+  }
+
+  stats(): DeviceStats {
+    const { counters } = this.transient;
+    return {
+      liveTensors: this.live,
+      allocations: counters.allocations,
+      deviceAllocations: this.deviceAllocations,
+      transientBytes: counters.bytesInUse,
+      peakTransientBytes: counters.peakBytes,
+      reservedBytes: counters.bytesReserved,
+      persistentBytes: this.persistent.bytesInUse,
+      submits: this.submits,
+      flushes: this.flushes,
+    };
+  }
+
+  /** Starts a new measurement of the peak of transient memory. */
+  resetPeak(): void {
+    const { counters } = this.transient;
+    counters.peakBytes = counters.bytesInUse;
+  }
+
+  /** Kernel timings since the last call, when LF_PROFILE is set: op, calls, ns, flops, bytes. */
+  profile(): { op: number; calls: number; ns: number; flops: number; bytes: number }[] {
+    return JSON.parse(this.native.profile());
+  }
+
+  /** Counts a tensor that was made (1) or disposed (-1). */
+  count(change: 1 | -1): void {
+    this.live += change;
+  }
+
+  /** Waits for queued work and frees everything. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.native.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  private nativeAlloc(bytes: number): number {
+    this.deviceAllocations++;
+    try {
+      return this.native.alloc(bytes);
+    } catch (error) {
+      // Free slabs may be of the wrong size for what is needed: give them back and try once more.
+      if (this.trim() > 0) {
+        try {
+          return this.native.alloc(bytes);
+        } catch {}
+      }
+      if ((error as { code?: string }).code !== 'LF_BACKEND_OUT_OF_MEMORY') throw backendError(error);
+      const { transientBytes, persistentBytes, reservedBytes } = this.stats();
+      throw deviceErrors.OUT_OF_MEMORY(
+        {
+          requested: bytes,
+          inUse: transientBytes + persistentBytes,
+          reserved: reservedBytes + persistentBytes,
+          free: this.memory().free,
+        },
+        { cause: error },
+      );
+    }
+  }
+
+  private nativeFree(buffer: number): void {
+    if (this.closed) return;
+    // Recorded commands may still name the buffer.
+    this.submit();
+    this.attempt(() => this.native.free(buffer));
+  }
+
+  private attempt(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      throw backendError(error);
+    }
+  }
+}

@@ -1,0 +1,1 @@
+export { heldSource, Parameter, type WeightSource } from './parameter.js';

@@ -1,0 +1,212 @@
+import * as commands from '../device/commands/index.js';
+import type { Device } from '../device/device.js';
+import type { FloatDType } from '../device/dtype.js';
+import type { LayoutKind } from '../device/opcodes.js';
+import { unscoped } from '../tensor/scope.js';
+import { Tensor } from '../tensor/tensor.js';
+
+/** Where the stored values of a parameter come from, again and again: a range of a file, or a tensor that is held. */
+export interface WeightSource {
+  /** The values as stored, in whatever format, as a tensor of the parameter's shape that the caller disposes. */
+  open(): Tensor;
+  /** Whether `open` gives the stored bytes themselves, without work: then the source serves as an embedding table. */
+  readonly direct: boolean;
+}
+
+/** Values held on the device, for instance drawn at random. */
+export function heldSource(tensor: Tensor): WeightSource {
+  return { open: () => unscoped(() => tensor.retain()), direct: true };
+}
+
+/**
+ * A weight of a model under its Hugging Face name. A frozen matrix is kept in the layouts that the backend prefers; they
+ * are made when first needed. A trainable one is an f32 master, and a copy in the compute precision when that differs.
+ */
+export class Parameter implements Disposable {
+  /** Gradient, f32, once a backward pass has reached the parameter since `zeroGrad`. */
+  private gradientBuffer: Tensor | undefined;
+  private gradientFresh = true;
+  private masterTensor: Tensor | undefined;
+  private strided: Tensor | undefined;
+  private directTable: Tensor | undefined;
+  private readonly packed = new Map<LayoutKind, Tensor>();
+  private training = false;
+
+  constructor(
+    readonly device: Device,
+    readonly name: string,
+    readonly shape: readonly number[],
+    /** Precision that matrices are used in. Vectors (norms, biases) are always f32. */
+    readonly dtype: FloatDType,
+    private source: WeightSource,
+  ) {}
+
+  /** A parameter with given values, f32, which it takes over. */
+  static of(tensor: Tensor, name = 'parameter', { trainable = false, dtype = 'f32' as FloatDType } = {}): Parameter {
+    const parameter = new Parameter(tensor.device, name, tensor.shape, dtype, heldSource(tensor));
+    parameter.trainable = trainable;
+    return parameter;
+  }
+
+  get elements(): number {
+    return this.shape.reduce((a, b) => a * b, 1);
+  }
+
+  /** Whether backward passes compute its gradient. Setting it makes or drops the f32 master. */
+  get trainable(): boolean {
+    return this.training;
+  }
+
+  set trainable(on: boolean) {
+    if (on === this.training) return;
+    this.training = on;
+    if (on) {
+      this.dropPacked();
+      this.masterTensor ??= this.toFloat32();
+      this.refresh();
+    } else {
+      this.gradientBuffer?.dispose();
+      this.gradientBuffer = undefined;
+      this.gradientFresh = true;
+      // What was trained is the source from now on.
+      if (this.masterTensor) this.source = heldSource(this.masterTensor);
+    }
+  }
+
+  /** The f32 values that an optimiser updates; undefined when frozen since it was loaded. */
+  get master(): Tensor | undefined {
+    return this.masterTensor;
+  }
+
+  /** The copy in compute precision that must follow the master; undefined when the master itself is used. */
+  get computeCopy(): Tensor | undefined {
+    return this.strided === this.masterTensor ? undefined : this.strided;
+  }
+
+  get grad(): Tensor | undefined {
+    return this.gradientFresh ? undefined : this.gradientBuffer;
+  }
+
+  /** Strided values in compute precision (f32 for vectors). */
+  value(): Tensor {
+    if (this.strided) return this.strided;
+    if (this.masterTensor && this.valueDType === 'f32') {
+      this.strided = this.masterTensor;
+      return this.strided;
+    }
+    const source = this.masterTensor?.retain() ?? this.source.open();
+    const value = unscoped(() => Tensor.empty(this.device, this.shape, this.valueDType, 'persistent'));
+    commands.copy(this.device.recorder, source, value);
+    source.dispose();
+    this.strided = value;
+    return value;
+  }
+
+  /** What LINEAR takes: a frozen matrix packed, else strided values. */
+  forward(): Tensor {
+    return this.training || this.shape.length !== 2 ? this.value() : this.pack('packedForward');
+  }
+
+  /** What LINEAR_BACKWARD_INPUT takes. */
+  backward(): Tensor {
+    return this.training || this.shape.length !== 2 ? this.value() : this.pack('packedBackward');
+  }
+
+  /** What EMBEDDING takes: a frozen table straight from its file, else strided values. */
+  table(): Tensor {
+    if (this.training || this.masterTensor || !this.source.direct) return this.value();
+    this.directTable ??= unscoped(() => this.source.open());
+    return this.directTable;
+  }
+
+  /** A new f32 tensor with the values; the caller disposes it. */
+  toFloat32(): Tensor {
+    const source = this.masterTensor ? unscoped(() => this.masterTensor!.retain()) : this.source.open();
+    const copy = Tensor.empty(this.device, this.shape, 'f32', 'persistent');
+    commands.copy(this.device.recorder, source, copy);
+    source.dispose();
+    return copy;
+  }
+
+  /** Replaces the values by those of an f32 tensor, which stays the caller's. */
+  assign(values: Tensor): void {
+    if (!this.masterTensor) {
+      this.masterTensor = Tensor.empty(this.device, this.shape, 'f32', 'persistent');
+      this.source = heldSource(this.masterTensor);
+      this.strided?.dispose();
+      this.strided = undefined;
+    }
+    this.directTable?.dispose();
+    this.directTable = undefined;
+    commands.copy(this.device.recorder, values, this.masterTensor);
+    this.refresh();
+  }
+
+  /** Makes everything that is derived from the master follow it. An optimiser that writes `computeCopy` need not call it. */
+  refresh(): void {
+    this.dropPacked();
+    const copy = this.computeCopy;
+    if (copy && this.masterTensor) commands.copy(this.device.recorder, this.masterTensor, copy);
+    else this.value();
+  }
+
+  /**
+   * The gradient to write to: `beta` is 0 when its contents are undefined. For commands that can only add, use
+   * `gradientToAdd`.
+   */
+  gradient(): { tensor: Tensor; beta: 0 | 1 } {
+    this.gradientBuffer ??= unscoped(() => Tensor.empty(this.device, this.shape, 'f32', 'persistent'));
+    const beta = this.gradientFresh ? 0 : 1;
+    this.gradientFresh = false;
+    return { tensor: this.gradientBuffer, beta };
+  }
+
+  /** The gradient to add to, zero when nothing was added since `zeroGrad`. */
+  gradientToAdd(): Tensor {
+    const { tensor, beta } = this.gradient();
+    if (beta === 0) commands.fill(this.device.recorder, 0, tensor);
+    return tensor;
+  }
+
+  /** Forgets the gradient; its memory is kept. */
+  zeroGrad(): void {
+    this.gradientFresh = true;
+  }
+
+  dispose(): void {
+    this.dropPacked();
+    this.directTable?.dispose();
+    if (this.strided !== this.masterTensor) this.strided?.dispose();
+    this.masterTensor?.dispose();
+    this.gradientBuffer?.dispose();
+    this.strided = undefined;
+    this.masterTensor = undefined;
+    this.gradientBuffer = undefined;
+    this.directTable = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  private get valueDType(): FloatDType {
+    return this.shape.length < 2 ? 'f32' : this.dtype;
+  }
+
+  private pack(layout: LayoutKind): Tensor {
+    const known = this.packed.get(layout);
+    if (known) return known;
+    const [n, k] = this.shape as [number, number];
+    const tensor = unscoped(() => Tensor.packed(this.device, n, k, this.dtype, layout));
+    const source = this.masterTensor ? unscoped(() => this.masterTensor!.retain()) : this.source.open();
+    commands.pack(this.device.recorder, { src: source, dst: tensor });
+    source.dispose();
+    this.packed.set(layout, tensor);
+    return tensor;
+  }
+
+  private dropPacked(): void {
+    for (const tensor of this.packed.values()) tensor.dispose();
+    this.packed.clear();
+  }
+}

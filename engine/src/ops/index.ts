@@ -1,0 +1,8 @@
+export { type AttentionOptions, attention, type RopeOptions, rope } from './attention.js';
+export { add, cast, dropout, narrow, unary } from './elementwise.js';
+export { embedding, gatherRows, type Lookup } from './embedding.js';
+export { glu } from './feedforward.js';
+export { type LinearOptions, type LoraBranch, type LoraStack, linear } from './linear.js';
+export { type CrossEntropyOptions, type CrossEntropyResult, crossEntropy } from './loss.js';
+export { layerNorm, type NormOptions, type NormResult, rmsNorm } from './norm.js';
+export { meanPool } from './pool.js';

@@ -1,0 +1,2 @@
+export { scope, unscoped } from './scope.js';
+export { contiguousStrides, describeShape, type HostArray, Tensor } from './tensor.js';

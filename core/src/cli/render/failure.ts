@@ -22,8 +22,10 @@ export function describeError(error: unknown, options: { debug: boolean; paint: 
   const lines: string[] = [];
   const { code, message, remedy } = asTableError(error);
   lines.push(`${paint('red', 'error')} ${code ? `${paint('bold', code)}: ` : ''}${message}`);
-  if (remedy) lines.push(...remedy.split('\n').map((line, i) => `${i === 0 ? '  what to do: ' : '              '}${line}`));
-  else if (!code) lines.push('  what to do: this is a defect of the program or a plugin; --debug shows where it comes from');
+  if (remedy)
+    lines.push(...remedy.split('\n').map((line, i) => `${i === 0 ? '  what to do: ' : '              '}${line}`));
+  else if (!code)
+    lines.push('  what to do: this is a defect of the program or a plugin; --debug shows where it comes from');
   if (debug) {
     for (let cause: unknown = error, depth = 0; cause instanceof Error && depth < 10; cause = cause.cause, depth++) {
       lines.push(paint('dim', `${depth === 0 ? '' : 'caused by '}${cause.stack ?? cause.message}`));

@@ -1,0 +1,67 @@
+/** An error that a user can act on. Packages tell errors apart by `code`, never by class. */
+export class LargeForgeError extends Error {
+  override readonly name = 'LargeForgeError';
+
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly remedy: string,
+    readonly exitCode: number,
+    readonly details: Record<string, unknown>,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/** How one error of a table reads. */
+export interface ErrorTemplate<A> {
+  message: (args: A) => string;
+  /** What to do about it. */
+  remedy: (args: A) => string;
+  /** Of the command line; 1 unless given. */
+  exitCode?: number;
+}
+
+/** What a message takes; the remedy gets the same. */
+type Arguments<E> = E extends { message: (...args: infer P) => string } ? P : never;
+
+export type ErrorMakers<T> = {
+  [K in keyof T]: Arguments<T[K]> extends [infer A]
+    ? (args: A, options?: { cause?: unknown }) => LargeForgeError
+    : (args?: undefined, options?: { cause?: unknown }) => LargeForgeError;
+};
+
+/**
+ * Makes the errors of a table: `defineErrors({CONFIG_MISSING: {message, remedy}})` gives `CONFIG_MISSING(args)`, whose
+ * code is `LF_CONFIG_MISSING`. The arguments are kept as the error's details.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: each entry has its own argument type, which the mapped type recovers.
+export function defineErrors<T extends Record<string, ErrorTemplate<any>>>(table: T): ErrorMakers<T> {
+  const makers: Record<string, (args: unknown, options?: { cause?: unknown }) => LargeForgeError> = {};
+  for (const [key, template] of Object.entries(table)) {
+    makers[key] = (args, options) =>
+      new LargeForgeError(
+        `LF_${key}`,
+        template.message(args),
+        template.remedy(args),
+        template.exitCode ?? 1,
+        typeof args === 'object' && args !== null ? { ...args } : {},
+        options,
+      );
+  }
+  return makers as ErrorMakers<T>;
+}
+
+/** The shape that every package's errors share. */
+export interface ActionableError extends Error {
+  readonly code: string;
+  readonly remedy: string;
+  readonly exitCode: number;
+}
+
+/** Whether something thrown carries a code and a remedy, from whichever package it came. */
+export function isLargeForgeError(error: unknown): error is ActionableError {
+  const candidate = error as Partial<ActionableError> | undefined;
+  return error instanceof Error && typeof candidate?.code === 'string' && typeof candidate.remedy === 'string';
+}

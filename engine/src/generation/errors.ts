@@ -11,6 +11,11 @@ export const generationErrors = defineEngineErrors({
     message: (args: { field: string; reason: string }) => `${args.field}: ${args.reason}`,
     remedy: () => 'Correct the request.',
   },
+  CACHE_TOO_SMALL: {
+    message: (args: { bytes: number; needed: number }) =>
+      `the key-value cache may take ${Math.floor(args.bytes)} bytes, and one block takes ${args.needed}`,
+    remedy: () => 'Give the cache more memory, or use a smaller model.',
+  },
   CLOSED: {
     message: () => 'the generation engine was closed',
     remedy: () => 'Load the model again.',

@@ -1,0 +1,104 @@
+import * as commands from '../device/commands/index.js';
+import type { Operand } from '../device/recorder.js';
+import { KvCache } from '../models/kv-cache.js';
+import type { CausalLanguageModel } from '../models/model.js';
+import { scope } from '../tensor/scope.js';
+import { Tensor } from '../tensor/tensor.js';
+import { generationErrors } from './errors.js';
+import type { StepExecutor, StepResult } from './executor.js';
+import type { SamplingRows } from './sampling-rows.js';
+import type { StepBatch } from './step-batch.js';
+
+/** Share of the device's free memory that the key-value cache takes when nothing else is said. */
+const CACHE_SHARE = 0.25;
+const CACHE_LIMIT_BYTES = 2 ** 30;
+
+export interface ModelExecutorOptions {
+  /** Bytes of the key-value cache; by default a quarter of the free memory, 1 GiB at most, and what is needed at most. */
+  readonly cacheBytes?: number;
+  /** Sequences that shall fit at their full length; the cache is no larger than that needs. */
+  readonly maxSequences: number;
+}
+
+/** Runs the steps of a generation engine on a language model. */
+export class ModelExecutor implements StepExecutor {
+  readonly vocabSize: number;
+  readonly blockSize: number;
+  readonly blockCount: number;
+  private readonly cache: KvCache;
+
+  /** Allocates the cache. Throws LF_ENGINE_CACHE_TOO_SMALL when not even one block fits. */
+  constructor(
+    private readonly model: CausalLanguageModel,
+    { cacheBytes, maxSequences }: ModelExecutorOptions,
+  ) {
+    const { config, device, dtype } = model;
+    const { kvBlockSize } = device.properties;
+    const blockBytes = KvCache.blockBytes(config, kvBlockSize, dtype);
+    const wanted = Math.ceil(config.maxPositions / kvBlockSize) * maxSequences;
+    const budget = cacheBytes ?? Math.min(device.memory().free * CACHE_SHARE, CACHE_LIMIT_BYTES);
+    const blocks = Math.min(wanted, Math.floor(budget / blockBytes));
+    if (blocks < 1) throw generationErrors.CACHE_TOO_SMALL({ bytes: budget, needed: blockBytes });
+    this.cache = new KvCache(device, config, { blocks, dtype });
+    this.vocabSize = config.vocabSize;
+    this.blockSize = this.cache.blockSize;
+    this.blockCount = blocks;
+  }
+
+  async execute(batch: StepBatch, sampling: SamplingRows): Promise<StepResult> {
+    const { device } = this.model;
+    const rows = batch.outputRows.length;
+    const top = sampling.topLogprobs ?? 0;
+    // Everything that comes back lies side by side, so that one copy brings it.
+    const result = scope(() => {
+      const out = Tensor.empty(device, [Math.max(1, rows * (2 + 2 * top))], 'i32');
+      const hidden = this.model.decode(batch, this.cache);
+      if (rows > 0) this.sample(hidden, out, rows, top, sampling);
+      return out;
+    });
+    let words: Int32Array;
+    try {
+      words = await result.ints();
+    } finally {
+      result.dispose();
+    }
+    const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
+    return {
+      tokens: words.subarray(0, rows),
+      logprobs: floats.subarray(rows, 2 * rows),
+      top,
+      topTokens: words.subarray(2 * rows, (2 + top) * rows),
+      topLogprobs: floats.subarray((2 + top) * rows, (2 + 2 * top) * rows),
+    };
+  }
+
+  close(): void {
+    this.cache.dispose();
+  }
+
+  private sample(hidden: Tensor, out: Tensor, rows: number, top: number, sampling: SamplingRows): void {
+    const { device } = this.model;
+    const part = (start: number, shape: readonly number[], dtype: 'i32' | 'f32'): Operand => ({
+      buffer: out.buffer,
+      byteOffset: out.byteOffset + 4 * start,
+      dtype,
+      layout: 'strided',
+      shape,
+      strides: shape.length === 2 ? [shape[1]!, 1] : [1],
+    });
+    commands.sample(
+      device.recorder,
+      { topN: top },
+      {
+        logits: this.model.logits(hidden),
+        rows: Tensor.from(device, sampling.rows, [rows, sampling.rows.length / rows]),
+        history: sampling.history && Tensor.from(device, sampling.history),
+        bias: sampling.bias && Tensor.from(device, sampling.bias, [rows, this.vocabSize]),
+        tokens: part(0, [rows], 'i32'),
+        logprob: part(rows, [rows], 'f32'),
+        topTokens: top > 0 ? part(2 * rows, [rows, top], 'i32') : undefined,
+        topLogprobs: top > 0 ? part((2 + top) * rows, [rows, top], 'f32') : undefined,
+      },
+    );
+  }
+}

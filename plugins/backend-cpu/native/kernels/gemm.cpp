@@ -12,7 +12,7 @@ namespace LF_ISA {
 namespace {
 
 constexpr int64_t kDepth = 256;                  // words of a panel that a block covers
-constexpr int64_t kBlockRows = 8 * kMicroRows;   // rows of a task
+constexpr int64_t kBlockRows = LF_ISA_LEVEL == 1 ? 96 : 64;  // rows of a task
 constexpr int64_t kRowBytes = 512 << 10;         // of laid-out rows a task keeps; deeper products take several passes
 constexpr int64_t kPassPanels = 4;               // panels whose sums a task keeps between passes
 constexpr int64_t kSharedBytes = 16 << 20;       // of converted panels at a time

@@ -17,6 +17,7 @@ constexpr int kMicroRows = 6, kMicroVectors = 2;
 constexpr int kMicroRows = 4, kMicroVectors = 2;
 #endif
 constexpr int kPanel = kMicroVectors * kLanes;
+constexpr int kPrefetchWords = 384;  // how far ahead of its use a panel is fetched
 
 // tile [rows][kPanel] (+)= a [rows][words] * panel [words][kPanel], over the panel's first vectors * kLanes columns.
 template <typename Words, int rows, int vectors>
@@ -32,7 +33,7 @@ static void multiply_micro(const uint32_t* a, int64_t lda, const uint32_t* panel
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
       column[v] = load_words(panel + v * kLanes);
-      __builtin_prefetch(panel + 8 * kPanel + v * kLanes);
+      __builtin_prefetch(panel + kPrefetchWords + v * kLanes);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)

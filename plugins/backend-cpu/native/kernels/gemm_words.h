@@ -41,7 +41,7 @@ struct FloatWords {
   LF_INLINE u32v across(const T* p, int64_t, int64_t, int64_t lanes) {
     return as_u32(load_lanes(p, lanes));
   }
-  LF_INLINE f32v multiply_add(uint32_t a, u32v b, f32v acc) { return fma(broadcast(float_of(a)), as_f32(b), acc); }
+  LF_INLINE f32v multiply_add(uint32_t a, u32v b, f32v acc) { return fma(as_f32(broadcast_u32(a)), as_f32(b), acc); }
 };
 
 struct RoundedWords {

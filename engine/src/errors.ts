@@ -24,12 +24,13 @@ export interface ErrorTemplate<A> {
   exitCode?: number;
 }
 
-type Arguments<E> = E extends ErrorTemplate<infer A> ? A : never;
+/** What a message takes; the remedy gets the same. */
+type Arguments<E> = E extends { message: (...args: infer P) => string } ? P : never;
 
 type ErrorMakers<T> = {
-  [K in keyof T]: unknown extends Arguments<T[K]>
-    ? (args?: undefined, options?: { cause?: unknown }) => EngineError
-    : (args: Arguments<T[K]>, options?: { cause?: unknown }) => EngineError;
+  [K in keyof T]: Arguments<T[K]> extends [infer A]
+    ? (args: A, options?: { cause?: unknown }) => EngineError
+    : (args?: undefined, options?: { cause?: unknown }) => EngineError;
 };
 
 /**

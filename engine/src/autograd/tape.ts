@@ -153,7 +153,7 @@ export class Tape implements Disposable {
     },
     wants: (input) => input?.requiresGrad === true,
     into: (input) => {
-      const existing = this.gradients.get(input.id);
+      const existing = this.writable(input);
       if (existing)
         return { tensor: sameShape(existing, input) ? existing : existing.reshape(...input.shape), beta: 1 };
       const tensor = unscoped(() => Tensor.empty(input.device, input.shape, gradientDType(input.dtype)));
@@ -161,7 +161,7 @@ export class Tape implements Disposable {
       return { tensor, beta: 0 };
     },
     add: (input, gradient) => {
-      const existing = this.gradients.get(input.id);
+      const existing = this.writable(input);
       if (existing) {
         const target = sameShape(existing, gradient) ? existing : existing.reshape(...gradient.shape);
         commands.binary(input.device.recorder, 'add', target, gradient, target);
@@ -172,6 +172,17 @@ export class Tape implements Disposable {
         );
     },
   };
+
+  /** The gradient of an input so far, in memory that nothing else reads: one tensor may be the gradient of several. */
+  private writable(input: Tensor): Tensor | undefined {
+    const existing = this.gradients.get(input.id);
+    if (!existing?.shared) return existing;
+    const own = unscoped(() => Tensor.empty(existing.device, existing.shape, existing.dtype));
+    commands.copy(existing.device.recorder, existing, own);
+    existing.dispose();
+    this.gradients.set(input.id, own);
+    return own;
+  }
 
   private keep(tensor: Tensor, gradient: Tensor): void {
     if (gradient.elements !== tensor.elements) {

@@ -1,1 +1,2 @@
-export { heldSource, Parameter, type WeightSource } from './parameter.js';
+export { Linear, type LinearAdapter, type LinearCall } from './linear.js';
+export { Parameter, type WeightSource } from './parameter.js';

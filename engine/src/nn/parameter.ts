@@ -5,17 +5,12 @@ import type { LayoutKind } from '../device/opcodes.js';
 import { unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 
-/** Where the stored values of a parameter come from, again and again: a range of a file, or a tensor that is held. */
+/** Where the stored values of a parameter come from, again and again: usually a range of a file. */
 export interface WeightSource {
   /** The values as stored, in whatever format, as a tensor of the parameter's shape that the caller disposes. */
   open(): Tensor;
   /** Whether `open` gives the stored bytes themselves, without work: then the source serves as an embedding table. */
   readonly direct: boolean;
-}
-
-/** Values held on the device, for instance drawn at random. */
-export function heldSource(tensor: Tensor): WeightSource {
-  return { open: () => unscoped(() => tensor.retain()), direct: true };
 }
 
 /**
@@ -32,18 +27,24 @@ export class Parameter implements Disposable {
   private readonly packed = new Map<LayoutKind, Tensor>();
   private training = false;
 
+  private readonly source: WeightSource | undefined;
+
   constructor(
     readonly device: Device,
     readonly name: string,
     readonly shape: readonly number[],
     /** Precision that matrices are used in. Vectors (norms, biases) are always f32. */
     readonly dtype: FloatDType,
-    private source: WeightSource,
-  ) {}
+    /** Where values are read when they are needed, or an f32 tensor of them, which becomes the parameter's own. */
+    source: WeightSource | Tensor,
+  ) {
+    if (source instanceof Tensor) this.masterTensor = source;
+    else this.source = source;
+  }
 
   /** A parameter with given values, f32, which it takes over. */
   static of(tensor: Tensor, name = 'parameter', { trainable = false, dtype = 'f32' as FloatDType } = {}): Parameter {
-    const parameter = new Parameter(tensor.device, name, tensor.shape, dtype, heldSource(tensor));
+    const parameter = new Parameter(tensor.device, name, tensor.shape, dtype, tensor);
     parameter.trainable = trainable;
     return parameter;
   }
@@ -60,16 +61,15 @@ export class Parameter implements Disposable {
   set trainable(on: boolean) {
     if (on === this.training) return;
     this.training = on;
+    this.dropPacked();
     if (on) {
-      this.dropPacked();
       this.masterTensor ??= this.toFloat32();
-      this.refresh();
+      this.dropDerived();
+      this.value();
     } else {
       this.gradientBuffer?.dispose();
       this.gradientBuffer = undefined;
       this.gradientFresh = true;
-      // What was trained is the source from now on.
-      if (this.masterTensor) this.source = heldSource(this.masterTensor);
     }
   }
 
@@ -94,10 +94,9 @@ export class Parameter implements Disposable {
       this.strided = this.masterTensor;
       return this.strided;
     }
-    const source = this.masterTensor?.retain() ?? this.source.open();
+    using source = this.open();
     const value = unscoped(() => Tensor.empty(this.device, this.shape, this.valueDType, 'persistent'));
     commands.copy(this.device.recorder, source, value);
-    source.dispose();
     this.strided = value;
     return value;
   }
@@ -114,40 +113,32 @@ export class Parameter implements Disposable {
 
   /** What EMBEDDING takes: a frozen table straight from its file, else strided values. */
   table(): Tensor {
-    if (this.training || this.masterTensor || !this.source.direct) return this.value();
-    this.directTable ??= unscoped(() => this.source.open());
+    if (this.masterTensor || !this.source?.direct) return this.value();
+    this.directTable ??= this.open();
     return this.directTable;
   }
 
   /** A new f32 tensor with the values; the caller disposes it. */
   toFloat32(): Tensor {
-    const source = this.masterTensor ? unscoped(() => this.masterTensor!.retain()) : this.source.open();
+    using source = this.open();
     const copy = Tensor.empty(this.device, this.shape, 'f32', 'persistent');
     commands.copy(this.device.recorder, source, copy);
-    source.dispose();
     return copy;
   }
 
   /** Replaces the values by those of an f32 tensor, which stays the caller's. */
   assign(values: Tensor): void {
-    if (!this.masterTensor) {
-      this.masterTensor = Tensor.empty(this.device, this.shape, 'f32', 'persistent');
-      this.source = heldSource(this.masterTensor);
-      this.strided?.dispose();
-      this.strided = undefined;
-    }
-    this.directTable?.dispose();
-    this.directTable = undefined;
+    this.dropDerived();
+    this.masterTensor ??= Tensor.empty(this.device, this.shape, 'f32', 'persistent');
     commands.copy(this.device.recorder, values, this.masterTensor);
-    this.refresh();
+    if (this.training) this.value();
   }
 
-  /** Makes everything that is derived from the master follow it. An optimiser that writes `computeCopy` need not call it. */
+  /** Makes everything that is derived from the master follow it, after it was written to. */
   refresh(): void {
     this.dropPacked();
     const copy = this.computeCopy;
     if (copy && this.masterTensor) commands.copy(this.device.recorder, this.masterTensor, copy);
-    else this.value();
   }
 
   /**
@@ -174,15 +165,11 @@ export class Parameter implements Disposable {
   }
 
   dispose(): void {
-    this.dropPacked();
-    this.directTable?.dispose();
-    if (this.strided !== this.masterTensor) this.strided?.dispose();
+    this.dropDerived();
     this.masterTensor?.dispose();
     this.gradientBuffer?.dispose();
-    this.strided = undefined;
     this.masterTensor = undefined;
     this.gradientBuffer = undefined;
-    this.directTable = undefined;
   }
 
   [Symbol.dispose](): void {
@@ -198,11 +185,24 @@ export class Parameter implements Disposable {
     if (known) return known;
     const [n, k] = this.shape as [number, number];
     const tensor = unscoped(() => Tensor.packed(this.device, n, k, this.dtype, layout));
-    const source = this.masterTensor ? unscoped(() => this.masterTensor!.retain()) : this.source.open();
+    using source = this.open();
     commands.pack(this.device.recorder, { src: source, dst: tensor });
-    source.dispose();
     this.packed.set(layout, tensor);
     return tensor;
+  }
+
+  /** A handle of the values as they are kept. */
+  private open(): Tensor {
+    return unscoped(() => this.masterTensor?.retain() ?? this.source!.open());
+  }
+
+  /** Drops everything that was made from the master or the source. */
+  private dropDerived(): void {
+    this.dropPacked();
+    this.directTable?.dispose();
+    this.directTable = undefined;
+    if (this.strided !== this.masterTensor) this.strided?.dispose();
+    this.strided = undefined;
   }
 
   private dropPacked(): void {

@@ -11,7 +11,7 @@ export type HostArray = Float32Array | Float64Array | Int32Array | Uint32Array |
 
 /** Memory that several tensors may share; freed when the last one is disposed. */
 class Storage {
-  private references = 1;
+  references = 1;
 
   constructor(readonly allocation: Allocation) {}
 
@@ -158,6 +158,11 @@ export class Tensor implements Operand, Disposable {
 
   get disposed(): boolean {
     return this.storage === undefined;
+  }
+
+  /** Whether other handles hold the same memory. */
+  get shared(): boolean {
+    return (this.storage?.references ?? 0) > 1;
   }
 
   get elements(): number {

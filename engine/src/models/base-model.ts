@@ -1,0 +1,59 @@
+import type { Device } from '../device/device.js';
+import type { FloatDType } from '../device/dtype.js';
+import type { Linear } from '../nn/linear.js';
+import type { Parameter } from '../nn/parameter.js';
+import { adapterParameters } from './lora/parameters.js';
+import type { ParameterSet } from './parameter-set.js';
+
+/** What decoders and encoders have in common: their parameters and layers. */
+export abstract class BaseModel implements Disposable {
+  readonly linears: ReadonlyMap<string, Linear>;
+  private readonly named: Map<string, Parameter>;
+
+  protected constructor(
+    readonly device: Device,
+    readonly dtype: FloatDType,
+    set: ParameterSet,
+  ) {
+    this.named = set.parameters;
+    this.linears = set.linears;
+  }
+
+  parameters(): Map<string, Parameter> {
+    return new Map(this.named);
+  }
+
+  trainableParameters(): Map<string, Parameter> {
+    const all = [...this.named, ...adapterParameters(this.linears)];
+    return new Map(all.filter(([, parameter]) => parameter.trainable));
+  }
+
+  setTrainable(on: boolean): void {
+    for (const parameter of this.named.values()) parameter.trainable = on;
+  }
+
+  zeroGrad(): void {
+    for (const parameter of this.trainableParameters().values()) parameter.zeroGrad();
+  }
+
+  prepare({ backward = false }: { backward?: boolean } = {}): void {
+    for (const { weight, bias } of this.linears.values()) {
+      weight.forward();
+      if (backward) weight.backward();
+      bias?.value();
+    }
+  }
+
+  dispose(): void {
+    for (const parameter of this.named.values()) parameter.dispose();
+    for (const [, parameter] of adapterParameters(this.linears)) parameter.dispose();
+    for (const { served } of this.linears.values()) {
+      served?.a.dispose();
+      served?.b.dispose();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,77 @@
+import { defineEngineErrors } from '../errors.js';
+
+const list = (items: readonly string[], most = 12) =>
+  items.length <= most ? items.join(', ') : `${items.slice(0, most).join(', ')} and ${items.length - most} more`;
+
+export const modelErrors = defineEngineErrors({
+  MODEL_CONFIG: {
+    message: ({ modelType, problems }: { modelType: string; problems: readonly string[] }) =>
+      `the config.json of this ${modelType} model cannot be used: ${problems.join('; ')}`,
+    remedy: () => 'Compare config.json with that of the published model.',
+  },
+  UNKNOWN_ARCHITECTURE: {
+    message: ({ modelType, known }: { modelType: string; known: readonly string[] }) =>
+      `models of type "${modelType}" are not known; known types: ${known.join(', ')}`,
+    remedy: () => 'Use a model of a known type, or add its architecture (engine/src/models/architectures).',
+  },
+  MISSING_TENSORS: {
+    message: ({ missing, present }: { missing: readonly string[]; present: readonly string[] }) =>
+      `the model's files lack ${missing.length} tensors: ${list(missing)}. They hold ${list(present, 6)}`,
+    remedy: () => 'Check that all files were downloaded (the index names them), and that config.json belongs to them.',
+  },
+  UNKNOWN_TENSORS: {
+    message: ({
+      modelType,
+      unknown,
+      examples,
+    }: {
+      modelType: string;
+      unknown: readonly string[];
+      examples: readonly string[];
+    }) =>
+      `the model's files hold tensors that a ${modelType} model does not have: ${list(unknown)}. Names look like ${list(examples, 4)}`,
+    remedy: () => 'Check model_type in config.json. Quantised or adapter weights are loaded in other ways.',
+  },
+  TENSOR_SHAPE: {
+    message: ({ name, expected, actual }: { name: string; expected: readonly number[]; actual: readonly number[] }) =>
+      `tensor ${name} is [${actual.join(', ')}] in the file, but the config asks for [${expected.join(', ')}]`,
+    remedy: () => 'Check that config.json belongs to these weights.',
+  },
+  TENSOR_DTYPE: {
+    message: ({ name, dtype }: { name: string; dtype: string }) =>
+      `tensor ${name} has data type ${dtype}, which is no weight`,
+    remedy: () => 'Weights are f32, f16, bf16 or one of the GGUF block formats.',
+  },
+  NOT_CAUSAL: {
+    message: ({ modelType }: { modelType: string }) => `a ${modelType} model is an encoder: it does not generate text`,
+    remedy: () => 'Use a causal language model (llama, mistral, qwen2, qwen3).',
+  },
+  SEQUENCE_TOO_LONG: {
+    message: ({ length, limit }: { length: number; limit: number }) =>
+      `a sequence of ${length} tokens exceeds the model's ${limit} positions`,
+    remedy: () => 'Shorten the sequence.',
+  },
+  LORA_TARGETS: {
+    message: ({ targets, linears }: { targets: string; linears: readonly string[] }) =>
+      `no linear layer matches ${targets}; the model has ${list(linears, 16)}`,
+    remedy: () => 'Name layers by their last part ("q_proj"), by a pattern, or use "all-linear".',
+  },
+  LORA_OPTION: {
+    message: ({ option, reason }: { option: string; reason: string }) => `LoRA ${option}: ${reason}`,
+    remedy: () => 'Change that option.',
+  },
+  LORA_ATTACHED: {
+    message: () => 'the model has an adapter already',
+    remedy: () => 'Merge or detach it first.',
+  },
+  ADAPTER_CONFIG: {
+    message: ({ path, problems }: { path: string; problems: readonly string[] }) =>
+      `the adapter ${path} cannot be used: ${problems.join('; ')}`,
+    remedy: () => 'Adapters are folders with adapter_config.json (peft_type LORA) and adapter_model.safetensors.',
+  },
+  ADAPTER_TENSORS: {
+    message: ({ path, missing, unknown }: { path: string; missing: readonly string[]; unknown: readonly string[] }) =>
+      `the adapter ${path} does not fit the model:${missing.length ? ` it lacks ${list(missing)};` : ''}${unknown.length ? ` unknown ${list(unknown)}` : ''}`,
+    remedy: () => 'Load the adapter onto the base model that it was trained on.',
+  },
+});

@@ -1,0 +1,10 @@
+export type { Architecture } from './architectures/architecture.js';
+export { architectureOf, knownModelTypes, registerArchitecture } from './architectures/index.js';
+export { type PackedBatch, type PagedBatch, packSequences } from './batch.js';
+export type { DecoderConfig, EncoderConfig, ModelConfig } from './config.js';
+export { KvCache, type KvCacheOptions, type KvShape } from './kv-cache.js';
+export type { ModelLinears } from './linears.js';
+export { asCausal, createModel, type LoadOptions, loadModelFiles, parseModelConfig } from './load.js';
+export type { CausalLanguageModel, EncoderModel, ForwardOptions, LanguageModel } from './model.js';
+export type { RopeConfig, RopeScaling } from './rope.js';
+export type { StoredTensor, WeightFiles, WeightProvider } from './weights.js';

@@ -1,0 +1,69 @@
+import type { RandomKeys } from '../autograd/random.js';
+import type { Device } from '../device/device.js';
+import type { FloatDType } from '../device/dtype.js';
+import type { Parameter } from '../nn/parameter.js';
+import type { CrossEntropyOptions, CrossEntropyResult } from '../ops/loss.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { PackedBatch, PagedBatch } from './batch.js';
+import type { DecoderConfig, EncoderConfig } from './config.js';
+import type { KvCache } from './kv-cache.js';
+import type { ModelLinears } from './linears.js';
+
+/** How a forward pass runs while training. */
+export interface ForwardOptions {
+  /** Keeps only each block's input and computes the block again in the backward pass. */
+  readonly checkpointing?: boolean;
+  /** Keys of dropout masks. Without them nothing is dropped. */
+  readonly dropout?: RandomKeys;
+  /**
+   * NEFTune (Jain et al. 2023): uniform noise of magnitude alpha / sqrt(length * hiddenSize) on the embeddings of each
+   * sequence.
+   */
+  readonly noise?: { readonly alpha: number; readonly keys: RandomKeys };
+}
+
+interface Model extends Disposable {
+  readonly device: Device;
+  /** Precision of activations and matrices. */
+  readonly dtype: FloatDType;
+  /** Every parameter by its Hugging Face name; a tied head is not repeated. Adapters are not among them. */
+  parameters(): Map<string, Parameter>;
+  /** What an optimiser updates: trainable parameters of the model and of its adapter, by the names they are saved under. */
+  trainableParameters(): Map<string, Parameter>;
+  /** The linear layers, by their Hugging Face module names: what adapters attach to. */
+  readonly linears: ModelLinears;
+  /** Makes every parameter trainable (true) or frozen (false). */
+  setTrainable(on: boolean): void;
+  /** Forgets all gradients. */
+  zeroGrad(): void;
+  /** Builds now what is otherwise built when first needed (packed weights). `backward` also what backward passes need. */
+  prepare(options?: { backward?: boolean }): void;
+  dispose(): void;
+}
+
+export interface CausalLanguageModel extends Model {
+  readonly kind: 'causal';
+  readonly config: DecoderConfig;
+  /** Final-norm hidden states [T, hiddenSize] of sequences laid end to end. */
+  hidden(batch: PackedBatch, options?: ForwardOptions): Tensor;
+  /** Cross-entropy of the head's logits of `hidden` rows against labels [T]; -100 is ignored. Labels are not shifted. */
+  crossEntropy(hidden: Tensor, labels: Tensor | Int32Array, options?: CrossEntropyOptions): CrossEntropyResult;
+  /** Logits f32 [R, vocabSize] of hidden rows [R, hiddenSize]. */
+  logits(hiddenRows: Tensor): Tensor;
+  /**
+   * Computes new tokens over a cache, writes their keys and values to it, and returns the final-norm hidden states of
+   * `batch.outputRows`, [R, hiddenSize].
+   */
+  decode(batch: PagedBatch, cache: KvCache): Tensor;
+}
+
+export interface EncoderModel extends Model {
+  readonly kind: 'encoder';
+  readonly config: EncoderConfig;
+  /** Last hidden states f32 [T, hiddenSize] of sequences laid end to end, each seeing only itself. */
+  hidden(batch: PackedBatch, options?: ForwardOptions): Tensor;
+  /** Mean of the hidden states of each sequence, f32 [B, hiddenSize], divided by its norm unless `normalize` is false. */
+  embed(batch: PackedBatch, options?: { normalize?: boolean }): Tensor;
+}
+
+export type LanguageModel = CausalLanguageModel | EncoderModel;

@@ -1,0 +1,154 @@
+import type { RandomKey } from '../device/commands/data.js';
+import * as commands from '../device/commands/index.js';
+import type { Device } from '../device/device.js';
+import { byteLength, type DType, type FloatDType, isBlockFormat } from '../device/dtype.js';
+import { Parameter, type WeightSource } from '../nn/parameter.js';
+import { scope, unscoped } from '../tensor/scope.js';
+import { Tensor } from '../tensor/tensor.js';
+import { modelErrors } from './errors.js';
+
+/** How a parameter begins when a model is made from its config alone. */
+export type Initial = 'normal' | 'ones' | 'zeros';
+
+/** Gives a model its parameters by name and shape: from files, or drawn at random. */
+export interface WeightProvider {
+  parameter(name: string, shape: readonly number[], initial: Initial): Parameter;
+}
+
+/** A tensor of a model's files. Where it lies, and what must be done to it before it is what its name says. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly file: string;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Rows of each head are stored as pairs (2i, 2i + 1), as GGUF has them; they belong at (i, i + half). */
+  readonly transform?: 'unpermute-rope';
+  /** Heads of the tensor, for the transform. */
+  readonly heads?: number;
+}
+
+/** What a model is loaded from: its config.json and its tensors under their Hugging Face names. */
+export interface WeightFiles {
+  readonly config: Record<string, unknown>;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+}
+
+/** Names that checkpoints carry although they are no weights, or none that this engine uses. */
+const IGNORED = [/\.rotary_emb\.inv_freq$/, /\.position_ids$/, /^(bert\.)?pooler\./, /^cls\./, /\.masked_bias$/];
+
+/** Parameters that are read from files, which stay mapped or are mapped again when a parameter is needed in another form. */
+export class FileWeights implements WeightProvider {
+  private readonly used = new Set<string>();
+  private readonly missing: string[] = [];
+
+  constructor(
+    private readonly device: Device,
+    private readonly dtype: FloatDType,
+    private readonly files: WeightFiles,
+    /** What names may begin with in the files, or lack. */
+    private readonly prefix: string,
+  ) {}
+
+  parameter(name: string, shape: readonly number[]): Parameter {
+    const stored = this.find(name);
+    if (!stored) {
+      this.missing.push(name);
+      return new Parameter(this.device, name, shape, this.dtype, unavailable(name));
+    }
+    this.used.add(stored.name);
+    if (stored.shape.length !== shape.length || stored.shape.some((n, i) => n !== shape[i])) {
+      throw modelErrors.TENSOR_SHAPE({ name, expected: shape, actual: stored.shape });
+    }
+    if (!isBlockFormat(stored.dtype) && !['f32', 'f16', 'bf16', 'f64'].includes(stored.dtype)) {
+      throw modelErrors.TENSOR_DTYPE({ name, dtype: stored.dtype });
+    }
+    return new Parameter(this.device, name, shape, this.dtype, fileSource(this.device, stored));
+  }
+
+  /** Throws when tensors were missing, or when the files hold some that no parameter asked for. */
+  check(modelType: string, unneeded: readonly string[] = []): void {
+    const present = [...this.files.tensors.keys()];
+    if (this.missing.length > 0) throw modelErrors.MISSING_TENSORS({ missing: this.missing, present });
+    const expected = new Set(unneeded.map((name) => this.find(name)?.name));
+    const unknown = present.filter(
+      (name) => !this.used.has(name) && !expected.has(name) && !IGNORED.some((pattern) => pattern.test(name)),
+    );
+    if (unknown.length > 0) throw modelErrors.UNKNOWN_TENSORS({ modelType, unknown, examples: [...this.used] });
+  }
+
+  private find(name: string): StoredTensor | undefined {
+    const { tensors } = this.files;
+    const bare = name.startsWith(this.prefix) ? name.slice(this.prefix.length) : name;
+    return tensors.get(name) ?? tensors.get(bare) ?? tensors.get(this.prefix + bare);
+  }
+}
+
+function unavailable(name: string): WeightSource {
+  return {
+    direct: false,
+    open: () => {
+      throw modelErrors.MISSING_TENSORS({ missing: [name], present: [] });
+    },
+  };
+}
+
+function fileSource(device: Device, stored: StoredTensor): WeightSource {
+  const map = (): Tensor =>
+    unscoped(() => {
+      const allocation = device.mapFile(stored.file, stored.offset, byteLength(stored.dtype, stored.shape));
+      return Tensor.over(device, allocation, stored.shape, stored.dtype);
+    });
+  if (stored.transform !== 'unpermute-rope') return { direct: true, open: map };
+  return {
+    direct: false,
+    open: () => {
+      using mapped = map();
+      return unscoped(() => unpermuteRope(mapped, stored.heads!));
+    },
+  };
+}
+
+/** Puts rows (2i, 2i + 1) of each head to (i, i + half). GGUF stores llama's queries and keys the other way round. */
+function unpermuteRope(stored: Tensor, heads: number): Tensor {
+  const { device, shape } = stored;
+  const columns = shape.length === 2 ? shape[1]! : 1;
+  const half = shape[0]! / heads / 2;
+  const out = Tensor.empty(device, shape, isBlockFormat(stored.dtype) ? 'f32' : stored.dtype);
+  scope(() => {
+    let plain = stored;
+    if (isBlockFormat(stored.dtype)) {
+      plain = Tensor.empty(device, shape, 'f32');
+      commands.copy(device.recorder, stored, plain);
+    }
+    const pairs = plain.view([heads, 2, half, columns], [2 * half * columns, columns, 2 * columns, 1]);
+    commands.copy(device.recorder, pairs, out.reshape(heads, 2, half, columns));
+  });
+  return out;
+}
+
+/** Parameters drawn as transformers draws them: matrices normal with the config's deviation, norms 1, biases 0. */
+export class RandomWeights implements WeightProvider {
+  private stream = 0;
+
+  constructor(
+    private readonly device: Device,
+    private readonly dtype: FloatDType,
+    private readonly deviation: number,
+    private readonly seed: number,
+  ) {}
+
+  parameter(name: string, shape: readonly number[], initial: Initial): Parameter {
+    const { device } = this;
+    const values = unscoped(() => Tensor.empty(device, shape, 'f32', 'persistent'));
+    const key: RandomKey = {
+      seedLow: this.seed >>> 0,
+      seedHigh: Math.floor(this.seed / 2 ** 32) >>> 0,
+      stream: this.stream++,
+    };
+    if (initial === 'normal') commands.random(device.recorder, 'normal', 0, this.deviation, key, values);
+    else commands.fill(device.recorder, initial === 'ones' ? 1 : 0, values);
+    return new Parameter(device, name, shape, this.dtype, values);
+  }
+}

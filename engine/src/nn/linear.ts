@@ -1,0 +1,67 @@
+import type { RandomKeys } from '../autograd/random.js';
+import type { FloatDType } from '../device/dtype.js';
+import type { UnaryKind } from '../device/opcodes.js';
+import { type LoraBranch, type LoraStack, linear } from '../ops/linear.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { Parameter } from './parameter.js';
+
+/** The low-rank branch of a layer, as it is attached. */
+export interface LinearAdapter {
+  readonly a: Parameter;
+  readonly b: Parameter;
+  readonly scale: number;
+  /** Probability while training. */
+  readonly dropout: number;
+}
+
+export interface LinearCall {
+  readonly activation?: UnaryKind;
+  readonly dtype?: FloatDType;
+  readonly dropout?: RandomKeys;
+  /** i32 [M]: which of `served` each row uses; -1 is none. */
+  readonly adapterIds?: Tensor;
+}
+
+/** A linear layer y = x W^T + b with, perhaps, an adapter beside it. */
+export class Linear {
+  /** The adapter that is trained, or applied to every row. */
+  adapter: LinearAdapter | undefined;
+  /** Whether `adapter` takes part. */
+  adapterEnabled = true;
+  /** Adapters of which each row of a batch uses its own, stacked. */
+  served: Pick<LoraStack, 'a' | 'b'> | undefined;
+
+  constructor(
+    /** Hugging Face module name: "model.layers.0.self_attn.q_proj". */
+    readonly name: string,
+    readonly weight: Parameter,
+    readonly bias: Parameter | undefined,
+  ) {}
+
+  get outFeatures(): number {
+    return this.weight.shape[0]!;
+  }
+
+  get inFeatures(): number {
+    return this.weight.shape[1]!;
+  }
+
+  apply(x: Tensor, { activation, dtype, dropout, adapterIds }: LinearCall = {}): Tensor {
+    const stack = adapterIds && this.served ? { ...this.served, ids: adapterIds } : undefined;
+    return linear(x, this.weight, {
+      bias: this.bias,
+      lora: stack ? undefined : this.branch(dropout),
+      stack,
+      activation,
+      dtype,
+    });
+  }
+
+  private branch(keys: RandomKeys | undefined): LoraBranch | undefined {
+    const { adapter } = this;
+    if (!adapter || !this.adapterEnabled) return undefined;
+    const { a, b, scale } = adapter;
+    const dropout = keys && adapter.dropout > 0 ? { probability: adapter.dropout, key: keys.next() } : undefined;
+    return { a, b, scale, dropout };
+  }
+}

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatErrors } from './errors.js';
+import { formatErrors } from './file-errors.js';
 import { readJson } from './model-folder.js';
 import type { TensorEntry } from './model-source.js';
 import { readSafetensors, type TensorToWrite, writeSafetensors } from './safetensors.js';

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { formatErrors } from './errors.js';
+import { formatErrors } from './file-errors.js';
 
 /** Positional reads of a file, none beyond its end. */
 export class BinaryFile implements Disposable {

@@ -1,4 +1,4 @@
-import { formatErrors } from './errors.js';
+import { formatErrors } from './file-errors.js';
 import { type GgufFile, type GgufValue, readGguf } from './gguf.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
 import type { ModelSource, TensorEntry } from './model-source.js';

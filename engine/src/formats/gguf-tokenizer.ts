@@ -1,4 +1,4 @@
-import { formatErrors } from './errors.js';
+import { formatErrors } from './file-errors.js';
 import type { GgufFile } from './gguf.js';
 import type { TokenizerSource } from './model-source.js';
 

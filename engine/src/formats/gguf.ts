@@ -1,6 +1,6 @@
 import { byteLength, type DType } from '../device/dtype.js';
 import { BinaryFile } from './binary-file.js';
-import { formatErrors } from './errors.js';
+import { formatErrors } from './file-errors.js';
 
 /** ggml's type numbers. Those without a dtype are known by name only. */
 const TYPES: Readonly<Record<number, { name: string; dtype?: DType }>> = {

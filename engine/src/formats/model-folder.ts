@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { formatErrors } from './errors.js';
+import { formatErrors } from './file-errors.js';
 import { readGgufModel } from './gguf-model.js';
 import { hubCacheFolder, snapshotInHubCache } from './hub-cache.js';
 import type { ModelSource, TensorEntry, TokenizerSource } from './model-source.js';

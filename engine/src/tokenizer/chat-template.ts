@@ -61,10 +61,6 @@ export class ChatTemplate {
       messages,
       tools: options.tools ?? null,
       add_generation_prompt: options.addGenerationPrompt ?? false,
-      strftime_now: formatNow,
-      raise_exception: (message: string) => {
-        throw new Error(message);
-      },
       ...this.specialTokens,
       ...options.variables,
     });
@@ -78,26 +74,4 @@ function replaceGeneration(source: string, start: string, end: string): string {
       text === '' ? `{%${left} if true ${right}%}{% endif %}` : `{%${left} if true ${right}%}${text}{% endif %}`,
     );
   return tag('endgeneration', end)(tag('generation', start)(source));
-}
-
-/** strftime of the present, for the directives that templates use. */
-function formatNow(format: string): string {
-  const now = new Date();
-  const two = (n: number) => String(n).padStart(2, '0');
-  const name = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat('en-US', options).format(now);
-  const directives: Record<string, () => string> = {
-    d: () => two(now.getDate()),
-    m: () => two(now.getMonth() + 1),
-    y: () => two(now.getFullYear() % 100),
-    Y: () => String(now.getFullYear()),
-    b: () => name({ month: 'short' }),
-    B: () => name({ month: 'long' }),
-    a: () => name({ weekday: 'short' }),
-    A: () => name({ weekday: 'long' }),
-    H: () => two(now.getHours()),
-    M: () => two(now.getMinutes()),
-    S: () => two(now.getSeconds()),
-    '%': () => '%',
-  };
-  return format.replace(/%([a-zA-Z%])/g, (whole, directive: string) => directives[directive]?.() ?? whole);
 }

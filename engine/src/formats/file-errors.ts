@@ -1,0 +1,33 @@
+import { defineEngineErrors } from '../errors.js';
+
+/** What can be wrong with a model's files. */
+export const formatErrors = defineEngineErrors({
+  FILE_MISSING: {
+    message: (a: { path: string; what: string }) => `there is no ${a.what} at ${a.path}`,
+    remedy: () => 'Check the path.',
+    exitCode: 2,
+  },
+  FILE_CORRUPT: {
+    message: (a: { path: string; reason: string }) => `${a.path} is damaged: ${a.reason}`,
+    remedy: () => 'Download or copy the file again; compare its size and checksum with the origin.',
+  },
+  FILE_UNSUPPORTED: {
+    message: (a: { path: string; reason: string }) => `${a.path} cannot be read: ${a.reason}`,
+    remedy: () => 'Convert the file to a format that is known.',
+  },
+  MODEL_NOT_FOUND: {
+    message: (a: { name: string; cache: string }) =>
+      `"${a.name}" is no file or folder here, and the local Hugging Face cache (${a.cache}) does not hold it`,
+    remedy: (a) =>
+      /^[\w.-]+\/[\w.-]+$/.test(a.name)
+        ? `Get it with "hf download ${a.name}", or give the path of a model folder or a .gguf file.`
+        : 'Give the path of a model folder or a .gguf file, or a name such as "org/model".',
+    exitCode: 2,
+  },
+  MODEL_FOLDER: {
+    message: (a: { path: string; reason: string }) => `${a.path} is no model folder: ${a.reason}`,
+    remedy: () =>
+      'A model folder holds config.json, model.safetensors (or its shards with an index) and tokenizer.json.',
+    exitCode: 2,
+  },
+});

@@ -1,0 +1,31 @@
+import type { CausalLanguageModel } from '../models/model.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { GenerationEngine, type GenerationLimits } from './engine.js';
+import { ModelExecutor } from './model-executor.js';
+
+export interface CreateOptions {
+  readonly model: CausalLanguageModel;
+  readonly tokenizer: Tokenizer;
+  readonly limits?: Partial<GenerationLimits>;
+  /** Bytes of the key-value cache. */
+  readonly cacheBytes?: number;
+  /** Positions of one sequence; the model's own unless given. */
+  readonly contextLength?: number;
+}
+
+/** A generation engine over a loaded model. */
+export function createGenerationEngine({
+  model,
+  tokenizer,
+  limits,
+  cacheBytes,
+  contextLength,
+}: CreateOptions): GenerationEngine {
+  return new GenerationEngine({
+    executor: new ModelExecutor(model, { cacheBytes, maxSequences: limits?.maxSequences ?? 64 }),
+    contextLength: Math.min(contextLength ?? Number.POSITIVE_INFINITY, model.config.maxPositions),
+    eosTokenIds: tokenizer.eosTokenIds,
+    decoder: () => tokenizer.streamDecoder(),
+    limits,
+  });
+}

@@ -1,0 +1,21 @@
+export { type CreateOptions, createGenerationEngine } from './create.js';
+export {
+  GenerationEngine,
+  type GenerationLimits,
+  type GenerationOptions,
+  type GenerationStats,
+  type GenerationStream,
+  type TextDecoder,
+} from './engine.js';
+export type { StepExecutor, StepResult } from './executor.js';
+export { ModelExecutor, type ModelExecutorOptions } from './model-executor.js';
+export {
+  type FinishReason,
+  type GenerateEvent,
+  type GenerateRequest,
+  greedy,
+  type PositionLogprobs,
+  type SamplingParams,
+  type TokenLogprob,
+  type TokenUsage,
+} from './request.js';

@@ -87,7 +87,7 @@ export const tokenIds = z
   .transform((ids) => (ids === null || ids === undefined ? [] : Array.isArray(ids) ? ids : [ids]));
 
 /** Parses a config with the schema of its family. Throws LF_ENGINE_MODEL_CONFIG with the field and what was expected. */
-export function parseConfig<T>(schema: z.ZodType<T>, raw: Record<string, unknown>): T {
+export function parseConfig<T>(schema: z.ZodType<T>, raw: Readonly<Record<string, unknown>>): T {
   const result = schema.safeParse(raw);
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => `${issue.path.join('.') || 'config'}: ${issue.message}`);

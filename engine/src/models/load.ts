@@ -30,14 +30,14 @@ export function loadModelFiles(
 }
 
 /** The config.json of a model in the engine's terms. */
-export function parseModelConfig(raw: Record<string, unknown>): ModelConfig {
+export function parseModelConfig(raw: Readonly<Record<string, unknown>>): ModelConfig {
   return architectureOf(raw).parse(raw);
 }
 
 /** A model with random weights, as transformers initialises it; the same seed gives the same weights. */
 export function createModel(
   device: Device,
-  config: Record<string, unknown>,
+  config: Readonly<Record<string, unknown>>,
   { dtype = 'f32', seed = 0 }: LoadOptions & { seed?: number } = {},
 ): LanguageModel {
   const architecture = architectureOf(config);

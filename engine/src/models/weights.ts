@@ -15,7 +15,7 @@ export interface WeightProvider {
   parameter(name: string, shape: readonly number[], initial: Initial): Parameter;
 }
 
-/** A tensor of a model's files. Where it lies, and what must be done to it before it is what its name says. */
+/** A tensor of a model's files: where it lies, and what must be done to it before it is what its name says. */
 export interface StoredTensor {
   readonly name: string;
   readonly dtype: DType;
@@ -29,9 +29,9 @@ export interface StoredTensor {
   readonly heads?: number;
 }
 
-/** What a model is loaded from: its config.json and its tensors under their Hugging Face names. */
+/** What a model is loaded from: its config.json and its tensors under their Hugging Face names (a ModelSource is that). */
 export interface WeightFiles {
-  readonly config: Record<string, unknown>;
+  readonly config: Readonly<Record<string, unknown>>;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 

@@ -21,7 +21,8 @@ export class Parameter implements Disposable {
   /** Gradient, f32, once a backward pass has reached the parameter since `zeroGrad`. */
   private gradientBuffer: Tensor | undefined;
   private gradientFresh = true;
-  private masterTensor: Tensor | undefined;
+  /** Values that are the parameter's own, rather than a file's: f32 while trainable. */
+  private held: Tensor | undefined;
   private strided: Tensor | undefined;
   private directTable: Tensor | undefined;
   private readonly packed = new Map<LayoutKind, Tensor>();
@@ -38,7 +39,7 @@ export class Parameter implements Disposable {
     /** Where values are read when they are needed, or an f32 tensor of them, which becomes the parameter's own. */
     source: WeightSource | Tensor,
   ) {
-    if (source instanceof Tensor) this.masterTensor = source;
+    if (source instanceof Tensor) this.held = source;
     else this.source = source;
   }
 
@@ -63,8 +64,12 @@ export class Parameter implements Disposable {
     this.training = on;
     this.dropPacked();
     if (on) {
-      this.masterTensor ??= this.toFloat32();
-      this.dropDerived();
+      if (this.held?.dtype !== 'f32') {
+        const values = this.toFloat32();
+        this.dropDerived();
+        this.held?.dispose();
+        this.held = values;
+      } else this.dropDerived();
       this.value();
     } else {
       this.gradientBuffer?.dispose();
@@ -73,14 +78,14 @@ export class Parameter implements Disposable {
     }
   }
 
-  /** The f32 values that an optimiser updates; undefined when frozen since it was loaded. */
+  /** The f32 values that an optimiser updates; undefined when frozen. */
   get master(): Tensor | undefined {
-    return this.masterTensor;
+    return this.training ? this.held : undefined;
   }
 
   /** The copy in compute precision that must follow the master; undefined when the master itself is used. */
   get computeCopy(): Tensor | undefined {
-    return this.strided === this.masterTensor ? undefined : this.strided;
+    return this.strided === this.held ? undefined : this.strided;
   }
 
   get grad(): Tensor | undefined {
@@ -90,9 +95,9 @@ export class Parameter implements Disposable {
   /** Strided values in compute precision (f32 for vectors). */
   value(): Tensor {
     if (this.strided) return this.strided;
-    if (this.masterTensor && this.valueDType === 'f32') {
-      this.strided = this.masterTensor;
-      return this.strided;
+    if (this.held?.dtype === this.valueDType) {
+      this.strided = this.held;
+      return this.held;
     }
     using source = this.open();
     const value = unscoped(() => Tensor.empty(this.device, this.shape, this.valueDType, 'persistent'));
@@ -113,7 +118,7 @@ export class Parameter implements Disposable {
 
   /** What EMBEDDING takes: a frozen table straight from its file, else strided values. */
   table(): Tensor {
-    if (this.masterTensor || !this.source?.direct) return this.value();
+    if (this.held || !this.source?.direct) return this.value();
     this.directTable ??= this.open();
     return this.directTable;
   }
@@ -126,19 +131,23 @@ export class Parameter implements Disposable {
     return copy;
   }
 
-  /** Replaces the values by those of an f32 tensor, which stays the caller's. */
+  /** Replaces the values by those of a tensor, which stays the caller's. A frozen parameter keeps its compute precision. */
   assign(values: Tensor): void {
     this.dropDerived();
-    this.masterTensor ??= Tensor.empty(this.device, this.shape, 'f32', 'persistent');
-    commands.copy(this.device.recorder, values, this.masterTensor);
+    const dtype = this.training ? 'f32' : this.valueDType;
+    if (this.held?.dtype !== dtype) {
+      this.held?.dispose();
+      this.held = Tensor.empty(this.device, this.shape, dtype, 'persistent');
+    }
+    commands.copy(this.device.recorder, values, this.held);
     if (this.training) this.value();
   }
 
-  /** Makes everything that is derived from the master follow it, after it was written to. */
+  /** Makes what is derived from the values follow them, after `master` was written to. */
   refresh(): void {
     this.dropPacked();
     const copy = this.computeCopy;
-    if (copy && this.masterTensor) commands.copy(this.device.recorder, this.masterTensor, copy);
+    if (copy && this.held) commands.copy(this.device.recorder, this.held, copy);
   }
 
   /**
@@ -166,9 +175,9 @@ export class Parameter implements Disposable {
 
   dispose(): void {
     this.dropDerived();
-    this.masterTensor?.dispose();
+    this.held?.dispose();
     this.gradientBuffer?.dispose();
-    this.masterTensor = undefined;
+    this.held = undefined;
     this.gradientBuffer = undefined;
   }
 
@@ -193,15 +202,15 @@ export class Parameter implements Disposable {
 
   /** A handle of the values as they are kept. */
   private open(): Tensor {
-    return unscoped(() => this.masterTensor?.retain() ?? this.source!.open());
+    return unscoped(() => this.held?.retain() ?? this.source!.open());
   }
 
-  /** Drops everything that was made from the master or the source. */
+  /** Drops everything that was made from the values. */
   private dropDerived(): void {
     this.dropPacked();
     this.directTable?.dispose();
     this.directTable = undefined;
-    if (this.strided !== this.masterTensor) this.strided?.dispose();
+    if (this.strided !== this.held) this.strided?.dispose();
     this.strided = undefined;
   }
 

@@ -11,6 +11,6 @@ export interface Architecture {
   /** What checkpoints of the family put before tensor names, or leave out: "model.", "bert.". */
   readonly prefix: string;
   /** Reads config.json. Throws LF_ENGINE_MODEL_CONFIG. */
-  parse(raw: Record<string, unknown>): ModelConfig;
+  parse(raw: Readonly<Record<string, unknown>>): ModelConfig;
   build(device: Device, dtype: FloatDType, config: ModelConfig, weights: WeightProvider): LanguageModel;
 }

@@ -21,7 +21,7 @@ export function knownModelTypes(): string[] {
 }
 
 /** The family of a config.json. Throws LF_ENGINE_UNKNOWN_ARCHITECTURE, which lists the known ones. */
-export function architectureOf(raw: Record<string, unknown>): Architecture {
+export function architectureOf(raw: Readonly<Record<string, unknown>>): Architecture {
   const modelType = typeof raw.model_type === 'string' ? raw.model_type : '(none)';
   const architecture = architectures.get(modelType);
   if (!architecture) throw modelErrors.UNKNOWN_ARCHITECTURE({ modelType, known: knownModelTypes() });

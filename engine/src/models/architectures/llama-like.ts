@@ -34,7 +34,7 @@ type Particular = Pick<DecoderConfig, 'attentionBias' | 'mlpBias' | 'qkNorm' | '
 /** The config of a family that differs from Llama in a few particulars only. */
 export function llamaLikeConfig(
   fields: LlamaFields,
-  raw: Record<string, unknown>,
+  raw: Readonly<Record<string, unknown>>,
   { headDim: familyHeadDim, ...particular }: Particular & { headDim?: number },
 ): DecoderConfig {
   const modelType = fields.model_type;
@@ -95,7 +95,7 @@ export function qwenWindows(fields: z.infer<typeof windowSchema>, numLayers: num
 /** A family whose tensors are named and used as Llama's are. */
 export function llamaLike(
   modelTypes: readonly string[],
-  parse: (raw: Record<string, unknown>) => DecoderConfig,
+  parse: (raw: Readonly<Record<string, unknown>>) => DecoderConfig,
 ): Architecture {
   return {
     modelTypes,

@@ -1,0 +1,24 @@
+export { AdamW, decays } from './adamw.js';
+export { deleteFolder, removeUnfinished, writeFolder } from './checkpoint/durable-folder.js';
+export { CheckpointStore, type DamagedCheckpoint } from './checkpoint/store.js';
+export { evaluateRows } from './evaluate.js';
+export type { TrainingEvent } from './events.js';
+export { nextTokenObjective } from './next-token.js';
+export type { Loss, LossContext, Objective, Sum, Trainable } from './objective.js';
+export {
+  type CheckpointOptions,
+  checkpointOptions,
+  type EvaluationOptions,
+  evaluationOptions,
+  type OptimizerOptions,
+  optimizerOptions,
+  type TrainingOptions,
+  trainingOptions,
+} from './options.js';
+export { type Bins, packBestFitDecreasing, unpackedBins } from './packing.js';
+export { PhiloxStream, permutation, type RandomStream, seedWords, streamOf } from './random.js';
+export { memoryRows, type RowSource } from './row-source.js';
+export { BatchSampler, type SamplerCursor, type SamplerOptions, splitRows } from './sampler.js';
+export { learningRate, type ScheduleOptions, scheduleOptions, warmupSteps } from './schedule.js';
+export { ignoredLabel, type TokenBatch, type TokenRow, targetsOf, tokenBatch } from './token-batch.js';
+export { type TrainingResult, type TrainingRun, totalStepsOf, train } from './train.js';

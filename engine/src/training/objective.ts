@@ -1,0 +1,58 @@
+import type { Device } from '../device/device.js';
+import type { ForwardOptions } from '../models/model.js';
+import type { Parameter } from '../nn/parameter.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** What the loop needs of a model. */
+export interface Trainable {
+  readonly device: Device;
+  /** What the optimiser updates, by the names that are saved. */
+  trainableParameters(): ReadonlyMap<string, Parameter>;
+  zeroGrad(): void;
+}
+
+/** A sum over a batch and what it is to be divided by. */
+export interface Sum {
+  readonly sum: number;
+  readonly weight: number;
+}
+
+export interface LossContext {
+  /**
+   * Gradients are those of scale * sum(loss): one over the weight of the whole optimiser step, so that it does not
+   * matter how rows are spread over micro-batches.
+   */
+  readonly scale: number;
+  /** Dropout, noise and recomputation: to be passed on to the model. */
+  readonly forward: ForwardOptions;
+}
+
+export interface Loss {
+  /** f32 of any shape, whose elements add up to the loss of the batch, neither scaled nor divided. */
+  readonly values: Tensor;
+  /**
+   * Whether recording `values` has recorded their gradients too, with `scale` (the fused cross-entropy). Otherwise the
+   * loop starts the backward pass from `values`.
+   */
+  readonly fused: boolean;
+  /** Further sums over the batch, f32 [1], shown beside the loss. Every micro-batch gives the same names. */
+  readonly metrics?: Readonly<Record<string, Tensor>>;
+}
+
+/**
+ * What a trainer adds to the loop: how rows become a batch, and the loss of a batch.
+ * @typeParam Row a row of the data
+ * @typeParam Batch rows laid out for the model, on the host
+ */
+export interface Objective<Row, Batch> {
+  readonly name: string;
+  collate(rows: readonly Row[]): Batch;
+  /** What the loss of a batch is divided by: its target tokens, its pairs ... Known before the forward pass. */
+  weight(batch: Batch): number;
+  /** Tokens that the batch puts through the model, for the throughput. */
+  tokens(batch: Batch): number;
+  /** Records the forward pass. Runs inside a scope, on a tape. */
+  loss(batch: Batch, context: LossContext): Loss;
+  /** Sums over a batch of held-out rows, `loss` among them. Nothing is dropped out and no tape is kept. */
+  evaluate(batch: Batch): Promise<{ readonly loss: Sum } & Readonly<Record<string, Sum>>>;
+}

@@ -1,0 +1,133 @@
+import { RandomKeys } from '../autograd/random.js';
+import { Tape, withTape } from '../autograd/tape.js';
+import * as commands from '../device/commands/index.js';
+import type { ForwardOptions } from '../models/model.js';
+import { scope, unscoped } from '../tensor/scope.js';
+import { Tensor } from '../tensor/tensor.js';
+import { AdamW } from './adamw.js';
+import type { Objective, Trainable } from './objective.js';
+import type { TrainingOptions } from './options.js';
+import { philoxBlock, type RandomStream, seedWords, streamOf } from './random.js';
+
+/** What an optimiser step did. */
+export interface StepOutcome {
+  /** Sum of the loss over the step's batches, divided by their weight. */
+  readonly loss: number;
+  /** Global norm of the gradients before clipping. */
+  readonly gradNorm: number;
+  readonly tokens: number;
+  /** What the loss was divided by. */
+  readonly weight: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** Places of the step's results in one tensor, so that one copy brings them all. */
+const [lossPlace, normPlace, firstMetric] = [0, 1, 3];
+const maxMetrics = 13;
+
+/**
+ * Runs optimiser steps: forward and backward over each micro-batch, clipping, AdamW. Commands are recorded while the
+ * device works; one copy at the end of the step brings loss and norm back.
+ */
+export class StepRunner<Row, Batch> implements Disposable {
+  readonly optimizer: AdamW;
+  private readonly results: Tensor;
+  private readonly norm: Tensor;
+  private metricNames: string[] = [];
+
+  constructor(
+    private readonly model: Trainable,
+    private readonly objective: Objective<Row, Batch>,
+    private readonly options: TrainingOptions,
+  ) {
+    const { device } = model;
+    this.results = unscoped(() => Tensor.zeros(device, [firstMetric + maxMetrics], 'f32', 'persistent'));
+    this.norm = unscoped(() => this.results.narrow(0, normPlace, 2));
+    this.optimizer = new AdamW(device, model.trainableParameters(), options.optimizer, this.norm);
+  }
+
+  /**
+   * Runs step `step` (0 is the first). Undefined when `signal` was aborted before the update: the weights are as before.
+   * The loss may be NaN or infinite; it is the caller's to look.
+   */
+  async run(
+    step: number,
+    microBatches: readonly (readonly Row[])[],
+    learningRate: number,
+    signal: AbortSignal | undefined,
+  ): Promise<StepOutcome | undefined> {
+    const { device } = this.model;
+    const { objective } = this;
+    const batches = microBatches.map((rows) => objective.collate(rows));
+    const total = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
+    const weight = total((batch) => objective.weight(batch));
+    this.model.zeroGrad();
+    commands.fill(device.recorder, 0, this.results);
+    let running = Promise.resolve();
+    for (const [i, batch] of batches.entries()) {
+      this.accumulate(batch, 1 / Math.max(weight, 1), this.forwardOptions(step, i));
+      if (i === batches.length - 1) break;
+      // The device works on this micro-batch while the next one is recorded; at most two are on their way.
+      const flushed = device.flush();
+      flushed.catch(() => {});
+      await running;
+      running = flushed;
+      if (signal?.aborted) {
+        await flushed;
+        return undefined;
+      }
+    }
+    await running;
+    this.optimizer.step(step + 1, learningRate);
+    const values = await this.results.floats();
+    const at = (place: number) => values[place] as number;
+    const metrics = Object.fromEntries(
+      this.metricNames.map((name, i) => [name, at(firstMetric + i) / Math.max(weight, 1)]),
+    );
+    const tokens = total((batch) => objective.tokens(batch));
+    return { loss: at(lossPlace) / Math.max(weight, 1), gradNorm: at(normPlace), tokens, weight, metrics };
+  }
+
+  dispose(): void {
+    this.optimizer.dispose();
+    this.norm.dispose();
+    this.results.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Records forward and backward of a micro-batch; gradients are added up in the parameters. */
+  private accumulate(batch: Batch, scale: number, forward: ForwardOptions): void {
+    const { recorder } = this.model.device;
+    scope(() => {
+      using tape = new Tape();
+      const loss = withTape(tape, () => this.objective.loss(batch, { scale, forward }));
+      commands.reduce(recorder, 'sum', loss.values, this.results.narrow(0, lossPlace, 1), true);
+      this.metricNames = Object.keys(loss.metrics ?? {});
+      if (this.metricNames.length > maxMetrics) throw new RangeError(`an objective has at most ${maxMetrics} metrics`);
+      for (const [i, name] of this.metricNames.entries()) {
+        const sum = loss.metrics?.[name] as Tensor;
+        commands.reduce(recorder, 'sum', sum, this.results.narrow(0, firstMetric + i, 1), true);
+      }
+      if (loss.fused) tape.backward();
+      else tape.backward({ tensor: loss.values, gradient: Tensor.full(loss.values.device, loss.values.shape, scale) });
+    });
+  }
+
+  /** Keys of everything random in a micro-batch, drawn from the run's seed and the micro-batch's number alone. */
+  private forwardOptions(step: number, microBatch: number): ForwardOptions {
+    const { seed, accumulation, neftuneAlpha, gradientCheckpointing } = this.options;
+    const keys = (purpose: RandomStream) => {
+      const words = new Uint32Array(4);
+      philoxBlock(...seedWords(seed), step * accumulation + microBatch, streamOf(purpose), words);
+      return new RandomKeys(words[0] as number, words[1] as number);
+    };
+    return {
+      checkpointing: gradientCheckpointing,
+      dropout: keys('dropout'),
+      ...(neftuneAlpha === undefined ? {} : { noise: { alpha: neftuneAlpha, keys: keys('noise') } }),
+    };
+  }
+}

@@ -1,0 +1,236 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { cpuDevice } from '../device/cpu-device.fixture.js';
+import type { Device } from '../device/device.js';
+import type { TrainingEvent } from './events.js';
+import { nextTokenObjective } from './next-token.js';
+import type { TrainingOptions } from './options.js';
+import { tinyModel, tinyOptions, tinyRows, weightsOf } from './tiny-run.fixture.js';
+import type { TokenBatch, TokenRow } from './token-batch.js';
+import { type TrainingRun, train } from './train.js';
+
+let device: Device;
+let root: string;
+let folder: string;
+let runs = 0;
+beforeAll(() => {
+  device = cpuDevice({ threads: 2 });
+  root = mkdtempSync(join(tmpdir(), 'largeforge-'));
+});
+beforeEach(() => {
+  folder = join(root, `run-${++runs}`);
+});
+afterAll(() => {
+  device.close();
+  rmSync(root, { recursive: true });
+});
+
+/** Trains a fresh tiny model; returns its weights, losses and events. */
+async function trainTiny(
+  options: TrainingOptions,
+  more: Partial<TrainingRun<TokenRow, TokenBatch>> & { dtype?: 'f32' | 'bf16' } = {},
+) {
+  const { dtype, onEvent, ...rest } = more;
+  using model = tinyModel(device, dtype);
+  const events: TrainingEvent[] = [];
+  const result = await train({
+    model,
+    objective: nextTokenObjective(model),
+    rows: tinyRows(),
+    options,
+    onEvent: (event) => {
+      events.push(event);
+      return onEvent?.(event);
+    },
+    ...rest,
+  });
+  return { result, events, weights: await weightsOf(model) };
+}
+
+const steps = (events: TrainingEvent[]) => events.filter((event) => event.type === 'step');
+
+describe('train', () => {
+  it('learns', async () => {
+    const { result, events } = await trainTiny(tinyOptions({ maxSteps: 60, optimizer: { learningRate: 0.02 } }));
+    expect(result.losses[0]).toBeGreaterThan(3);
+    expect(result.losses.at(-1)).toBeLessThan(0.7);
+    expect(result.step).toBe(60);
+    const last = steps(events).at(-1);
+    expect(last).toMatchObject({ step: 60, totalSteps: 60, loss: result.losses.at(-1), epoch: 20 });
+    expect(last?.tokensPerSecond).toBeGreaterThan(0);
+    expect(last?.memoryBytes).toBeGreaterThan(0);
+  });
+
+  it('gives the same weights whenever it runs, and others for another seed', async () => {
+    const first = await trainTiny(tinyOptions());
+    expect((await trainTiny(tinyOptions())).weights).toEqual(first.weights);
+    expect((await trainTiny(tinyOptions({ seed: 7 }))).weights).not.toEqual(first.weights);
+  });
+
+  it('gives one step of 1 x 4 rows the gradient of 2 x 2 and 4 x 1 rows', async () => {
+    // Rows differ in their targets: means of micro-batch means would differ by far more.
+    const plain = { order: 'sequential', maxSteps: 6 } as const;
+    const whole = await trainTiny(tinyOptions({ ...plain, batchSize: 4, accumulation: 1 }));
+    for (const [batchSize, accumulation] of [
+      [2, 2],
+      [1, 4],
+    ] as const) {
+      const parts = await trainTiny(tinyOptions({ ...plain, batchSize, accumulation }));
+      for (const [step, loss] of parts.result.losses.entries()) expect(loss).toBeCloseTo(whole.result.losses[step]!, 5);
+    }
+  });
+
+  it('gives packed rows the loss of unpacked ones', async () => {
+    // All rows in one step, so that packing changes nothing but the layout.
+    const options = { order: 'sequential', maxSteps: 5, accumulation: 1 } as const;
+    const unpacked = await trainTiny(tinyOptions({ ...options, batchSize: 12 }));
+    const packed = await trainTiny(tinyOptions({ ...options, batchSize: 12, packing: 24 }));
+    for (const [step, loss] of packed.result.losses.entries()) {
+      expect(loss).toBeCloseTo(unpacked.result.losses[step]!, 5);
+    }
+  });
+
+  it('computes the same with gradient checkpointing', async () => {
+    const plain = await trainTiny(tinyOptions());
+    const again = await trainTiny(tinyOptions({ gradientCheckpointing: true }));
+    for (const [step, loss] of again.result.losses.entries()) expect(loss).toBeCloseTo(plain.result.losses[step]!, 4);
+  });
+
+  it('takes nothing new from the device once it is under way', async () => {
+    const seen: { slabs: number; tensors: number }[] = [];
+    await trainTiny(tinyOptions({ maxSteps: 12, order: 'sequential' }), {
+      onEvent: (event) => {
+        const { deviceAllocations, liveTensors } = device.stats();
+        if (event.type === 'step') seen.push({ slabs: deviceAllocations, tensors: liveTensors });
+      },
+    });
+    expect(new Set(seen.slice(3).map((at) => JSON.stringify(at))).size).toBe(1);
+  });
+
+  it('waits for the device at most once a micro-batch', async () => {
+    const flushes: number[] = [];
+    await trainTiny(tinyOptions({ maxSteps: 4 }), {
+      onEvent: (event) => void (event.type === 'step' && flushes.push(device.stats().flushes)),
+    });
+    for (const [i, count] of flushes.entries()) if (i > 0) expect(count - flushes[i - 1]!).toBeLessThanOrEqual(2);
+  });
+
+  it('names the step when the loss is no longer finite', async () => {
+    const run = trainTiny(
+      tinyOptions({ optimizer: { learningRate: 1e30 }, schedule: { type: 'constant', warmupRatio: 0 } as never }),
+    );
+    await expect(run).rejects.toMatchObject({ code: 'LF_ENGINE_TRAIN_DIVERGED' });
+    await expect(run).rejects.toThrow(/not finite at step \d/);
+  });
+
+  it('evaluates held-out rows, keeps the best weights and stops when patience ends', async () => {
+    const heldOut = { source: tinyRows(5, 9), rows: [0, 1, 2, 3, 4] };
+    const evaluation = { steps: 2, keepBest: true, patience: 3 };
+    const options = tinyOptions({ maxSteps: 200, evaluation, optimizer: { learningRate: 0.05 } });
+    const { result, events } = await trainTiny(options, { heldOut, folder });
+    const evaluations = events.filter((event) => event.type === 'evaluated');
+    const best = Math.min(...evaluations.map((event) => event.metrics.loss!));
+    expect(result.evaluation?.loss).toBe(best);
+    expect(evaluations.at(-4)?.metrics.loss).toBe(best);
+    expect(events.at(-1)).toMatchObject({ type: 'checkpoint' });
+    expect(events.at(-2)).toMatchObject({ type: 'stopped', step: result.step });
+    expect(evaluations[0]?.metrics.accuracy).toBeGreaterThanOrEqual(0);
+    expect(result.step).toBeLessThan(200);
+  });
+});
+
+describe('checkpoints', () => {
+  const every2 = { checkpoints: { steps: 2, keep: 2 } };
+
+  it('are kept up to the number asked for, and hold what people load', async () => {
+    const saveWeights = async (path: string) => writeFileSync(join(path, 'adapter.txt'), 'weights');
+    const { events } = await trainTiny(tinyOptions({ ...every2, maxSteps: 7 }), { folder, saveWeights });
+    expect(events.filter((event) => event.type === 'checkpoint').map((event) => event.step)).toEqual([2, 4, 6, 7]);
+    expect(readdirSync(folder).sort()).toEqual(['checkpoint-6', 'checkpoint-7']);
+    expect(readdirSync(join(folder, 'checkpoint-7')).sort()).toEqual([
+      'adapter.txt',
+      'manifest.json',
+      'trainer_state.json',
+      'training_state.safetensors',
+    ]);
+  });
+
+  for (const [what, options, dtype] of [
+    ['f32', {}, 'f32'],
+    ['bf16', {}, 'bf16'],
+    [
+      'packing, noise and evaluation',
+      { packing: 24, neftuneAlpha: 5, evaluation: { steps: 3, keepBest: true } },
+      'f32',
+    ],
+  ] as const) {
+    it(`resume to the weights of the run that was not interrupted: ${what}`, async () => {
+      const full = tinyOptions({ ...every2, ...(options as object), maxSteps: 9 });
+      const heldOut = { source: tinyRows(5, 9), rows: [0, 1, 2, 3, 4] };
+      const whole = await trainTiny(full, { dtype, heldOut, folder });
+      for (const stopAt of [1, 4, 7]) {
+        const stop = new AbortController();
+        const onEvent = (event: TrainingEvent) => {
+          if (event.type === 'step' && event.step === stopAt) stop.abort();
+        };
+        const at = `${folder}-${stopAt}`;
+        const first = await trainTiny(full, { dtype, heldOut, folder: at, onEvent, signal: stop.signal });
+        expect(first.result).toMatchObject({ aborted: true, step: stopAt });
+        const second = await trainTiny(full, { dtype, heldOut, folder: at, resume: true });
+        expect(second.events[0]).toMatchObject({ type: 'resumed', step: stopAt });
+        expect(second.weights).toEqual(whole.weights);
+        expect(second.result.losses).toEqual(whole.result.losses);
+        expect(second.result.evaluation).toEqual(whole.result.evaluation);
+      }
+    });
+  }
+
+  it('names a damaged checkpoint and takes the one before it', async () => {
+    const options = tinyOptions(every2);
+    const whole = await trainTiny(options, { folder });
+    const file = join(folder, 'checkpoint-8', 'training_state.safetensors');
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 5]! ^= 1;
+    writeFileSync(file, bytes);
+    const again = await trainTiny(options, { folder, resume: true });
+    expect(again.events[0]).toEqual({
+      type: 'damaged',
+      path: join(folder, 'checkpoint-8'),
+      reason: 'training_state.safetensors does not match its checksum',
+    });
+    expect(again.events[1]).toMatchObject({ type: 'resumed', step: 6 });
+    expect(again.weights).toEqual(whole.weights);
+
+    for (const step of [6, 8]) writeFileSync(join(folder, `checkpoint-${step}`, 'manifest.json'), '{');
+    await expect(trainTiny(options, { folder, resume: true })).rejects.toMatchObject({
+      code: 'LF_ENGINE_CHECKPOINT_ALL_DAMAGED',
+    });
+  });
+
+  it('are not mixed up with those of another run', async () => {
+    const stop = new AbortController();
+    const onEvent = (event: TrainingEvent) => void (event.type === 'step' && event.step === 3 && stop.abort());
+    await trainTiny(tinyOptions(every2), { folder, onEvent, signal: stop.signal });
+    await expect(trainTiny(tinyOptions({ ...every2, seed: 1 }), { folder, resume: true })).rejects.toThrow(
+      'seed was 42, is 1',
+    );
+    await expect(trainTiny(tinyOptions(every2), { folder, rows: tinyRows(13), resume: true })).rejects.toThrow(
+      'data was "tiny-12-1", is "tiny-13-1"',
+    );
+    await expect(trainTiny(tinyOptions(every2), { folder })).rejects.toMatchObject({
+      code: 'LF_ENGINE_TRAIN_UNFINISHED',
+    });
+    await trainTiny(tinyOptions(every2), { folder, overwrite: true });
+    // A finished run may be replaced.
+    await trainTiny(tinyOptions(every2), { folder });
+    expect(readdirSync(folder).sort()).toEqual(['checkpoint-6', 'checkpoint-8']);
+  });
+
+  it('begin anew when there is none to resume from', async () => {
+    const { events, weights } = await trainTiny(tinyOptions(), { folder, resume: true });
+    expect(events[0]).toMatchObject({ type: 'resumed', step: 0 });
+    expect(weights).toEqual((await trainTiny(tinyOptions())).weights);
+  });
+});

@@ -1,0 +1,34 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { defineErrors } from '@largeforge/core';
+
+const require = createRequire(import.meta.url);
+
+const errors = defineErrors({
+  LF_BACKEND_CPU_MISSING: {
+    message: ({ tried }: { tried: readonly string[] }) =>
+      `the CPU backend's library was not found (looked for ${tried.join(', ')})`,
+    remedy: () =>
+      'In a checkout, build it with "npm run build" (needs a C++ compiler). From npm, install the package for this platform; it is an optional dependency, which "npm install --omit=optional" leaves out.',
+  },
+});
+
+/** What the backend's shared library is called on this platform. */
+const fileName = `liblargeforge_cpu.${process.platform === 'darwin' ? 'dylib' : 'so'}`;
+
+/**
+ * Path of the backend's shared library: that of the platform's package when it is installed, else the one built in the
+ * checkout. Throws LF_BACKEND_CPU_MISSING.
+ */
+export function locateLibrary(): string {
+  const prebuilt = `@largeforge/backend-cpu-${process.platform}-${process.arch}/${fileName}`;
+  // This file lies one folder below the package, in src/ as in dist/.
+  const built = fileURLToPath(new URL(`../build/${fileName}`, import.meta.url));
+  try {
+    return require.resolve(prebuilt);
+  } catch {
+    if (existsSync(built)) return built;
+    throw errors.LF_BACKEND_CPU_MISSING({ tried: [prebuilt, built] });
+  }
+}

@@ -1,0 +1,136 @@
+import * as commands from '../../device/commands/index.js';
+import type { Device } from '../../device/device.js';
+import type { FloatDType } from '../../device/dtype.js';
+import { type AdapterSource, readAdapter, writeAdapter } from '../../formats/index.js';
+import { Tensor } from '../../tensor/tensor.js';
+import { modelErrors } from '../errors.js';
+import type { LanguageModel } from '../model.js';
+import { tensorToWrite } from '../save.js';
+import { attach, attachedAdapter, type LoraAdapter } from './attach.js';
+import { adapterConfigJson, type LoraConfig, loraScale, parseAdapterConfig } from './config.js';
+import { adapterParameters, PEFT_PREFIX } from './parameters.js';
+import type { ServedAdapter } from './served.js';
+import { byPattern } from './targets.js';
+
+const BRANCH = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
+
+/** An adapter's files, sorted by what they are for. */
+interface ReadAdapter {
+  readonly config: LoraConfig;
+  readonly files: AdapterSource;
+  /** Layers with a branch. */
+  readonly modules: readonly string[];
+  /** Names of tensors that are no branch. */
+  readonly extras: readonly string[];
+}
+
+function read(model: LanguageModel, path: string): ReadAdapter {
+  const files = readAdapter(path);
+  const config = parseAdapterConfig(path, files.config);
+  const names = [...files.tensors.keys()];
+  const found = new Set(names.flatMap((name) => BRANCH.exec(name)?.[1] ?? []));
+  const modules = [...model.linears.keys()].filter((name) => found.has(name));
+  const known = new Set(modules);
+  const missing = modules.flatMap((module) => branchNames(module).filter((name) => !files.tensors.has(name)));
+  const unknown = names.filter((name) => {
+    const module = BRANCH.exec(name)?.[1];
+    return module !== undefined ? !known.has(module) : /\.lora_/.test(name);
+  });
+  if (modules.length === 0) missing.push('every lora_A and lora_B');
+  if (missing.length > 0 || unknown.length > 0) throw modelErrors.ADAPTER_TENSORS({ path, missing, unknown });
+  return { config, files, modules, extras: names.filter((name) => !BRANCH.test(name)) };
+}
+
+const branchNames = (module: string) => ['A', 'B'].map((side) => `${PEFT_PREFIX}${module}.lora_${side}.weight`);
+
+/**
+ * Attaches an adapter from a folder that PEFT or `saveAdapter` wrote. It is applied to every row; `trainable` goes on
+ * training it. Throws LF_ENGINE_ADAPTER_CONFIG or _ADAPTER_TENSORS.
+ */
+export function loadAdapter(
+  model: LanguageModel,
+  path: string,
+  { trainable = false }: { trainable?: boolean } = {},
+): LoraAdapter {
+  const { config, files, modules, extras } = read(model, path);
+  // Shapes are checked before anything is attached.
+  for (const module of modules) checkBranch(model, files, config, path, module);
+  const adapter = attach(model, config, modules, { trainable }, (a, b, _, module) => {
+    const [nameA, nameB] = branchNames(module) as [string, string];
+    copyStored(model.device, files, nameA, a);
+    copyStored(model.device, files, nameB, b);
+  });
+  const unknown = extras.filter((name) => !adapter.extras.has(name));
+  const missing = [...adapter.extras.keys()].filter((name) => !files.tensors.has(name));
+  if (unknown.length > 0 || missing.length > 0) throw modelErrors.ADAPTER_TENSORS({ path, missing, unknown });
+  for (const name of extras) {
+    const parameter = adapter.extras.get(name)!;
+    using values = Tensor.empty(model.device, parameter.shape, 'f32');
+    copyStored(model.device, files, name, values);
+    parameter.assign(values);
+  }
+  return adapter;
+}
+
+/** Reads an adapter to be served beside others (`serveAdapters`). The caller disposes its tensors. */
+export function readServedAdapter(model: LanguageModel, path: string): ServedAdapter {
+  const { config, files, modules, extras } = read(model, path);
+  if (extras.length > 0) throw modelErrors.ADAPTER_TENSORS({ path, missing: [], unknown: extras });
+  return new Map(
+    modules.map((module) => {
+      const { r, alpha } = checkBranch(model, files, config, path, module);
+      const layer = model.linears.get(module)!;
+      const a = Tensor.empty(model.device, [r, layer.inFeatures], 'f32', 'persistent');
+      const b = Tensor.empty(model.device, [layer.outFeatures, r], 'f32', 'persistent');
+      const [nameA, nameB] = branchNames(module) as [string, string];
+      copyStored(model.device, files, nameA, a);
+      copyStored(model.device, files, nameB, b);
+      return [module, { a, b, scale: loraScale(alpha, r, config.rslora) }];
+    }),
+  );
+}
+
+/** Writes the attached adapter as PEFT writes it: adapter_config.json and adapter_model.safetensors. */
+export async function saveAdapter(
+  model: LanguageModel,
+  path: string,
+  { dtype = 'f32', baseModel }: { dtype?: FloatDType; baseModel?: string } = {},
+): Promise<void> {
+  const adapter = attachedAdapter(model);
+  if (!adapter) throw modelErrors.LORA_OPTION({ option: 'adapter', reason: 'the model has none to save' });
+  const config = { ...adapter.config, baseModel: baseModel ?? adapter.config.baseModel };
+  const named = [...adapterParameters(model.linears), ...adapter.extras].sort(([a], [b]) => (a < b ? -1 : 1));
+  const tensors = named.map(([name, parameter]) =>
+    tensorToWrite(name, parameter.shape, dtype, () => parameter.toFloat32()),
+  );
+  await writeAdapter(path, adapterConfigJson(config, adapter.modules), tensors);
+}
+
+function checkBranch(
+  model: LanguageModel,
+  { tensors }: AdapterSource,
+  config: LoraConfig,
+  path: string,
+  module: string,
+): { r: number; alpha: number } {
+  const { inFeatures, outFeatures } = model.linears.get(module)!;
+  const r = byPattern(module, config.rankPattern, config.r);
+  const expected = [
+    [r, inFeatures],
+    [outFeatures, r],
+  ];
+  branchNames(module).forEach((name, i) => {
+    const actual = tensors.get(name)!.shape;
+    if (actual.join() !== expected[i]!.join()) {
+      const problem = `${name} is [${actual.join(', ')}], expected [${expected[i]!.join(', ')}]`;
+      throw modelErrors.ADAPTER_CONFIG({ path, problems: [problem] });
+    }
+  });
+  return { r, alpha: byPattern(module, config.alphaPattern, config.alpha) };
+}
+
+function copyStored(device: Device, { tensors }: AdapterSource, name: string, target: Tensor): void {
+  const { file, offset, bytes, shape, dtype } = tensors.get(name)!;
+  using stored = Tensor.over(device, device.mapFile(file, offset, bytes), shape, dtype);
+  commands.copy(device.recorder, stored, target);
+}

@@ -1,0 +1,68 @@
+import { join } from 'node:path';
+import * as commands from '../device/commands/index.js';
+import type { FloatDType } from '../device/dtype.js';
+import {
+  type TensorToWrite,
+  type TokenizerSource,
+  writeJson,
+  writeTokenizerFiles,
+  writeWeights,
+} from '../formats/index.js';
+import { Tensor } from '../tensor/tensor.js';
+import { mergedWeight } from './lora/merge.js';
+import type { LanguageModel } from './model.js';
+
+export interface SaveOptions {
+  /** Of the weights in the files; that of the model unless given. */
+  readonly dtype?: FloatDType;
+  /** Adds the attached adapter to the weights that are written; the model itself stays as it is. */
+  readonly mergeAdapter?: boolean;
+  /** Written beside the weights. */
+  readonly tokenizer?: TokenizerSource;
+  /** generation_config.json */
+  readonly generationConfig?: Readonly<Record<string, unknown>>;
+  /** Bytes of one shard. */
+  readonly shardBytes?: number;
+}
+
+const TORCH_NAMES: Readonly<Record<FloatDType, string>> = { f32: 'float32', bf16: 'bfloat16', f16: 'float16' };
+
+/**
+ * Writes a model as a Hugging Face folder. One tensor at a time is on the host. With an adapter, W + scale * B A is
+ * formed in f32 and rounded once.
+ */
+export async function savePretrained(model: LanguageModel, folder: string, options: SaveOptions = {}): Promise<void> {
+  const { dtype = model.dtype, mergeAdapter = false, tokenizer, generationConfig, shardBytes } = options;
+  const layers = new Map([...model.linears.values()].map((layer) => [layer.weight, layer]));
+  const tensors = [...model.parameters()].map(([name, parameter]) => {
+    const layer = mergeAdapter ? layers.get(parameter) : undefined;
+    return tensorToWrite(name, parameter.shape, dtype, () => (layer ? mergedWeight(layer) : parameter.toFloat32()));
+  });
+  await writeWeights(folder, tensors, ...(shardBytes === undefined ? [] : [shardBytes]));
+  if (tokenizer) writeTokenizerFiles(folder, tokenizer);
+  if (generationConfig) writeJson(join(folder, 'generation_config.json'), generationConfig);
+  // Last: a folder with a config is whole.
+  const { torch_dtype: _, quantization_config: __, ...config } = model.config.raw;
+  writeJson(join(folder, 'config.json'), { ...config, dtype: TORCH_NAMES[dtype] });
+}
+
+/** A tensor whose bytes are read from the device when it is written. `values` makes an f32 tensor that is disposed. */
+export function tensorToWrite(
+  name: string,
+  shape: readonly number[],
+  dtype: FloatDType,
+  values: () => Tensor,
+): TensorToWrite {
+  return {
+    name,
+    dtype,
+    shape,
+    async bytes() {
+      using full = values();
+      if (dtype === 'f32') return await full.device.read(full, full.bytes);
+      using rounded = Tensor.empty(full.device, shape, dtype);
+      commands.copy(full.device.recorder, full, rounded);
+      return await full.device.read(rounded, rounded.bytes);
+    },
+  };
+}

@@ -14,7 +14,8 @@ namespace {
 constexpr int64_t kDepth = 256;                  // words of a panel that a block covers
 constexpr int64_t kBlockRows = LF_ISA_LEVEL == 1 ? 96 : 64;  // rows of a task
 constexpr int64_t kRowBytes = 512 << 10;         // of laid-out rows a task keeps; deeper products take several passes
-constexpr int64_t kPassPanels = 4;               // panels whose sums a task keeps between passes
+constexpr int64_t kPassRowBytes = 256 << 10;     // of rows that one of several passes lays out
+constexpr int64_t kPassPanels = 12;              // panels whose sums a task keeps between passes
 constexpr int64_t kSharedBytes = 16 << 20;       // of converted panels at a time
 constexpr int64_t kCacheLine = 64;
 
@@ -46,9 +47,11 @@ class Multiplication {
       blocks_ = 0;
       for (int64_t i = 0; i < p_.run_count; i++) blocks_ += ceil_div(p_.runs[i].count, block_rows_);
     }
-    pass_words_ = larger<int64_t>(kDepth, kRowBytes / 4 / block_rows_ / kDepth * kDepth);
-    passes_ = larger<int64_t>(1, ceil_div(words_, pass_words_));
-    if (passes_ == 1) pass_words_ = words_;
+    passes_ = 1, pass_words_ = words_;
+    if (words_ * block_rows_ * 4 > kRowBytes) {
+      pass_words_ = larger<int64_t>(1, kPassRowBytes / 4 / block_rows_ / kDepth) * kDepth;
+      passes_ = ceil_div(words_, pass_words_);
+    }
     lda_ = leading_dimension(pass_words_);
     lda2_ = leading_dimension(words2_);
     // Several blocks of rows would convert the same panels again and again: convert them once, for all to read.
@@ -164,6 +167,7 @@ class Multiplication {
       for (int64_t i = 0; i < count; i++) {
         float* tile = local.tile + (passes_ == 1 ? 0 : i * block_rows_ * kPanel);
         const int64_t panel = first + i;
+        if (pass + 1 == passes_) prefetch_output(block, panel);
         if (block.adapter >= 0 && p_.k)
           add_product(block, panel, k0, depth, panel - shared_first, local, tile);
         else
@@ -195,6 +199,13 @@ class Multiplication {
     const uint32_t* ready = nullptr;
     if (shares_) ready = shared_words_ + (shared_panel * words_ + w0) * kPanel;
     else if (direct_) ready = reinterpret_cast<const uint32_t*>(p_.b.data) + (panel * words_ + w0) * kPanel;
+    if constexpr (kStoredPair == 1) {
+      // For a few rows, widening bf16 in the micro-kernel costs less than laying the panel out anew.
+      if (p_.b.packed && p_.b.dtype == LF_BF16 && !ready && block.count <= 2 * kMicroRows) {
+        const bf16* stored = reinterpret_cast<const bf16*>(p_.b.data) + (panel * p_.k + k0) * kPanel;
+        return multiply_rows(local.rows, lda_, block.count, stored, words, vectors_of(panel), tile, k0 > 0);
+      }
+    }
     const uint8_t* data = p_.b.data + (p_.runs_select_b ? block.adapter * p_.b.group_bytes : 0);
     for (int64_t w = 0; w < words; w += kDepth) {
       const int64_t n = smaller(kDepth, words - w), start = k0 + w * Words::kUnit;
@@ -221,20 +232,35 @@ class Multiplication {
         const int64_t n = smaller(kDepth, words2_ - w), start = w * Words::kUnit;
         fill_panel<Words>(p_.b2, p_.b2.data + runs[i].adapter * p_.b2.group_bytes, p_.n, p_.k2, panel * kPanel, start,
                           smaller(n * Words::kUnit, p_.k2 - start), local.panel, local.scratch);
-        multiply_rows(local.rows2 + (from - block.first) * lda2_ + w, lda2_, to - from, local.panel, n, vectors_of(panel),
-                      tile + (from - block.first) * kPanel, true);
+        const uint32_t* panel_words = local.panel;
+        multiply_rows(local.rows2 + (from - block.first) * lda2_ + w, lda2_, to - from, panel_words, n,
+                      vectors_of(panel), tile + (from - block.first) * kPanel, true);
       }
     }
   }
 
   int vectors_of(int64_t panel) const { return int(ceil_div(smaller<int64_t>(kPanel, p_.n - panel * kPanel), kLanes)); }
 
-  static void multiply_rows(const uint32_t* rows, int64_t lda, int64_t count, const uint32_t* panel, int64_t words,
+  template <typename Element>
+  static void multiply_rows(const uint32_t* rows, int64_t lda, int64_t count, const Element* panel, int64_t words,
                             int vectors, float* tile, bool accumulate) {
-    static constexpr MicroTable<Words> micro;
+    static constexpr MicroTable<Words, Element> micro;
     for (int64_t r = 0; r < count; r += kMicroRows)
       micro.at[smaller<int64_t>(kMicroRows, count - r) - 1][vectors - 1](rows + r * lda, lda, panel, words,
                                                                          tile + r * kPanel, accumulate);
+  }
+
+  // Fetches the memory that `finish` will write while the sums are formed.
+  void prefetch_output(const RowBlock& block, int64_t panel) const {
+    const Output& out = p_.out;
+    if (!out.data || out.column_stride != 1) return;
+    const int size = element_bytes(out.dtype);
+    const int64_t bytes = smaller<int64_t>(kPanel, p_.n - panel * kPanel) * size;
+    for (int64_t r = 0; r < block.count; r++) {
+      const int64_t row = out.index ? out.index[block.first + r] : block.first + r;
+      const uint8_t* p = out.data + (row * out.row_stride + panel * kPanel) * size;
+      for (int64_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(p + i, 1);
+    }
   }
 
   // Writes a finished tile: scale, bias, activation, conversion.

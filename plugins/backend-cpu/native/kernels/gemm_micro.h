@@ -1,7 +1,7 @@
 // The inner loops of matrix products: a few rows times one panel of columns, with the sums in registers.
 //
 // The broadcast factor lies by rows, `lda` words apart. The other is a panel: [words][kPanel]. The sums are a tile of f32
-// with kPanel floats a row.
+// with kPanel floats a row. Where words are single elements a panel may also hold them as bf16, widened on the way.
 #pragma once
 #include "gemm_words.h"
 
@@ -17,12 +17,16 @@ constexpr int kMicroRows = 6, kMicroVectors = 2;
 constexpr int kMicroRows = 4, kMicroVectors = 2;
 #endif
 constexpr int kPanel = kMicroVectors * kLanes;
-constexpr int kPrefetchWords = 384;  // how far ahead of its use a panel is fetched
+constexpr int kPrefetchBytes = 1536;  // how far ahead of its use a panel is fetched
+
+LF_INLINE u32v panel_words(const uint32_t* p) { return load_words(p); }
+LF_INLINE u32v panel_words(const bf16* p) { return as_u32(load(p)); }
 
 // tile [rows][kPanel] (+)= a [rows][words] * panel [words][kPanel], over the panel's first vectors * kLanes columns.
-template <typename Words, int rows, int vectors>
-static void multiply_micro(const uint32_t* a, int64_t lda, const uint32_t* panel, int64_t words, float* tile,
+template <typename Words, typename Element, int rows, int vectors>
+static void multiply_micro(const uint32_t* a, int64_t lda, const void* panel_data, int64_t words, float* tile,
                            bool accumulate) {
+  const Element* panel = static_cast<const Element*>(panel_data);
   f32v sums[rows][vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++)
@@ -32,8 +36,8 @@ static void multiply_micro(const uint32_t* a, int64_t lda, const uint32_t* panel
     u32v column[vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
-      column[v] = load_words(panel + v * kLanes);
-      __builtin_prefetch(panel + kPrefetchWords + v * kLanes);
+      column[v] = panel_words(panel + v * kLanes);
+      __builtin_prefetch(reinterpret_cast<const char*>(panel + v * kLanes) + kPrefetchBytes);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
@@ -46,11 +50,10 @@ static void multiply_micro(const uint32_t* a, int64_t lda, const uint32_t* panel
     for (int v = 0; v < vectors; v++) store(tile + r * kPanel + v * kLanes, sums[r][v]);
 }
 
-using Micro = void (*)(const uint32_t* a, int64_t lda, const uint32_t* panel, int64_t words, float* tile,
-                       bool accumulate);
+using Micro = void (*)(const uint32_t* a, int64_t lda, const void* panel, int64_t words, float* tile, bool accumulate);
 
 // One micro-kernel for each number of rows (1 .. kMicroRows) and of vectors (1 .. kMicroVectors).
-template <typename Words>
+template <typename Words, typename Element>
 struct MicroTable {
   Micro at[kMicroRows][kMicroVectors];
 
@@ -59,7 +62,7 @@ struct MicroTable {
  private:
   template <int rows, int vectors>
   constexpr void fill() {
-    at[rows - 1][vectors - 1] = multiply_micro<Words, rows, vectors>;
+    at[rows - 1][vectors - 1] = multiply_micro<Words, Element, rows, vectors>;
     if constexpr (vectors > 1) fill<rows, vectors - 1>();
     else if constexpr (rows > 1) fill<rows - 1, kMicroVectors>();
   }

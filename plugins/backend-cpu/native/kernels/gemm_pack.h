@@ -97,6 +97,7 @@ static void pack_words(const T* src, int64_t row_stride, int64_t k_stride, int64
       const T* p = src + w * kUnit * k_stride;
       const int64_t n = smaller<int64_t>(kUnit, depth - w * kUnit);
       uint32_t* out = target.data + w * target.word_stride;
+      for (int64_t i = 0; i < kUnit * rows; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(p + 8 * kUnit * k_stride + i);
       int64_t r = 0;
       for (; r + kLanes <= rows; r += kLanes) store_words(out + r, Words::across(p + r, k_stride, n, kLanes));
       if (r < rows) store_words(out + r, Words::across(p + r, k_stride, n, rows - r)), r += kLanes;
@@ -104,32 +105,52 @@ static void pack_words(const T* src, int64_t row_stride, int64_t k_stride, int64
     }
     return;
   }
-  const int64_t all_rows = to_rows ? rows : padded_rows;
-  for (int64_t r = 0; r < all_rows; r += kLanes) {
+  const auto square = [&](int64_t r, int64_t w) __attribute__((always_inline)) {
     const int64_t nr = larger<int64_t>(0, smaller<int64_t>(kLanes, rows - r));
-    for (int64_t w = 0; w < words; w += kLanes) {
-      const int64_t nw = smaller<int64_t>(kLanes, words - w), left = depth - w * kUnit;
-      const T* p = src + r * row_stride + w * kUnit * k_stride;
-      u32v t[kLanes];
-      bool by_row = true;  // whether t[i] is a row, or else a word of kLanes rows
-      if (from_rows && nr == kLanes && left >= kSpan) {
-        for (int i = 0; i < kLanes; i++) t[i] = Words::along(p + i * row_stride);
-      } else if (from_rows) {
-        for (int i = 0; i < kLanes; i++) t[i] = i < nr ? Words::along_n(p + i * row_stride, smaller<int64_t>(left, kSpan)) : u32v{};
-      } else if (row_stride == 1 && nr > 0) {
-        by_row = false;
-        for (int i = 0; i < kLanes; i++)
-          t[i] = i < nw ? Words::across(p + i * kUnit * k_stride, k_stride, smaller<int64_t>(kUnit, left - i * kUnit), nr) : u32v{};
-      } else {
-        gather_square<Words>(t, p, row_stride, k_stride, nr, left);
-      }
-      if (by_row != to_rows) transpose(t);
-      if (to_rows) {
-        for (int64_t i = 0; i < nr; i++) store_words(target.data + (r + i) * target.row_stride + w, t[i]);
-      } else {
-        for (int64_t i = 0; i < nw; i++) store_words(target.data + (w + i) * target.word_stride + r, t[i]);
-      }
+    const int64_t nw = smaller<int64_t>(kLanes, words - w), left = depth - w * kUnit;
+    if (nr == 0) {
+      for (int64_t i = 0; i < nw; i++) store_words(target.data + (w + i) * target.word_stride + r, u32v{});
+      return;
     }
+    const T* p = src + r * row_stride + w * kUnit * k_stride;
+    u32v t[kLanes];
+    bool by_row = true;  // whether t[i] is a row, or else a word of kLanes rows
+    if (from_rows && nr == kLanes && left >= kSpan) {
+      // More rows at once, and in the other case farther apart, than hardware prefetchers follow.
+      for (int i = 0; i < kLanes; i++) __builtin_prefetch(p + i * row_stride + 4 * kSpan);
+      for (int i = 0; i < kLanes; i++) t[i] = Words::along(p + i * row_stride);
+    } else if (from_rows) {
+      const int64_t n = smaller<int64_t>(left, kSpan);
+      for (int i = 0; i < kLanes; i++) t[i] = u32v{};
+      for (int64_t i = 0; i < nr; i++) t[i] = Words::along_n(p + i * row_stride, n);
+    } else if (row_stride == 1 && nr == kLanes && left >= kSpan) {
+      by_row = false;
+      for (int i = 0; i < kSpan; i++) __builtin_prefetch(p + (kSpan + i) * k_stride);
+      for (int i = 0; i < kLanes; i++) t[i] = Words::across(p + i * kUnit * k_stride, k_stride, kUnit, kLanes);
+    } else if (row_stride == 1) {
+      by_row = false;
+      for (int i = 0; i < kLanes; i++) {
+        const int64_t n = smaller<int64_t>(kUnit, left - i * kUnit);
+        t[i] = i < nw ? Words::across(p + i * kUnit * k_stride, k_stride, n, nr) : u32v{};
+      }
+    } else {
+      gather_square<Words>(t, p, row_stride, k_stride, nr, left);
+    }
+    if (by_row != to_rows) transpose(t);
+    if (to_rows) {
+      for (int64_t i = 0; i < nr; i++) store_words(target.data + (r + i) * target.row_stride + w, t[i]);
+    } else {
+      for (int64_t i = 0; i < nw; i++) store_words(target.data + (w + i) * target.word_stride + r, t[i]);
+    }
+  };
+  // In the order in which the source lies in memory.
+  const int64_t all_rows = to_rows ? rows : padded_rows;
+  if (from_rows) {
+    for (int64_t r = 0; r < all_rows; r += kLanes)
+      for (int64_t w = 0; w < words; w += kLanes) square(r, w);
+  } else {
+    for (int64_t w = 0; w < words; w += kLanes)
+      for (int64_t r = 0; r < all_rows; r += kLanes) square(r, w);
   }
 }
 

@@ -76,6 +76,7 @@ struct PairWords {
   LF_INLINE u32v along(const bf16* p) { return load_words(reinterpret_cast<const uint32_t*>(p)); }
   template <typename T>
   LF_INLINE u32v along_n(const T* p, int64_t n) {
+    if (n == kLanes) return join(load(p), f32v{});
     return join(load_n(p, smaller<int64_t>(n, kLanes)), load_n(p + kLanes, larger<int64_t>(n - kLanes, 0)));
   }
   template <typename T>

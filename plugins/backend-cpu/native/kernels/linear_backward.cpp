@@ -127,23 +127,40 @@ void sum_columns(Context& ctx, const View& dy, const View& dbias, float alpha, f
   });
 }
 
+// Rows whose products are summed before they are added to dw: what a tile's rows of dy, laid out, leave in the L2 cache.
+constexpr int64_t kSumRows = 2048;
+constexpr int64_t kThin = 128;
+
 const char* run_weight(Context& ctx, const uint32_t* params, const View* o, int count) {
   LF_CHECK(check_weight(ctx, params, o, count));
   const View &x = o[kWX], &dy = o[kWDy], &dw = o[kDw];
   const float alpha = param_f32(params, 0), beta = param_f32(params, 1);
   if (o[kDbias].present()) sum_columns(ctx, dy, o[kDbias], alpha, beta);
   if (!dw.present()) return nullptr;
+  // A tall, thin dw (of LoRA) is formed as its transpose, which reads dy as it lies.
+  const bool swap = dw.shape[1] <= kThin && dw.shape[1] < dw.shape[0];
+  const View &narrow = swap ? x : dy, &wide = swap ? dy : x;
+  const int64_t rows = dy.shape[0];
   Product p;
-  p.m = dw.shape[0], p.n = dw.shape[1], p.k = dy.shape[0];
-  p.a = rows_of(dy, true);
-  p.b = columns_of(x, true);
+  p.m = narrow.shape[1], p.n = wide.shape[1], p.k = smaller(rows, kSumRows);
+  p.a = rows_of(narrow, true);
+  p.b = columns_of(wide, true);
   p.out = output_of(dw);
+  if (swap) p.out.row_stride = dw.stride[1], p.out.column_stride = dw.stride[0];
   p.out.alpha = alpha, p.out.beta = beta;
   p.math = lf_math(params[2]);
   const size_t bytes = product_scratch(ctx, p);
   void* scratch = ctx.shared(bytes);
   if (!scratch) return out_of_scratch(ctx, kWeight, bytes);
-  return multiply(ctx, kWeight, p, scratch);
+  LF_CHECK(multiply(ctx, kWeight, p, scratch));
+  p.out.beta = 1.0f;
+  for (int64_t first = kSumRows; first < rows; first += kSumRows) {
+    p.k = smaller(kSumRows, rows - first);
+    p.a.data = narrow.data + first * narrow.stride[0] * element_bytes(narrow.dtype);
+    p.b.data = wide.data + first * wide.stride[0] * element_bytes(wide.dtype);
+    LF_CHECK(multiply(ctx, kWeight, p, scratch));
+  }
+  return nullptr;
 }
 
 }  // namespace

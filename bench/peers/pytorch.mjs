@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** The PyTorch process: one line in, one answer out. */
+export class PytorchPeer {
+  constructor(child, lines, name) {
+    this.child = child;
+    this.lines = lines;
+    this.name = name;
+  }
+
+  /** Undefined, with a line that says so, when the interpreter has no PyTorch. */
+  static async start(threads) {
+    const script = fileURLToPath(new URL('pytorch.py', import.meta.url));
+    const env = {
+      ...process.env,
+      OMP_NUM_THREADS: String(threads),
+      HF_HUB_OFFLINE: '1',
+      TRANSFORMERS_VERBOSITY: 'error',
+    };
+    const child = spawn(process.env.LARGEFORGE_PYTHON ?? 'python3', [script, String(threads)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env,
+    });
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const first = await lines.next();
+    if (first.done) {
+      console.log('PyTorch, transformers and peft are not installed: no ratio');
+      return undefined;
+    }
+    return new PytorchPeer(child, lines, JSON.parse(first.value).peer);
+  }
+
+  async run(work) {
+    this.child.stdin.write(`${work}\n`);
+    const { value, done } = await this.lines.next();
+    if (done) throw new Error(`PyTorch ended during "${work}"`);
+    return JSON.parse(value).seconds;
+  }
+
+  stop() {
+    this.child.stdin.write('quit\n');
+    this.child.stdin.end();
+  }
+}

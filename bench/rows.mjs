@@ -1,0 +1,96 @@
+import {
+  asCausal,
+  attachLora,
+  createModel,
+  GenerationEngine,
+  greedy,
+  ModelExecutor,
+  memoryRows,
+  nextTokenObjective,
+  PhiloxStream,
+  train,
+  trainingOptions,
+} from '@largeforge/engine';
+
+/** The shape of SmolLM2-135M; weights are random. */
+const shape = {
+  model_type: 'llama',
+  vocab_size: 49152,
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  head_dim: 64,
+  hidden_act: 'silu',
+  max_position_embeddings: 2048,
+  initializer_range: 0.02,
+  rms_norm_eps: 1e-5,
+  rope_theta: 100000,
+  tie_word_embeddings: true,
+};
+
+const randomTokens = (length, stream) => {
+  const random = new PhiloxStream(7, stream);
+  return Int32Array.from({ length }, () => random.below(shape.vocab_size));
+};
+
+/** LoRA r 16 on every linear layer: forward, backward, clip and AdamW over 4 rows of 512 tokens, every token a target. */
+const loraStep = (dtype) => ({
+  name: `lora-${dtype}`,
+  peer: `lora ${dtype}`,
+  tokens: 4 * 512,
+  async measure(device, report, repetitions) {
+    const model = asCausal(createModel(device, shape, { dtype }));
+    attachLora(model, { r: 16, alpha: 32, targetModules: 'all-linear' });
+    const rows = Array.from({ length: 4 }, (_, i) => ({
+      tokens: randomTokens(512, i),
+      mask: new Uint8Array(512).fill(1),
+    }));
+    let start = performance.now();
+    await train({
+      model,
+      objective: nextTokenObjective(model),
+      rows: memoryRows(rows, (row) => row.tokens.length, 'bench'),
+      options: trainingOptions.parse({
+        maxSteps: repetitions,
+        batchSize: 4,
+        order: 'sequential',
+        optimizer: { learningRate: 1e-4 },
+        schedule: { type: 'constant', warmupSteps: 0 },
+      }),
+      onEvent: async (event) => {
+        if (event.type !== 'step') return;
+        await report((performance.now() - start) / 1000, event.step - 1);
+        start = performance.now();
+      },
+    });
+    model.dispose();
+  },
+});
+
+/** 512 tokens of one prompt to the first token, through the generation engine. */
+const prefill = (dtype) => ({
+  name: `prefill-${dtype}`,
+  peer: `prefill ${dtype}`,
+  tokens: 512,
+  async measure(device, report, repetitions) {
+    const model = asCausal(createModel(device, shape, { dtype }));
+    const engine = new GenerationEngine({
+      executor: new ModelExecutor(model, { maxSequences: 1 }),
+      contextLength: 2048,
+      eosTokenIds: [],
+      decoder: () => ({ push: () => '', flush: () => '' }),
+      limits: { maxBatchTokens: 512, maxPrefillChunk: 512 },
+    });
+    for (let i = 0; i < repetitions; i++) {
+      const start = performance.now();
+      for await (const _ of engine.generate({ promptTokens: randomTokens(512, i), sampling: greedy, maxTokens: 1 }));
+      await report((performance.now() - start) / 1000, i);
+    }
+    await engine.close();
+    model.dispose();
+  },
+});
+
+export const rows = [loraStep('f32'), loraStep('bf16'), prefill('f32'), prefill('bf16')];

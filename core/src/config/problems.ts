@@ -1,144 +1,140 @@
 import type { z } from 'zod';
 import { didYouMean } from '../kernel/nearest.js';
-import { type ConfigPath, formatPath, valueAt } from './path.js';
+import { type ConfigPath, formatPath } from './path.js';
+import { knownKeys } from './schema-paths.js';
+import { formatSource } from './source.js';
+import { type ConfigNode, childOf, nearestSource, nodeAt, toValue } from './tree.js';
 
+/** One thing that is wrong: where, at which path, and what was expected and found. */
 export interface Problem {
   readonly where?: string;
   readonly path: string;
   readonly text: string;
 }
 
-/** How a value looks in an error. Never more than a glimpse; a secret not at all. */
-export function glimpse(value: unknown, path: ConfigPath): string {
-  if (value === undefined) return 'nothing';
-  if (isSecretPath(path)) return 'a secret value';
-  if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === 'object' && value !== null)
-    return `a map with ${Object.keys(value).join(', ') || 'nothing in it'}`;
-  const text = JSON.stringify(value);
-  return `${value === null ? '' : `the ${typeof value} `}${text.length > 60 ? `${text.slice(0, 57)}...` : text}`;
+/** The checked part of a config. */
+export interface ProblemPlace {
+  readonly node: ConfigNode;
+  readonly schema: z.ZodType;
+  /** How it is called: `plugins[2] (@largeforge/quant-gptq)`; empty for the whole config. */
+  readonly label: string;
+  readonly cwd: string;
+  /** False for values that come from no file and no flag: their place says nothing. */
+  readonly located: boolean;
+  isSecret(path: ConfigPath): boolean;
 }
 
-/** Keys whose values are secrets by their name. */
-export function isSecretPath(path: ConfigPath): boolean {
-  return path.some(
-    (part) =>
-      typeof part === 'string' &&
-      /(api[-_]?keys?|admin[-_]?keys?|passwords?|passphrase|secrets?|(^|[-_])tokens?$|accessToken)$/i.test(part),
-  );
-}
-
-interface Place {
-  /** Where the checked value stands in the config. */
-  readonly base: ConfigPath;
-  /** How the base is called in messages, when that differs: `plugins[2] (@largeforge/quant-gptq)`. */
-  readonly label?: string;
-  readonly root: unknown;
-  locate(path: ConfigPath): string | undefined;
-}
+type Issue = z.core.$ZodIssue;
 
 /** Turns zod's issues into problems with a place, what was expected, what was found, and a near miss. */
-export function problemsOf(issues: readonly z.core.$ZodIssue[], place: Place): Problem[] {
-  return issues.flatMap((issue) => {
-    const inner = issue.path as (string | number)[];
-    const absolute = [...place.base, ...inner];
-    const name = (path: ConfigPath) => {
-      const text = place.label === undefined ? formatPath([...place.base, ...path]) : formatPath(path);
-      if (place.label === undefined) return text;
-      return path.length === 0 ? place.label : `${place.label}${typeof path[0] === 'number' ? '' : '.'}${text}`;
-    };
-    const found = () => glimpse(valueAt(place.root, absolute), absolute);
-    const one = (path: ConfigPath, text: string): Problem => ({
-      where: place.locate([...place.base, ...path]),
-      path: name(path),
-      text,
-    });
-    switch (issue.code) {
-      case 'unrecognized_keys':
-        return issue.keys.map((key) =>
-          one([...inner, key], `unknown key.${didYouMean(key, knownKeys(issue))}${listKeys(issue)}`),
-        );
-      case 'invalid_type':
-        return [
-          one(
-            inner,
-            valueAt(place.root, absolute) === undefined
-              ? `required: expected ${expectation(issue.expected)}`
-              : `expected ${expectation(issue.expected)}, found ${found()}`,
-          ),
-        ];
-      case 'invalid_value':
-        return [
-          one(
-            inner,
-            `expected ${issue.values.map((v) => JSON.stringify(v)).join(' or ')}, found ${found()}.${didYouMean(String(valueAt(place.root, absolute)), issue.values.map(String))}`,
-          ),
-        ];
-      case 'invalid_union': {
-        if (issue.message && issue.message !== 'Invalid input')
-          return [one(inner, `${issue.message}, found ${found()}`)];
-        // The branch that got furthest says most.
-        const branches = issue.errors.map((branch) =>
-          problemsOf(branch.map((i) => ({ ...i, path: [...inner, ...i.path] })) as z.core.$ZodIssue[], place),
-        );
-        branches.sort(
-          (a, b) => Math.max(...b.map((p) => p.path.length), 0) - Math.max(...a.map((p) => p.path.length), 0),
-        );
-        return branches[0] ?? [one(inner, `no alternative fits ${found()}`)];
-      }
-      default:
-        return [one(inner, `${issue.message}, found ${found()}`)];
+export function problemsOf(issues: readonly Issue[], place: ProblemPlace): Problem[] {
+  return issues.flatMap((issue) => new Describer(issue, place).problems());
+}
+
+class Describer {
+  private readonly path: ConfigPath;
+
+  constructor(
+    private readonly issue: Issue,
+    private readonly place: ProblemPlace,
+  ) {
+    this.path = issue.path as (string | number)[];
+  }
+
+  problems(): Problem[] {
+    const { issue, path, place } = this;
+    if (issue.code === 'unrecognized_keys') {
+      const known = knownKeys(place.schema, path);
+      return issue.keys.map((key) => {
+        const keys = known.length > 0 && known.length <= 20 ? ` Known: ${known.join(', ')}` : '';
+        return this.problem([...path, key], `unknown key.${didYouMean(key, known)}${keys}`, true);
+      });
     }
-  });
+    if (issue.code === 'invalid_union') return this.union(issue.errors, issue.message);
+    const found = nodeAt(place.node, path);
+    if (!found) return [this.problem(path, `missing: expected ${this.expected()}`)];
+    const near = issue.code === 'invalid_value' ? didYouMean(String(toValue(found)), issue.values.map(String)) : '';
+    return [this.problem(path, `expected ${this.expected()}, found ${this.glimpse(found)}${near && `.${near}`}`)];
+  }
+
+  /** The alternative that the value was probably meant to be: the one that went wrong deepest inside of it. */
+  private union(branches: readonly (readonly Issue[])[], message: string): Problem[] {
+    const { path, place } = this;
+    const depth = (branch: readonly Issue[]) =>
+      Math.max(0, ...branch.map((issue) => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0)));
+    const deepest = Math.max(0, ...branches.map(depth));
+    if (deepest > 0) {
+      const branch = branches.find((each) => depth(each) === deepest)!;
+      const inner = branch.map((issue) => ({ ...issue, path: [...path, ...issue.path] }) as Issue);
+      return problemsOf(inner, place);
+    }
+    const found = nodeAt(place.node, path);
+    const inner = branches.map((branch) => branch[0]).filter((issue) => issue !== undefined);
+    const expected = [...new Set(inner.map((issue) => new Describer(issue, place).expected()))];
+    const own = message !== 'Invalid input' && message !== '';
+    const what = own ? message.replace(/^expected /, '') : expected.join(', or ') || 'another value';
+    return [this.problem(path, found ? `expected ${what}, found ${this.glimpse(found)}` : `missing: expected ${what}`)];
+  }
+
+  private expected(): string {
+    const { issue } = this;
+    const custom = issue.message.startsWith('expected ') ? issue.message.slice('expected '.length) : undefined;
+    switch (issue.code) {
+      case 'invalid_type':
+        return custom ?? typeNames[issue.expected] ?? issue.expected;
+      case 'invalid_value':
+        return issue.values.map((value) => JSON.stringify(value)).join(' or ');
+      case 'too_small':
+      case 'too_big': {
+        const [bound, word] =
+          issue.code === 'too_small'
+            ? [issue.minimum, issue.inclusive === false ? 'more than' : 'at least']
+            : [issue.maximum, issue.inclusive === false ? 'less than' : 'at most'];
+        return custom ?? `${word} ${bound}${unitNames[issue.origin] ?? ''}`;
+      }
+      case 'not_multiple_of':
+        return custom ?? `a multiple of ${issue.divisor}`;
+      case 'invalid_format':
+        return custom ?? (issue.message.startsWith('Invalid') ? `a text of the form "${issue.format}"` : issue.message);
+      default:
+        return custom ?? issue.message;
+    }
+  }
+
+  private problem(path: ConfigPath, text: string, atKey = false): Problem {
+    const { node, cwd, label, located } = this.place;
+    const parent = nodeAt(node, path.slice(0, -1));
+    const key = atKey && parent ? childOf(parent, path.at(-1)!)?.keySource : undefined;
+    const where = located ? formatSource(key ?? nearestSource(node, path), cwd) : undefined;
+    if (label === '') return { where, path: formatPath(path), text };
+    const inner = path.length === 0 ? '' : formatPath(path);
+    return { where, path: `${label}${inner && !inner.startsWith('[') ? '.' : ''}${inner}`, text };
+  }
+
+  /** How a value looks in an error: never more than a glimpse, and a secret not at all. */
+  private glimpse(node: ConfigNode): string {
+    if (this.place.isSecret(this.path)) return 'a secret (not shown)';
+    if (node.kind === 'list') return `a list of ${node.items.length}`;
+    if (node.kind === 'map')
+      return node.entries.size === 0 ? 'an empty map' : `a map of ${[...node.entries.keys()].join(', ')}`;
+    const { value } = node;
+    if (value === null || value === undefined) return 'nothing';
+    if (typeof value === 'object' || typeof value === 'function') return `a ${typeof value} of the program`;
+    const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+    return `the ${typeof value} ${text.length > 60 ? `${text.slice(0, 57)}...` : text}`;
+  }
 }
 
-const expectation = (type: string) =>
-  ({
-    array: 'a list',
-    object: 'a map',
-    record: 'a map',
-    string: 'a string',
-    number: 'a number',
-    int: 'a whole number',
-    boolean: 'true or false',
-    tuple: 'a list',
-  })[type] ?? type;
+const typeNames: Readonly<Record<string, string>> = {
+  array: 'a list',
+  tuple: 'a list',
+  object: 'a map',
+  record: 'a map',
+  string: 'a string',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  null: 'nothing',
+};
 
-// zod's issue does not carry the keys that are known; `withKnownKeys` adds them.
-const knownKeys = (issue: object): readonly string[] => (issue as { known?: string[] }).known ?? [];
-const listKeys = (issue: object) =>
-  knownKeys(issue).length > 0 && knownKeys(issue).length <= 24 ? ` Known: ${knownKeys(issue).join(', ')}.` : '';
-
-/** Adds to each issue of unknown keys the keys that the schema knows at that place. */
-export function withKnownKeys(issues: readonly z.core.$ZodIssue[], schema: z.ZodType): z.core.$ZodIssue[] {
-  return issues.map((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? Object.assign(issue, { known: keysAt(schema, issue.path as ConfigPath) })
-      : issue,
-  );
-}
-
-/** The schema inside of wrappers such as default, optional and pipe. */
-export function unwrap(schema: z.ZodType): z.ZodType {
-  const def = schema.def as { innerType?: z.ZodType; in?: z.ZodType };
-  if (def.innerType) return unwrap(def.innerType);
-  if (def.in && schema.def.type === 'pipe') return unwrap(def.in);
-  return schema;
-}
-
-function keysAt(schema: z.ZodType, path: ConfigPath): string[] {
-  const inner = unwrap(schema);
-  const def = inner.def as {
-    type: string;
-    shape?: Record<string, z.ZodType>;
-    element?: z.ZodType;
-    options?: z.ZodType[];
-    items?: z.ZodType[];
-    valueType?: z.ZodType;
-  };
-  if (def.type === 'union') return [...new Set(def.options!.flatMap((option) => keysAt(option, path)))];
-  if (path.length === 0) return Object.keys(def.shape ?? {});
-  const [head, ...rest] = path;
-  const next = def.shape?.[head as string] ?? def.element ?? def.items?.[head as number] ?? def.valueType;
-  return next ? keysAt(next, rest) : [];
-}
+const unitNames: Readonly<Record<string, string>> = { string: ' characters', array: ' entries', map: ' entries' };

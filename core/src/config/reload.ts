@@ -1,167 +1,175 @@
-import { type FSWatcher, watch } from 'node:fs';
-import { basename, dirname } from 'node:path';
 import type { z } from 'zod';
-import type { LoadedPlugin } from '../kernel/kernel.js';
+import type { EventBus } from '../events/events.js';
+import { isLargeForgeError, reasonOf } from '../kernel/errors.js';
 import type { Logger } from '../kernel/plugin.js';
-import type { ConfigChange } from '../lifecycle/contracts.js';
-import { configErrors } from './errors.js';
+import type { ConfigChange } from '../lifecycle/config-contract.js';
+import { changedPaths, withPluginPairs } from './changes.js';
 import { type LoadedConfig, type LoadOptions, loadConfig } from './load.js';
-import { type ConfigPath, formatPath, isRecord, valueAt } from './path.js';
-import { problemsOf, unwrap, withKnownKeys } from './problems.js';
+import { parseNode } from './parse.js';
+import { type ConfigPath, formatPath, valueAt } from './path.js';
 import { rootSchema } from './schema.js';
+import { isMarked } from './schema-paths.js';
+import { type ConfigNode, fromValue, nodeAt, toValue, withNodeAt } from './tree.js';
+import { FileWatcher } from './watch.js';
 
-/** What a plugin sees of the config while it runs. */
-export interface ConfigView {
-  /** The value at a path such as `log.level`, as it holds now. */
-  get(path: ConfigPath): unknown;
-  /** Declares a value that may change while the program runs; `fn` gets the new value. */
-  reloadable(path: ConfigPath, fn: (value: unknown) => void | Promise<void>): void;
-  /** The folder that relative paths start from. */
-  readonly baseDir: string;
+/** A part of the config that somebody's schema checks: a plugin's options, or the `with` of a step that runs. */
+export interface ConfigSlice {
+  readonly path: ConfigPath;
+  /** How errors call it. */
+  readonly label: string;
+  readonly schema: z.ZodType;
+  /** Makes values of references before the check. */
+  readonly resolve?: (node: ConfigNode) => ConfigNode;
 }
 
-/** Editors write a file in several strokes. */
-const DEBOUNCE_MS = 200;
+interface Listener {
+  readonly slice: ConfigSlice;
+  /** Within the slice. */
+  readonly path: ConfigPath;
+  readonly fn: (value: unknown) => void | Promise<void>;
+}
+
+export interface ReloaderOptions {
+  readonly config: LoadedConfig;
+  readonly load: LoadOptions;
+  readonly log: Logger;
+  readonly events: EventBus;
+  /** Called after the values' own listeners. */
+  readonly onChanged?: (change: ConfigChange) => Promise<void>;
+}
+
+const root: ConfigSlice = { path: [], label: '', schema: rootSchema };
 
 /**
- * Follows the config's files. A change of values that declare themselves reloadable takes effect; another is reported as
- * needing a restart; a config with an error is refused with the reason, and the running one stays.
+ * The config while the program runs. Values that declare themselves reloadable follow the files; a change of others is
+ * said to need a restart; a config with an error is refused with the reason, and the running one stays.
  */
 export class ConfigReloader {
-  /** Called after the values' own listeners. */
-  changed: (change: ConfigChange) => Promise<void> = async () => {};
-  private readonly listeners: { path: ConfigPath; fn: (value: unknown) => void | Promise<void> }[] = [];
-  private watchers: FSWatcher[] = [];
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> = Promise.resolve();
+  private running: LoadedConfig;
+  private readonly slices = new Set<ConfigSlice>([root]);
+  private readonly listeners = new Set<Listener>();
+  private watcher: FileWatcher | undefined;
+  private reloading: Promise<void> = Promise.resolve();
+  private reported = '';
 
-  constructor(
-    private current: LoadedConfig,
-    private readonly load: LoadOptions,
-    private readonly plugins:
-      | readonly LoadedPlugin<never>[]
-      | readonly { plugin: { name: string; options: z.ZodType } }[],
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly options: ReloaderOptions) {
+    this.running = { ...options.config, tree: withPluginPairs(options.config.tree) };
+  }
 
-  view(): ConfigView {
-    return {
-      get: (path) => valueAt(this.current.root, path) ?? valueAt(this.current.raw, path),
-      reloadable: (path, fn) => this.onChange(path, fn),
-      baseDir: this.current.baseDir,
+  /** The config as it holds now. */
+  get config(): LoadedConfig {
+    return this.running;
+  }
+
+  /** Takes another config for the running one (what plugins made of it at boot). */
+  replace(config: LoadedConfig): void {
+    this.running = { ...config, tree: withPluginPairs(config.tree) };
+  }
+
+  /** Takes a part of the config into the checks of a reload. Returns what takes it out again. */
+  addSlice(slice: ConfigSlice): () => void {
+    this.slices.add(slice);
+    return () => {
+      this.slices.delete(slice);
+      for (const listener of this.listeners) if (listener.slice === slice) this.listeners.delete(listener);
     };
   }
 
-  onChange(path: ConfigPath, fn: (value: unknown) => void | Promise<void>): void {
-    this.listeners.push({ path, fn });
+  /** Declares a value reloadable; `fn` gets the new one, parsed. */
+  onChange(slice: ConfigSlice | undefined, path: ConfigPath, fn: Listener['fn']): void {
+    this.listeners.add({ slice: slice ?? root, path, fn });
   }
 
+  /** The value of a slice as it holds now, parsed. */
+  valueOf(slice: ConfigSlice | undefined, path: ConfigPath): unknown {
+    return valueAt(this.parse(slice ?? root, this.running), path);
+  }
+
+  /** Follows the files until close(). Nothing to follow without a file. */
   watch(): void {
-    for (const file of this.current.files) {
-      // The folder is watched: many editors replace the file instead of writing into it.
-      this.watchers.push(
-        watch(dirname(file), (_event, name) => {
-          if (name !== null && name !== basename(file)) return;
-          clearTimeout(this.timer);
-          this.timer = setTimeout(() => {
-            this.running = this.running.then(() => this.reload());
-          }, DEBOUNCE_MS);
-        }),
-      );
-    }
+    if (this.watcher || this.running.files.length === 0) return;
+    this.watcher = new FileWatcher(this.running.files, () => void this.reload());
   }
 
   close(): void {
-    clearTimeout(this.timer);
-    for (const watcher of this.watchers) watcher.close();
-    this.watchers = [];
+    this.watcher?.close();
+    this.watcher = undefined;
   }
 
-  /** Reads the config again and applies what changed. */
-  async reload(): Promise<void> {
-    let next: LoadedConfig;
-    try {
-      next = await loadConfig({ ...this.load, file: this.current.file });
-      this.checkOptions(next);
-    } catch (error) {
-      this.log.error({ err: error }, `the config was not reloaded, the running one stays: ${(error as Error).message}`);
-      return;
-    }
-    const paths = differences(this.current.root, next.root);
-    if (paths.length === 0) return;
-    const live = paths.filter((path) => this.isReloadable(path));
-    const restart = paths.filter((path) => !live.includes(path));
-    if (restart.length > 0) {
-      this.log.warn(`these changes of the config need a restart: ${restart.map(formatPath).join(', ')}`);
-    }
-    if (live.length === 0) return;
-    this.current = next;
-    for (const { path, fn } of this.listeners) {
-      if (!live.some((changed) => startsWith(changed, path) || startsWith(path, changed))) continue;
+  /** Reads the config again and applies what may change. Never rejects: what is wrong is logged and told as an event. */
+  reload(): Promise<void> {
+    this.reloading = this.reloading.then(async () => {
       try {
-        await fn(valueAt(next.root, path));
+        await this.apply(await this.read());
       } catch (error) {
-        this.log.error(
-          { err: error },
-          `${formatPath(path)}: the new value could not be applied: ${(error as Error).message}`,
-        );
+        this.reject(error);
       }
-    }
-    const names = live.map(formatPath);
-    this.log.info(`reloaded ${names.join(', ')}`);
-    await this.changed({ paths: names, config: next.raw });
+    });
+    return this.reloading;
   }
 
-  private checkOptions(next: LoadedConfig): void {
-    for (const [i, entry] of next.root.plugins.entries()) {
-      const [name, options] = typeof entry === 'string' ? [entry, {}] : entry;
-      const loaded = this.plugins[i]?.plugin;
-      if (!loaded) continue;
-      const parsed = loaded.options.safeParse(options);
-      if (parsed.success) continue;
-      throw configErrors.CONFIG_INVALID({
-        problems: problemsOf(withKnownKeys(parsed.error.issues, loaded.options), {
-          base: ['plugins', i, 1],
-          label: `plugins[${i}] (${name})`,
-          root: next.raw,
-          locate: next.sourceOf,
-        }),
-      });
+  private async read(): Promise<LoadedConfig> {
+    const { load, config } = this.options;
+    const next = await loadConfig({ ...load, file: config.file, secrets: config.secrets });
+    const normal = { ...next, tree: withPluginPairs(next.tree) };
+    for (const slice of this.slices) this.parse(slice, normal);
+    return normal;
+  }
+
+  private parse({ path, label, schema, resolve }: ConfigSlice, { tree, cwd, secrets }: LoadedConfig): unknown {
+    const node = nodeAt(tree, path) ?? fromValue({}, tree.source);
+    return parseNode(schema, resolve ? resolve(node) : node, { label, cwd, secrets });
+  }
+
+  private async apply(next: LoadedConfig): Promise<void> {
+    this.watcher?.follow(next.files);
+    const paths = changedPaths(this.running.tree, next.tree);
+    const live = paths.filter((path) => this.isReloadable(path));
+    const restart = paths.filter((path) => !live.includes(path)).map(formatPath);
+    const tree = live.reduce((at, path) => withNodeAt(at, path, nodeAt(next.tree, path)), this.running.tree);
+    const raw = toValue(tree) as Record<string, unknown>;
+    this.running = { ...this.running, tree, raw, root: this.parse(root, { ...next, tree }) as LoadedConfig['root'] };
+    const changed = live.map(formatPath);
+    const pending = restart.map((path) => `${path}=${next.sourceOf([])}`).join();
+    const news = pending !== this.reported && restart.length > 0;
+    this.reported = pending;
+    if (live.length === 0 && !news) return;
+    if (news) this.options.log.warn(`config: takes effect after a restart: ${restart.join(', ')}`);
+    await this.tell(live);
+    if (live.length > 0) this.options.log.info(`config: reloaded ${changed.join(', ')}`);
+    this.options.events.emit({ type: 'config.changed', paths: changed, restart });
+    if (live.length > 0) await this.options.onChanged?.({ paths: changed, restart, config: raw });
+  }
+
+  private async tell(live: readonly ConfigPath[]): Promise<void> {
+    for (const { slice, path, fn } of this.listeners) {
+      const full = [...slice.path, ...path];
+      if (!live.some((changed) => startsWith(changed, full) || startsWith(full, changed))) continue;
+      try {
+        await fn(this.valueOf(slice, path));
+      } catch (error) {
+        const what = `${formatPath(full)}: the new value could not be applied: ${reasonOf(error)}`;
+        this.options.log.error({ err: error }, `config: ${what}`);
+      }
     }
   }
 
   private isReloadable(path: ConfigPath): boolean {
-    if (this.listeners.some((listener) => startsWith(path, listener.path))) return true;
-    if (path[0] === 'plugins' && path[2] === 1) {
-      const loaded = this.plugins[path[1] as number]?.plugin;
-      return loaded !== undefined && marked(loaded.options, path.slice(3));
-    }
-    return marked(rootSchema, path);
-  }
-}
-
-const startsWith = (path: ConfigPath, prefix: ConfigPath) => prefix.every((part, i) => path[i] === part);
-
-/** Whether the schema at the path, or one above it, says that it is reloadable. */
-function marked(schema: z.ZodType, path: ConfigPath): boolean {
-  if (schema.meta()?.reloadable === true) return true;
-  const inner = unwrap(schema);
-  if (inner.meta()?.reloadable === true) return true;
-  if (path.length === 0) return false;
-  const def = inner.def as { shape?: Record<string, z.ZodType>; element?: z.ZodType };
-  const next = def.shape?.[path[0] as string] ?? def.element;
-  return next !== undefined && marked(next, path.slice(1));
-}
-
-/** Paths at which two trees differ, as deep as both are maps or lists of equal length. */
-function differences(a: unknown, b: unknown, path: ConfigPath = []): ConfigPath[] {
-  if (isRecord(a) && isRecord(b)) {
-    return [...new Set([...Object.keys(a), ...Object.keys(b)])].flatMap((key) =>
-      differences(a[key], b[key], [...path, key]),
+    const listens = ({ slice, path: inner }: Listener) => startsWith(path, [...slice.path, ...inner]);
+    if ([...this.listeners].some(listens)) return true;
+    return [...this.slices].some(
+      (slice) => startsWith(path, slice.path) && isMarked(slice.schema, path.slice(slice.path.length), 'reloadable'),
     );
   }
-  if (Array.isArray(a) && Array.isArray(b) && a.length === b.length) {
-    return a.flatMap((value, i) => differences(value, b[i], [...path, i]));
+
+  private reject(error: unknown): void {
+    const { log, events, config } = this.options;
+    const message = config.secrets.redact(reasonOf(error));
+    log.error(`config: not reloaded, the running one stays: ${message}`);
+    const { code, remedy } = isLargeForgeError(error) ? error : { code: undefined, remedy: undefined };
+    events.emit({ type: 'config.rejected', error: { code, message, remedy } });
   }
-  return JSON.stringify(a) === JSON.stringify(b) ? [] : [path];
 }
+
+const startsWith = (path: ConfigPath, prefix: ConfigPath) =>
+  prefix.every((part, i) => String(path[i]) === String(part));

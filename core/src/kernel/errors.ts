@@ -33,16 +33,16 @@ export type ErrorMakers<T> = {
 };
 
 /**
- * Makes the errors of a table: `defineErrors({CONFIG_MISSING: {message, remedy}})` gives `CONFIG_MISSING(args)`, whose
- * code is `LF_CONFIG_MISSING`. The arguments are kept as the error's details.
+ * Makes the errors of a table. The keys are the codes: `defineErrors({LF_DATA_MISSING: {message, remedy}})` gives
+ * `LF_DATA_MISSING(args)`. The arguments are kept as the error's details.
  */
 // biome-ignore lint/suspicious/noExplicitAny: each entry has its own argument type, which the mapped type recovers.
-export function defineErrors<T extends Record<string, ErrorTemplate<any>>>(table: T): ErrorMakers<T> {
+export function defineErrors<T extends Record<`LF_${string}`, ErrorTemplate<any>>>(table: T): ErrorMakers<T> {
   const makers: Record<string, (args: unknown, options?: { cause?: unknown }) => LargeForgeError> = {};
-  for (const [key, template] of Object.entries(table)) {
-    makers[key] = (args, options) =>
+  for (const [code, template] of Object.entries(table)) {
+    makers[code] = (args, options) =>
       new LargeForgeError(
-        `LF_${key}`,
+        code,
         template.message(args),
         template.remedy(args),
         template.exitCode ?? 1,
@@ -64,4 +64,16 @@ export interface ActionableError extends Error {
 export function isLargeForgeError(error: unknown): error is ActionableError {
   const candidate = error as Partial<ActionableError> | undefined;
   return error instanceof Error && typeof candidate?.code === 'string' && typeof candidate.remedy === 'string';
+}
+
+/** The same error, saying where it happened: code, remedy and exit code stay. */
+export function placeError(error: ActionableError, place: string): LargeForgeError {
+  const { code, message, remedy, exitCode } = error;
+  const { details = {} } = error as { details?: Record<string, unknown> };
+  return new LargeForgeError(code, `${place}: ${message}`, remedy, exitCode ?? 1, details, { cause: error });
+}
+
+/** What is said of something that was thrown. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

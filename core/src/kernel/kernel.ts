@@ -1,203 +1,180 @@
-import { Hook, type HookKind } from './hooks.js';
+import { DisposalStack, withTimeout } from './disposal.js';
+import { isLargeForgeError, placeError, reasonOf } from './errors.js';
+import { Hook } from './hook.js';
+import type { FiringHooks, HookTable, TapOptions } from './hook-definition.js';
 import { kernelErrors } from './kernel-errors.js';
-import type { AnyPlugin, BaseContext, HookShape, Logger } from './plugin.js';
+import { type BaseContext, type LoadedPlugin, orderPlugins } from './plugin.js';
 import { Registry } from './registry.js';
 import { Services } from './services.js';
 import type { Tracer } from './trace.js';
-import { satisfies } from './version-range.js';
 
-/** The lifecycle that a kernel is made for: its hooks, and the names of its registries. */
-export interface Lifecycle {
-  readonly hooks: Readonly<Record<string, Readonly<Record<string, HookKind>>>>;
-  readonly registries: readonly string[];
-}
-
-/** A plugin with its parsed options, and where the config names it. */
-export interface LoadedPlugin<Context> {
-  readonly plugin: AnyPlugin<Context>;
-  readonly options: unknown;
-  readonly where: string;
-}
-
-export interface KernelOptions<Context> {
-  readonly lifecycle: Lifecycle;
+export interface KernelOptions<Hooks extends HookTable, Registries, Context> {
+  /** The lifecycle: every hook of every stage. */
+  readonly hooks: Hooks;
+  /** Names of what is chosen by name. */
+  readonly registries: readonly (keyof Registries & string)[];
   readonly plugins: readonly LoadedPlugin<Context>[];
-  readonly log: Logger;
+  /** Makes a plugin's context of what the kernel gives it. */
+  readonly extend: (base: BaseContext<Hooks, Registries>) => Context;
   /** Ends the work of all plugins. */
   readonly signal?: AbortSignal;
   readonly tracer?: Tracer;
-  /** What a context has besides what the kernel gives it. */
-  readonly extend: (base: BaseContext<HookShape, Record<string, unknown>>) => Context;
+  /** How long one plugin's setup, and one disposer, may take. */
   readonly setupSeconds?: number;
+  readonly disposeSeconds?: number;
 }
 
-const SETUP_SECONDS = 30;
+export interface HookDescription {
+  readonly name: string;
+  readonly kind: string;
+  readonly summary: string;
+  readonly taps: readonly { readonly plugin: string; readonly why: string }[];
+}
 
 /**
  * Holds plugins together: hooks, registries, services, set-up and shutdown. It knows neither the lifecycle's stages nor
  * what they are for.
  */
-export class Kernel<Context> {
+export class Kernel<Hooks extends HookTable, Registries, Context> {
+  /** Fires the hooks; plugins have only the side that taps. */
+  readonly hooks: FiringHooks<Hooks>;
   readonly services = new Services();
-  readonly bootTimes: { plugin: string; milliseconds: number }[] = [];
-  private readonly hookTable = new Map<string, Hook<never, unknown>>();
+  readonly bootTimes: { readonly plugin: string; readonly milliseconds: number }[] = [];
+  readonly signal: AbortSignal;
+  private readonly hookTable = new Map<string, Hook>();
   private readonly registryTable = new Map<string, Registry<unknown>>();
-  private readonly disposers: { plugin: string; fn: () => void | Promise<void> }[] = [];
   private readonly controller = new AbortController();
-  private disposed: Promise<void> | undefined;
+  private readonly disposal: DisposalStack;
+  private readonly ordered: readonly LoadedPlugin<Context>[];
+  private readonly settingUp = new Set<string>();
 
-  private constructor(private readonly options: KernelOptions<Context>) {
-    for (const [stage, hooks] of Object.entries(options.lifecycle.hooks)) {
-      for (const [name, kind] of Object.entries(hooks)) {
-        this.hookTable.set(`${stage}.${name}`, new Hook(`${stage}.${name}`, kind, options.tracer));
-      }
-    }
-    for (const name of options.lifecycle.registries) this.registryTable.set(name, new Registry(name));
-    const abort = () => this.controller.abort(options.signal!.reason);
-    if (options.signal?.aborted) abort();
-    else options.signal?.addEventListener('abort', abort, { once: true });
+  private constructor(private readonly options: KernelOptions<Hooks, Registries, Context>) {
+    this.ordered = orderPlugins(options.plugins);
+    this.disposal = new DisposalStack(options.disposeSeconds ?? 10);
+    this.hooks = this.mapHooks((hook) => ({
+      fire: (value: unknown) => hook.fire(value),
+      get used() {
+        return hook.used;
+      },
+    })) as FiringHooks<Hooks>;
+    for (const name of options.registries) this.registryTable.set(name, new Registry(name));
+    const signals = [this.controller.signal, ...(options.signal ? [options.signal] : [])];
+    this.signal = AbortSignal.any(signals);
   }
 
-  /** Sets every plugin up, those that others need first, and seals the hooks. On a failure, what was set up is disposed. */
-  static async boot<Context>(options: KernelOptions<Context>): Promise<Kernel<Context>> {
+  /** Sets every plugin up, those that others need first, and seals hooks and registries. A failure disposes the rest. */
+  static async boot<Hooks extends HookTable, Registries, Context>(
+    options: KernelOptions<Hooks, Registries, Context>,
+  ): Promise<Kernel<Hooks, Registries, Context>> {
     const kernel = new Kernel(options);
     try {
-      for (const loaded of orderPlugins(options.plugins)) await kernel.setUp(loaded);
-      const names = new Set(options.plugins.map(({ plugin }) => plugin.name));
-      for (const hook of kernel.hookTable.values()) hook.seal(names);
+      for (const loaded of kernel.ordered) await kernel.setUp(loaded);
+      kernel.seal();
     } catch (error) {
-      await kernel.dispose().catch(() => {});
+      await kernel.dispose().catch(() => {}); // the first failure is the one to tell
       throw error;
     }
     return kernel;
   }
 
-  get signal(): AbortSignal {
-    return this.controller.signal;
+  /** A registry by its name. */
+  registry<Name extends keyof Registries & string>(name: Name): Registry<Registries[Name]> {
+    return this.registryTable.get(name) as Registry<Registries[Name]>;
   }
 
-  hook<A, R = void>(name: string): Hook<A, R> {
-    const hook = this.hookTable.get(name);
-    if (!hook) throw new Error(`the lifecycle has no hook ${name}`);
-    return hook as unknown as Hook<A, R>;
+  /** Plugins in the order in which they were set up. */
+  get plugins(): readonly LoadedPlugin<Context>[] {
+    return this.ordered;
   }
 
-  hooks(): Hook<never, unknown>[] {
-    return [...this.hookTable.values()];
+  describeHooks(): HookDescription[] {
+    return [...this.hookTable.values()].map((hook) => {
+      const { name, kind, summary } = hook;
+      return { name, kind, summary, taps: hook.describe() };
+    });
   }
 
-  registry<T>(name: string): Registry<T> {
-    const registry = this.registryTable.get(name);
-    if (!registry) throw new Error(`the lifecycle has no registry ${name}`);
-    return registry as Registry<T>;
+  describeRegistries(): { name: string; entries: ReturnType<Registry<unknown>['describe']> }[] {
+    return [...this.registryTable.values()].map((registry) => ({ name: registry.name, entries: registry.describe() }));
   }
 
-  registries(): Registry<unknown>[] {
-    return [...this.registryTable.values()];
+  /** What plugins are busy with, such as `[plugin X] train.before`: says what a program that does not end waits for. */
+  pending(): string[] {
+    const setups = [...this.settingUp].map((plugin) => `[plugin ${plugin}] setup`);
+    const hooks = [...this.hookTable.values()];
+    return [...setups, ...hooks.flatMap((hook) => hook.pending.map((plugin) => `[plugin ${plugin}] ${hook.name}`))];
   }
 
-  plugins(): readonly LoadedPlugin<Context>[] {
-    return this.options.plugins;
+  /** Asks all work to end: plugins and steps see it on their signal. */
+  abort(reason?: unknown): void {
+    this.controller.abort(reason);
   }
 
-  /** Shuts down: every disposer runs, the last registered first, whatever the others do. */
+  /** Shuts down, once: every disposer runs, the last registered first. Rejects with their failures together. */
   dispose(): Promise<void> {
-    this.disposed ??= this.runDisposers();
-    return this.disposed;
+    this.abort(new Error('the kernel shuts down'));
+    return this.disposal.dispose();
   }
 
-  private async runDisposers(): Promise<void> {
-    this.controller.abort(new Error('the kernel shuts down'));
-    const errors: { plugin: string; error: unknown }[] = [];
-    for (const { plugin, fn } of this.disposers.reverse()) {
-      try {
-        await fn();
-      } catch (error) {
-        errors.push({ plugin, error });
-      }
-    }
-    if (errors.length === 0) return;
-    throw kernelErrors.DISPOSE_FAILED(
-      {
-        reasons: errors.map(
-          ({ plugin, error }) => `[plugin ${plugin}] ${error instanceof Error ? error.message : error}`,
-        ),
-      },
-      { cause: errors.length === 1 ? errors[0]!.error : new AggregateError(errors.map((e) => e.error)) },
-    );
+  private seal(): void {
+    const loaded = this.ordered.map(({ plugin }) => plugin.name);
+    const optionals = new Map(this.ordered.map(({ plugin }) => [plugin.name, Object.keys(plugin.optional ?? {})]));
+    const names = { loaded, optionalOf: (plugin: string) => optionals.get(plugin) ?? [] };
+    for (const hook of this.hookTable.values()) hook.seal(names);
+    for (const registry of this.registryTable.values()) registry.seal();
   }
 
   private async setUp({ plugin, options }: LoadedPlugin<Context>): Promise<void> {
-    const end = this.options.tracer?.begin('boot', plugin.name);
+    const { name } = plugin;
+    const seconds = this.options.setupSeconds ?? 30;
+    const end = this.options.tracer?.begin('boot', name);
     const start = performance.now();
-    const seconds = this.options.setupSeconds ?? SETUP_SECONDS;
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(kernelErrors.PLUGIN_TIMEOUT({ plugin: plugin.name, seconds })), seconds * 1000);
-    });
+    this.settingUp.add(name);
     try {
-      await Promise.race([(async () => plugin.setup(this.contextFor(plugin), options))(), timeout]);
-    } catch (error) {
-      if (error instanceof Error && 'remedy' in error) throw error;
-      throw kernelErrors.HOOK_FAILED(
-        { plugin: plugin.name, hook: 'setup', reason: error instanceof Error ? error.message : String(error) },
-        { cause: error },
+      const setup = async () => plugin.setup(this.contextFor(name, plugin.version), options);
+      await withTimeout(setup, seconds, () =>
+        kernelErrors.LF_PLUGIN_TIMEOUT({ plugin: name, phase: 'setup', seconds }),
       );
+    } catch (error) {
+      if (isLargeForgeError(error)) {
+        throw error.message.startsWith('[plugin ') ? error : placeError(error, `[plugin ${name}] setup`);
+      }
+      throw kernelErrors.LF_HOOK_FAILED({ plugin: name, hook: 'setup', reason: reasonOf(error) }, { cause: error });
     } finally {
-      clearTimeout(timer);
+      this.settingUp.delete(name);
       end?.();
-      this.bootTimes.push({ plugin: plugin.name, milliseconds: performance.now() - start });
+      this.bootTimes.push({ plugin: name, milliseconds: performance.now() - start });
     }
   }
 
-  private contextFor(plugin: AnyPlugin<Context>): Context {
-    const hooks: Record<string, Record<string, unknown>> = {};
-    for (const [name, hook] of this.hookTable) {
-      const [stage, key] = name.split('.') as [string, string];
-      hooks[stage] ??= {};
-      hooks[stage][key] = hook.facade(plugin.name);
-    }
-    const registries = Object.fromEntries([...this.registryTable].map(([name, r]) => [name, r.facade(plugin.name)]));
+  private contextFor(name: string, version: string): Context {
+    const tap = (hook: Hook) => (first: unknown, second?: unknown) => {
+      if (typeof first === 'function') hook.add(name, {}, first as never);
+      else hook.add(name, (first ?? {}) as TapOptions, second as never);
+    };
+    const registries = [...this.registryTable].map(([key, registry]) => [key, registry.facade(name)]);
     return this.options.extend({
-      plugin: { name: plugin.name, version: plugin.version },
-      hooks: hooks as never,
-      registries: registries as never,
-      services: this.services.facade(plugin.name),
+      plugin: { name, version },
+      hooks: this.mapHooks((hook) => ({ tap: tap(hook) })) as never,
+      registries: Object.fromEntries(registries),
+      services: this.services.facade(name),
       signal: this.signal,
-      onDispose: (fn) => void this.disposers.push({ plugin: plugin.name, fn }),
-      log: this.options.log.child({ plugin: plugin.name }),
+      onDispose: (fn) => this.disposal.push(name, fn),
     });
   }
-}
 
-/** Checks what plugins need of each other, and puts the needed ones first. */
-function orderPlugins<Context>(plugins: readonly LoadedPlugin<Context>[]): LoadedPlugin<Context>[] {
-  const byName = new Map<string, LoadedPlugin<Context>>();
-  for (const loaded of plugins) {
-    const first = byName.get(loaded.plugin.name);
-    if (first)
-      throw kernelErrors.PLUGIN_DUPLICATE({ name: loaded.plugin.name, first: first.where, second: loaded.where });
-    byName.set(loaded.plugin.name, loaded);
+  /** A record like the lifecycle's, with something else for each hook. */
+  private mapHooks(fn: (hook: Hook) => unknown): Record<string, Record<string, unknown>> {
+    const stages = Object.entries(this.options.hooks).map(([stage, hooks]) => {
+      const entries = Object.entries(hooks).map(([key, definition]) => {
+        const name = `${stage}.${key}`;
+        const hook =
+          this.hookTable.get(name) ?? new Hook(name, definition.kind, definition.summary, this.options.tracer);
+        this.hookTable.set(name, hook);
+        return [key, fn(hook)] as const;
+      });
+      return [stage, Object.freeze(Object.fromEntries(entries))] as const;
+    });
+    return Object.freeze(Object.fromEntries(stages)) as Record<string, Record<string, unknown>>;
   }
-  const ordered: LoadedPlugin<Context>[] = [];
-  const state = new Map<string, 'visiting' | 'done'>();
-  const visit = (loaded: LoadedPlugin<Context>, path: readonly string[]) => {
-    const { name, requires = {}, optional = {} } = loaded.plugin;
-    if (state.get(name) === 'done') return;
-    if (state.get(name) === 'visiting') throw kernelErrors.PLUGIN_CYCLE({ plugins: [...path, name] });
-    state.set(name, 'visiting');
-    for (const [needs, range] of Object.entries({ ...optional, ...requires })) {
-      const found = byName.get(needs);
-      if (!found && needs in requires) throw kernelErrors.PLUGIN_MISSING({ plugin: name, needs, range });
-      if (!found) continue;
-      if (!satisfies(found.plugin.version, range)) {
-        throw kernelErrors.PLUGIN_MISSING({ plugin: name, needs, range, found: found.plugin.version });
-      }
-      visit(found, [...path, name]);
-    }
-    state.set(name, 'done');
-    ordered.push(loaded);
-  };
-  for (const loaded of plugins) visit(loaded, []);
-  return ordered;
 }

@@ -1,39 +1,61 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
+/** A complete event of the Chrome trace-event format (ph "X"); times in microseconds. */
 interface TraceEvent {
-  name: string;
-  cat: string;
-  ph: 'X';
-  ts: number;
-  dur: number;
-  pid: number;
-  tid: number;
-  args?: Record<string, unknown>;
+  readonly name: string;
+  readonly cat: string;
+  readonly ph: 'X';
+  readonly ts: number;
+  readonly dur: number;
+  readonly pid: number;
+  readonly tid: number;
 }
 
-/** Collects spans and writes them as a Chrome trace (chrome://tracing, Perfetto). */
+/**
+ * Collects spans and writes them as a Chrome trace (chrome://tracing, ui.perfetto.dev). Names only: no value of a config
+ * or a hook gets into a trace.
+ */
 export class Tracer {
   private readonly events: TraceEvent[] = [];
-  private readonly start = performance.now();
+  private readonly open = new Map<symbol, { category: string; name: string; from: number; lane: number }>();
+  private readonly lanes = new Set<number>();
 
-  /** Starts a span; call what it returns at its end. */
-  begin(category: string, name: string, args?: Record<string, unknown>): () => void {
-    const from = performance.now();
+  /**
+   * Starts a span; call what it returns at its end.
+   * @param parallel runs beside others: it gets a lane of its own, for spans of one lane must nest
+   */
+  begin(category: string, name: string, parallel = false): () => void {
+    const lane = parallel ? this.takeLane() : 1;
+    const token = Symbol();
+    this.open.set(token, { category, name, from: performance.now(), lane });
     return () => {
-      this.events.push({
-        name,
-        cat: category,
-        ph: 'X',
-        ts: Math.round((from - this.start) * 1000),
-        dur: Math.round((performance.now() - from) * 1000),
-        pid: process.pid,
-        tid: 1,
-        args,
-      });
+      const span = this.open.get(token);
+      if (!span) return;
+      this.open.delete(token);
+      this.lanes.delete(lane);
+      this.events.push(event(span, performance.now()));
     };
   }
 
+  /** Writes the trace, with what still runs as running until now. */
   write(path: string): void {
-    writeFileSync(path, JSON.stringify({ traceEvents: this.events, displayTimeUnit: 'ms' }));
+    const now = performance.now();
+    const unfinished = [...this.open.values()].map((span) => event(span, now));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, JSON.stringify({ traceEvents: [...this.events, ...unfinished], displayTimeUnit: 'ms' }));
   }
+
+  private takeLane(): number {
+    let lane = 2;
+    while (this.lanes.has(lane)) lane++;
+    this.lanes.add(lane);
+    return lane;
+  }
+}
+
+function event(span: { category: string; name: string; from: number; lane: number }, to: number): TraceEvent {
+  const { category, name, from, lane } = span;
+  const ts = Math.round(from * 1000);
+  return { name, cat: category, ph: 'X', ts, dur: Math.round((to - from) * 1000), pid: process.pid, tid: lane };
 }

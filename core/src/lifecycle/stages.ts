@@ -1,104 +1,82 @@
-import type { HookKind } from '../kernel/hooks.js';
+import { bail, observers, reversed, series, sync, waterfall } from '../kernel/hook-definition.js';
+import type { ConfigChange, ConfigValues } from './config-contract.js';
+import type { DataSet, DataVerdict, StepPlan, StepResult } from './plan-contract.js';
 import type {
-  CheckpointEvent,
-  ConfigChange,
-  DataPlan,
-  DataReady,
-  DeployPlan,
-  EvaluateGate,
-  EvaluatePlan,
-  EvaluateReport,
-  OptimizePlan,
-  OptimizeResult,
-  RegisterCandidate,
   RouteDecision,
   RouteRequest,
+  ServeAnswer,
   ServeConfiguration,
   ServeFailure,
+  ServeOutcome,
   ServeRequest,
-  ServeResponse,
-  TrainPlan,
-  TrainResult,
-  TrainStep,
-  Verdict,
-} from './contracts.js';
+} from './serve-contract.js';
+import type { TrainCheckpoint, TrainStep } from './train-contract.js';
 
-/** One hook's type: what its taps receive and what they may answer. */
-interface HookOf<Value, Result = void> {
-  value: Value;
-  result: Result;
+/** Why something may not go on; no answer means that there is no objection. */
+export interface Refusal {
+  readonly reason: string;
+  /** What to do about it. */
+  readonly remedy?: string;
 }
 
 /**
- * The map of the lifecycle: every stage, its hooks, and what each carries. Waterfall hooks pass a value on (a tap that
- * returns nothing leaves it as it is), bail hooks end with the first answer, observers run side by side.
+ * The map of the lifecycle: every stage, its hooks, how their taps work together, and what each carries.
+ * `ctx.hooks.train.plan.tap(...)` in a plugin's setup is typed by this record alone.
  */
-export interface LifecycleHooks {
+export const lifecycleHooks = {
   config: {
-    resolve: HookOf<Record<string, unknown>, Record<string, unknown> | undefined>;
-    ready: HookOf<Record<string, unknown>>;
-    changed: HookOf<ConfigChange>;
-  };
+    resolve: waterfall<ConfigValues>('the checked config, before anything is run'),
+    ready: series<ConfigValues>('the config as it holds'),
+    changed: series<ConfigChange>('reloadable values changed while the program runs'),
+  },
   data: {
-    plan: HookOf<DataPlan, DataPlan | undefined>;
-    transform: HookOf<DataPlan, DataPlan | undefined>;
-    validate: HookOf<DataReady, Verdict | undefined>;
-    ready: HookOf<DataReady>;
-  };
+    plan: waterfall<StepPlan>('a data step as it will run'),
+    transform: waterfall<DataSet>('rows of a data set, as a stream that taps may wrap'),
+    validate: bail<DataVerdict, Refusal>('what is known of a data set; an answer refuses it'),
+    ready: series<StepResult>('a data step has run'),
+  },
   train: {
-    plan: HookOf<TrainPlan, TrainPlan | undefined>;
-    before: HookOf<TrainPlan>;
-    step: HookOf<TrainStep>;
-    checkpoint: HookOf<CheckpointEvent>;
-    after: HookOf<TrainResult>;
-  };
+    plan: waterfall<StepPlan>('a training as it will run'),
+    before: series<StepPlan>('a training begins'),
+    step: sync<TrainStep>('an optimiser step is done'),
+    checkpoint: series<TrainCheckpoint>('a checkpoint is on disk'),
+    after: observers<StepResult>('a training has ended'),
+  },
   optimize: {
-    plan: HookOf<OptimizePlan, OptimizePlan | undefined>;
-    before: HookOf<OptimizePlan>;
-    after: HookOf<OptimizeResult>;
-    verify: HookOf<OptimizeResult, Verdict | undefined>;
-  };
+    plan: waterfall<StepPlan>('a merge, quantisation or pruning as it will run'),
+    before: series<StepPlan>('it begins'),
+    after: series<StepResult>('it has run'),
+    verify: bail<StepResult, Refusal>('whether its result may be used; an answer refuses it'),
+  },
   evaluate: {
-    plan: HookOf<EvaluatePlan, EvaluatePlan | undefined>;
-    gate: HookOf<EvaluateGate, Verdict | undefined>;
-    report: HookOf<EvaluateReport>;
-  };
+    plan: waterfall<StepPlan>('an evaluation as it will run'),
+    gate: bail<StepResult, Refusal>('its figures; an answer stops the pipeline'),
+    report: observers<StepResult & { readonly refusal?: Refusal }>('its figures, and whether a gate refused them'),
+  },
   register: {
-    admit: HookOf<RegisterCandidate, Verdict | undefined>;
-    publish: HookOf<RegisterCandidate>;
-  };
+    admit: bail<StepResult, Refusal>('a model that wants to be registered; an answer refuses it'),
+    publish: series<StepResult>('a model is registered'),
+  },
   route: {
-    candidates: HookOf<RouteRequest, RouteRequest | undefined>;
-    select: HookOf<RouteRequest, RouteDecision | undefined>;
-    decided: HookOf<RouteDecision>;
-  };
+    candidates: waterfall<RouteRequest>('experts that may answer a query'),
+    select: bail<RouteRequest, RouteDecision>('the expert; the first answer holds'),
+    decided: observers<RouteDecision>('a query was routed'),
+  },
   serve: {
-    configure: HookOf<ServeConfiguration>;
-    request: HookOf<ServeRequest, ServeRequest | undefined>;
-    response: HookOf<ServeResponse>;
-    error: HookOf<ServeFailure, { status: number; message: string } | undefined>;
-  };
+    configure: series<ServeConfiguration>('a server, before it listens'),
+    request: waterfall<ServeRequest>('a validated request; a tap may replace its body, or throw to refuse it'),
+    response: observers<ServeOutcome>('a request was answered'),
+    error: bail<ServeFailure, ServeAnswer>('a request failed; an answer is sent instead of the error'),
+  },
   deploy: {
-    plan: HookOf<DeployPlan, DeployPlan | undefined>;
-    apply: HookOf<DeployPlan>;
-    rollback: HookOf<DeployPlan>;
-  };
+    plan: waterfall<StepPlan>('a deployment as it will happen'),
+    apply: series<StepPlan>('it happens'),
+    rollback: reversed<StepPlan>('it is undone, in reverse order'),
+  },
   kernel: {
-    ready: HookOf<undefined>;
-    shutdown: HookOf<undefined>;
-  };
-}
+    ready: series<undefined>('every plugin is set up'),
+    shutdown: series<undefined>('the program ends'),
+  },
+} as const;
 
-/** How the taps of each hook work together. */
-export const lifecycleHooks: { [S in keyof LifecycleHooks]: { [H in keyof LifecycleHooks[S]]: HookKind } } = {
-  config: { resolve: 'waterfall', ready: 'series', changed: 'series' },
-  data: { plan: 'waterfall', transform: 'waterfall', validate: 'bail', ready: 'series' },
-  train: { plan: 'waterfall', before: 'series', step: 'observers', checkpoint: 'series', after: 'observers' },
-  optimize: { plan: 'waterfall', before: 'series', after: 'series', verify: 'bail' },
-  evaluate: { plan: 'waterfall', gate: 'bail', report: 'observers' },
-  register: { admit: 'bail', publish: 'series' },
-  route: { candidates: 'waterfall', select: 'bail', decided: 'observers' },
-  serve: { configure: 'series', request: 'waterfall', response: 'observers', error: 'bail' },
-  deploy: { plan: 'waterfall', apply: 'series', rollback: 'series' },
-  kernel: { ready: 'series', shutdown: 'series' },
-};
+export type LifecycleHooks = typeof lifecycleHooks;

@@ -1,70 +1,75 @@
 import pino from 'pino';
+import { maskSecretKeys, type Secrets } from '../config/secrets.js';
+import type { EventBus } from '../events/events.js';
 import type { Logger } from '../kernel/plugin.js';
+import { levelNames, prettyLine } from './pretty.js';
 
-export interface LeveledLogger extends Logger {
-  setLevel(level: string): void;
-  child(fields: Record<string, unknown>): LeveledLogger;
+/** What log lines are written to. */
+export interface LogDestination {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
 }
 
 export interface LogOptions {
   readonly level: string;
-  /** auto: pretty on a terminal, else JSON lines. */
+  /** auto: lines for people (in colours on a terminal). */
   readonly format: 'auto' | 'pretty' | 'json';
-  readonly destination?: NodeJS.WritableStream;
+  /** Standard error unless given. */
+  readonly destination?: LogDestination;
+  readonly color?: boolean;
+  readonly secrets: Secrets;
+  /** Entries are told as events of type `log` too. */
+  readonly events?: EventBus;
 }
 
-/** Fields that are never written, at any depth that loggers use. */
-const SECRET_KEYS = ['apiKey', 'apiKeys', 'adminKeys', 'authorization', 'password', 'token', 'secret'];
-const SECRET_PATHS = SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]);
+/** The log of a program: one level for all of its loggers, which can change while it runs. */
+export class Log {
+  readonly logger: Logger;
+  private readonly root: pino.Logger;
+  private readonly children = new Set<pino.Logger>();
 
-const LEVELS: Record<number, string> = { 10: 'trace', 20: 'debug', 30: 'info', 40: 'warn', 50: 'error', 60: 'fatal' };
+  constructor(private readonly options: LogOptions) {
+    this.root = pino(
+      {
+        level: options.level,
+        base: null,
+        timestamp: pino.stdTimeFunctions.isoTime,
+        formatters: { log: (fields) => maskSecretKeys(fields) as Record<string, unknown>, bindings: (b) => b },
+        serializers: { err: describeError },
+      },
+      { write: (line: string) => this.write(line) },
+    );
+    this.logger = this.root;
+  }
 
-/** A structured log on standard error: JSON lines, or one readable line an entry. */
-export function createLogger({ level, format, destination = process.stderr }: LogOptions): LeveledLogger {
-  const terminal = 'isTTY' in destination && destination.isTTY === true;
-  const pretty = format === 'pretty' || (format === 'auto' && terminal);
-  const stream = pretty ? { write: (line: string) => void destination.write(prettyLine(line)) } : destination;
-  const logger = pino(
-    {
-      level,
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      redact: { paths: SECRET_PATHS, censor: '[secret]' },
-    },
-    stream as pino.DestinationStream,
-  );
-  return wrap(logger, logger);
+  /** A logger whose lines carry fields, such as the plugin's name; it follows setLevel. */
+  child(fields: Record<string, unknown>): Logger {
+    const child = this.root.child(fields);
+    this.children.add(child);
+    return child;
+  }
+
+  setLevel(level: string): void {
+    for (const logger of [this.root, ...this.children]) logger.level = level;
+  }
+
+  private write(line: string): void {
+    const { destination = process.stderr, format, secrets, events } = this.options;
+    const { color = destination.isTTY === true && !process.env.NO_COLOR } = this.options;
+    // Last of all, on the finished line: a secret may be part of any text, such as the message of another's error.
+    const safe = secrets.redact(line);
+    destination.write(format === 'json' ? safe : prettyLine(safe, color));
+    if (!events) return;
+    const { level, time: _, msg = '', plugin, ...fields } = JSON.parse(safe) as Record<string, unknown>;
+    const name = levelNames[level as number] ?? String(level);
+    events.emit({ type: 'log', level: name, text: String(msg), ...(plugin ? { plugin: String(plugin) } : {}), fields });
+  }
 }
 
-/** The level belongs to the whole tree of loggers: children follow it. */
-function wrap(logger: pino.Logger, root: pino.Logger, children: pino.Logger[] = []): LeveledLogger {
-  const all = children;
-  return Object.assign(Object.create(logger) as pino.Logger, {
-    setLevel: (level: string) => {
-      root.level = level;
-      for (const child of all) child.level = level;
-    },
-    child: (fields: Record<string, unknown>) => {
-      const child = logger.child(fields);
-      all.push(child);
-      return wrap(child, root, all);
-    },
-  }) as unknown as LeveledLogger;
-}
-
-function prettyLine(line: string): string {
-  const { level, time, msg, plugin, err, ...fields } = JSON.parse(line) as Record<string, unknown>;
-  const rest = Object.entries(fields).map(
-    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-  );
-  const error = err as { message?: string } | undefined;
-  const parts = [
-    String(time).slice(11, 19),
-    (LEVELS[level as number] ?? '').padEnd(5),
-    plugin ? `[${plugin}]` : '',
-    msg ?? '',
-    ...rest,
-    error?.message ?? '',
-  ];
-  return `${parts.filter((part) => part !== '').join(' ')}\n`;
+/** An error as JSON: without the fields that others hang on it, which may hold anything. */
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code, remedy } = error as { code?: unknown; remedy?: unknown };
+  const cause: unknown = error.cause instanceof Error ? describeError(error.cause) : undefined;
+  return { type: error.name, code, message: error.message, remedy, stack: error.stack, cause };
 }

@@ -1,291 +1,227 @@
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
-import type { z } from 'zod';
+import { join, resolve } from 'node:path';
 import type { PluginContext } from '../application/context.js';
-import { configErrors } from '../config/errors.js';
 import type { LoadedConfig } from '../config/load.js';
-import type { ConfigPath } from '../config/path.js';
-import { problemsOf, withKnownKeys } from '../config/problems.js';
+import type { ConfigReloader } from '../config/reload.js';
 import type { PipelineStep } from '../config/schema.js';
+import { displayPath } from '../config/source.js';
+import { type ConfigNode, toValue } from '../config/tree.js';
 import type { EventBus } from '../events/events.js';
-import { isLargeForgeError } from '../kernel/errors.js';
+import { isLargeForgeError, LargeForgeError, placeError, reasonOf } from '../kernel/errors.js';
 import type { Kernel } from '../kernel/kernel.js';
-import type { Logger } from '../kernel/plugin.js';
 import type { Tracer } from '../kernel/trace.js';
-import {
-  type BackendEntry,
-  type ChosenBackend,
-  registryNames,
-  type StepContext,
-  type StepRunner,
-  stageRegistry,
-  type Verdict,
-} from '../lifecycle/contracts.js';
-import { pipelineErrors } from './errors.js';
-import { checkReferences, resolveReferences, withStandIns } from './references.js';
-import { contentHash, PipelineState } from './state.js';
+import type { LifecycleRegistries } from '../lifecycle/registries.js';
+import type { LifecycleHooks } from '../lifecycle/stages.js';
+import type { Log } from '../log/log.js';
+import { ContentHasher } from './content-hash.js';
+import { continuation, pipelineErrors } from './errors.js';
+import { stepHash } from './fingerprint.js';
+import { type PreparedStep, parseWith, prepareSteps } from './prepare.js';
+import { resolveReferences } from './references.js';
+import { runStep } from './run-step.js';
+import { PipelineState, type StepRecord } from './state.js';
 
 export interface PipelineOptions {
-  /** Run every step, finished or not. */
-  readonly force: boolean;
-  /** Run from this step on; earlier ones must have finished before. */
+  /** Run every step, finished or not, from its beginning. */
+  readonly force?: boolean;
+  /** Run from this step on; the results of earlier ones are taken as they are. */
   readonly from?: string;
-  /** Let runners go on from their last checkpoint. */
-  readonly resume: boolean;
+  /** Whether runners go on from their last checkpoint; unless given, those of which an attempt did not finish do. */
+  readonly resume?: boolean;
   /** Check everything and run nothing. */
-  readonly dryRun: boolean;
-}
-
-export interface PipelineRun {
-  readonly steps: readonly PipelineStep[];
-  readonly baseDir: string;
-  /** How a step is called in errors: `pipeline[2]`, or undefined for steps that are in no config. */
-  where(index: number): string | undefined;
-  readonly config: LoadedConfig;
-  readonly kernel: Kernel<PluginContext>;
-  readonly events: EventBus;
-  readonly log: Logger;
-  readonly tracer?: Tracer;
-  readonly options: PipelineOptions;
+  readonly dryRun?: boolean;
+  /** Aborted by a second Ctrl-C: the run rejects without waiting for the step. */
+  readonly stop?: AbortSignal;
 }
 
 export interface PipelineOutcome {
   /** Outputs of every step, by name. */
-  readonly outputs: ReadonlyMap<string, Record<string, unknown>>;
+  readonly outputs: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
   readonly ran: readonly string[];
   readonly skipped: readonly string[];
 }
 
-interface PreparedStep extends PipelineStep {
-  readonly index: number;
-  readonly runner: StepRunner;
-  readonly owner: string;
-  readonly uses: ReadonlySet<string>;
+/** What a run of steps works with. */
+export interface PipelineRun {
+  readonly steps: readonly PipelineStep[];
+  /** The steps as they stand in the config, or made up by a command. */
+  readonly nodes: readonly ConfigNode[];
+  /** Whether the steps come from a config: errors name places in it, and results are kept for the next run. */
+  readonly located: boolean;
+  readonly baseDir: string;
+  readonly config: LoadedConfig;
+  readonly kernel: Kernel<LifecycleHooks, LifecycleRegistries, PluginContext>;
+  readonly events: EventBus;
+  readonly log: Log;
+  readonly reloader: ConfigReloader;
+  readonly tracer?: Tracer;
+  readonly options: PipelineOptions;
 }
 
-/**
- * Runs steps in order. Everything that can be known to be wrong is refused before the first one starts. A step is skipped
- * when its options, the content of its inputs and the plugin's version are those of its last finished run.
- */
-export async function runPipeline(run: PipelineRun): Promise<PipelineOutcome> {
-  const { steps, events, options, kernel } = run;
-  if (steps.length === 0) throw pipelineErrors.PIPELINE_EMPTY({ file: run.config.file ?? 'the built-in config' });
-  const prepared = await prepare(run);
-  const names = steps.map((step) => step.name);
-  if (options.from !== undefined && !names.includes(options.from))
-    throw pipelineErrors.PIPELINE_FROM({ name: options.from, known: names });
-  const outputs = new Map<string, Record<string, unknown>>();
-  const ran: string[] = [];
-  const skipped: string[] = [];
-  if (options.dryRun) return { outputs, ran, skipped };
-  const state = new PipelineState(join(runDir(run), 'pipeline.json'), run.log);
-  const fromIndex = options.from === undefined ? 0 : names.indexOf(options.from);
-
-  for (const step of prepared) {
-    if (kernel.signal.aborted) throw pipelineErrors.RUN_ABORTED({ step: step.name });
-    const place = placeOf(run, step);
-    const resolved = resolveReferences(step.with, outputs, place);
-    const parsed = parseOptions(run, step, resolved, place);
-    const hash = await stepHash(run, step, resolved, parsed);
-    const before = state.get(step.name);
-    const cacheable = step.runner.cacheable !== false;
-    const forced = options.force || (options.from !== undefined && step.index >= fromIndex);
-    if (cacheable && !forced && before?.hash === hash && outputsExist(before.outputs, run.baseDir)) {
-      outputs.set(step.name, before.outputs);
-      skipped.push(step.name);
-      events.emit({ type: 'step.skipped', step: step.name, reason: `nothing changed since ${before.finishedAt}` });
-      continue;
-    }
-    state.forget(step.name);
-    events.emit({
-      type: 'step.started',
-      step: step.name,
-      stage: step.stage,
-      use: step.use,
-      index: step.index,
-      total: steps.length,
-    });
-    const start = performance.now();
-    try {
-      const result = await runStep(run, step, parsed);
-      outputs.set(step.name, result);
-      ran.push(step.name);
-      if (kernel.signal.aborted && cacheable) throw pipelineErrors.RUN_ABORTED({ step: step.name });
-      if (cacheable) state.set(step.name, { hash, outputs: result, finishedAt: new Date().toISOString() });
-      events.emit({
-        type: 'step.finished',
-        step: step.name,
-        seconds: (performance.now() - start) / 1000,
-        outputs: result,
-      });
-    } catch (cause) {
-      const error = cause as Error & { code?: string; remedy?: string };
-      events.emit({
-        type: 'step.failed',
-        step: step.name,
-        error: { code: error.code, message: error.message, remedy: error.remedy },
-      });
-      if (kernel.signal.aborted && !isLargeForgeError(cause))
-        throw pipelineErrors.RUN_ABORTED({ step: step.name }, { cause });
-      throw cause;
-    }
-  }
-  return { outputs, ran, skipped };
-}
-
-/** Looks every runner up and checks options and references, as far as they are known before the run. */
-async function prepare(run: PipelineRun): Promise<PreparedStep[]> {
-  const names = run.steps.map((step) => step.name);
-  const prepared: PreparedStep[] = [];
-  for (const [index, step] of run.steps.entries()) {
-    const registry = run.kernel.registry<StepRunner>(stageRegistry[step.stage]);
-    const where = run.where(index);
-    const runner = await registry.get(
-      step.use,
-      where && `${run.config.sourceOf(['pipeline', index, 'use'])}: ${where}.use`,
-    );
-    const ready: PreparedStep = { ...step, index, runner, owner: registry.ownerOf(step.use)!, uses: new Set() };
-    const place = placeOf(run, ready);
-    const uses = checkReferences(step.with, names.slice(0, index), names, place);
-    parseOptions(run, ready, step.with, place);
-    prepared.push({ ...ready, uses });
-  }
-  return prepared;
-}
-
-function placeOf(
-  run: PipelineRun,
-  step: PreparedStep,
-): { path: ConfigPath; locate(path: ConfigPath): string | undefined } {
-  const inConfig = run.where(step.index) !== undefined;
-  return {
-    path: inConfig ? ['pipeline', step.index, 'with'] : [],
-    locate: (path) => (inConfig ? run.config.sourceOf(path) : undefined),
-  };
-}
-
-function parseOptions(
-  run: PipelineRun,
-  step: PreparedStep,
-  value: unknown,
-  place: { path: ConfigPath; locate(path: ConfigPath): string | undefined },
-): Record<string, unknown> {
-  const schema = step.runner.options as z.ZodType<Record<string, unknown>>;
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  // What a reference will give is not known yet: only other places can be wrong.
-  const standIns = withStandIns(value).paths;
-  const issues = parsed.error.issues.filter((issue) => !standIns.includes(issue.path.join('\u0000')));
-  if (issues.length === 0) return value as Record<string, unknown>;
-  const label = run.where(step.index) === undefined ? step.use : `${run.where(step.index)} (${step.use}).with`;
-  throw configErrors.CONFIG_INVALID({
-    problems: problemsOf(withKnownKeys(issues, schema), {
-      base: [],
-      label,
-      root: value,
-      locate: (path) => place.locate([...place.path, ...path]),
-    }),
-  });
-}
-
-function runDir(run: PipelineRun): string {
+/** Where runs keep their state: absolute. */
+export function runDirOf(run: Pick<PipelineRun, 'baseDir' | 'config'>): string {
   return resolve(run.baseDir, run.config.root.runDir);
 }
 
-async function stepHash(
-  run: PipelineRun,
-  step: PreparedStep,
-  resolved: unknown,
-  parsed: Record<string, unknown>,
-): Promise<string> {
-  const { plugin } = run.kernel.plugins().find((loaded) => loaded.plugin.name === step.owner) ?? {};
-  const hash = createHash('sha256').update(
-    JSON.stringify([step.stage, step.use, resolved, step.owner, plugin?.version]),
-  );
-  for (const path of step.runner.inputs?.(parsed as never).paths ?? []) {
-    const absolute = isAbsolute(path) ? path : resolve(run.baseDir, path);
-    // A name that is no path (a model of the hub's cache) counts by its name.
-    hash.update(`${path}\0${(await contentHash(absolute)) ?? 'absent'}\0`);
+/**
+ * Checks all steps, then runs them one after the other. A step whose options, inputs (by content) and plugin have not
+ * changed since it finished is skipped. A failure leaves earlier results for the next run.
+ */
+export async function runPipeline(run: PipelineRun): Promise<PipelineOutcome> {
+  const { config, events, steps, options } = run;
+  if (steps.length === 0) {
+    const file = config.file === undefined ? 'the built-in config' : displayPath(config.file, config.cwd);
+    throw pipelineErrors.LF_PIPELINE_EMPTY({ file });
   }
-  return hash.digest('hex');
+  const prepared = await prepareSteps(run);
+  const names = steps.map((step) => step.name);
+  if (options.from !== undefined && !names.includes(options.from)) {
+    throw pipelineErrors.LF_PIPELINE_FROM({ name: options.from, known: names });
+  }
+  const progress = new Progress(run);
+  if (options.dryRun) return progress;
+  const start = performance.now();
+  events.emit({ type: 'pipeline.started', steps: steps.map(({ name, stage, use }) => ({ name, stage, use })) });
+  for (const step of prepared) await progress.advance(step);
+  const seconds = (performance.now() - start) / 1000;
+  events.emit({ type: 'pipeline.finished', seconds, ran: progress.ran, skipped: progress.skipped });
+  return { outputs: progress.outputs, ran: progress.ran, skipped: progress.skipped };
 }
 
-/** Outputs that are paths must still be there. */
-function outputsExist(outputs: Record<string, unknown>, baseDir: string): boolean {
-  return Object.values(outputs).every(
-    (value) => typeof value !== 'string' || !isAbsolute(value) || existsSync(resolve(baseDir, value)),
-  );
-}
+/** How far a run has come. */
+class Progress implements PipelineOutcome {
+  readonly outputs = new Map<string, Readonly<Record<string, unknown>>>();
+  readonly ran: string[] = [];
+  readonly skipped: string[] = [];
+  private readonly state: PipelineState;
+  private readonly hasher: ContentHasher;
+  private readonly fromIndex: number;
 
-/** Fires the stage's hooks around the runner. */
-async function runStep(
-  run: PipelineRun,
-  step: PreparedStep,
-  parsed: Record<string, unknown>,
-): Promise<Record<string, unknown>> {
-  const { kernel } = run;
-  const fire = (hook: string, value: unknown) => kernel.hook<unknown, unknown>(`${step.stage}.${hook}`).fire(value);
-  const has = (hook: string) => kernel.hooks().some((h) => h.name === `${step.stage}.${hook}`);
-  const end = run.tracer?.begin('step', step.name, { stage: step.stage, use: step.use });
-  try {
-    let options = parsed;
-    if (has('plan')) {
-      const plan = (await fire('plan', { step: step.name, use: step.use, options })) as
-        | { options: Record<string, unknown> }
-        | undefined;
-      options = plan?.options ?? options;
+  constructor(private readonly run: PipelineRun) {
+    const folder = run.located ? runDirOf(run) : undefined;
+    this.state = new PipelineState(folder && join(folder, 'pipeline.json'), run.log.logger);
+    this.hasher = new ContentHasher(folder && join(folder, 'digests.json'));
+    const { from } = run.options;
+    this.fromIndex = from === undefined ? 0 : run.steps.findIndex((step) => step.name === from);
+  }
+
+  /** Skips or runs the next step. */
+  async advance(step: PreparedStep): Promise<void> {
+    const { run, state } = this;
+    if (run.kernel.signal.aborted) throw pipelineErrors.LF_PIPELINE_INTERRUPTED({ step: step.name, begun: false });
+    const before = state.get(step.name);
+    if (step.index < this.fromIndex) return this.takeOver(step, before);
+    const withNode = resolveReferences(step.place, this.outputs);
+    const options = parseWith(run, step, withNode);
+    const hash = run.located ? await stepHash(run, this.hasher, step, toValue(withNode), options) : '';
+    this.hasher.save();
+    const repeatable = step.stage === 'serve' || step.runner.cacheable === false || !run.located;
+    const { force = false, from } = run.options;
+    const finished = before?.status === 'finished' && before.hash === hash && before.files.every(existsSync);
+    if (finished && !repeatable && !force && from === undefined) {
+      return this.skip(step, before, `nothing changed since ${before.finishedAt}`);
     }
-    const plan = { step: step.name, use: step.use, options };
-    if (has('before')) await fire('before', plan);
-    const outputs = await step.runner.run(contextFor(run, step), options as never);
-    const result = { ...plan, outputs };
-    for (const gate of ['validate', 'verify', 'gate'])
-      if (has(gate)) refuse(step.name, `${step.stage}.${gate}`, await fire(gate, result));
-    for (const last of ['ready', 'after', 'report']) if (has(last)) await fire(last, result);
-    return outputs;
-  } finally {
-    end?.();
+    // An attempt that is not marked finished was killed, failed or interrupted: its checkpoint is worth keeping.
+    const unfinished = before !== undefined && before.status !== 'finished' && before.hash === hash;
+    const resume = run.options.resume ?? (unfinished && !force);
+    await this.execute(step, { hash, options, resume, force: force || from !== undefined });
+  }
+
+  /** A step before --from: its results are used as they are, though its inputs may have changed. */
+  private takeOver(step: PreparedStep, before: StepRecord | undefined): void {
+    if (step.stage === 'serve') return;
+    if (before?.status !== 'finished' || !before.files.every(existsSync)) {
+      throw pipelineErrors.LF_PIPELINE_FROM_UNFINISHED({ from: this.run.options.from!, step: step.name });
+    }
+    this.skip(step, before, `before --from ${this.run.options.from}`);
+  }
+
+  private skip(step: PreparedStep, before: StepRecord, reason: string): void {
+    this.outputs.set(step.name, before.outputs);
+    this.skipped.push(step.name);
+    this.run.events.emit({ type: 'step.skipped', step: step.name, reason });
+  }
+
+  private async execute(
+    step: PreparedStep,
+    attempt: { hash: string; options: unknown; resume: boolean; force: boolean },
+  ): Promise<void> {
+    const { run, state } = this;
+    const { name, stage, use, index } = step;
+    const record = { hash: attempt.hash, outputs: {}, files: [], startedAt: new Date().toISOString() };
+    state.set(name, { ...record, status: 'running' });
+    const { resume } = attempt;
+    run.events.emit({ type: 'step.started', step: name, stage, use, index, total: run.steps.length, resume });
+    const end = run.tracer?.begin('step', name);
+    const start = performance.now();
+    try {
+      const outputs = await orStopped(run, step, runStep(run, step, attempt, this.outputs));
+      const files = pathsIn(outputs);
+      state.set(name, { ...record, status: 'finished', outputs, files, finishedAt: new Date().toISOString() });
+      this.outputs.set(name, outputs);
+      this.ran.push(name);
+      const seconds = (performance.now() - start) / 1000;
+      run.events.emit({ type: 'step.finished', step: name, seconds, outputs });
+    } catch (cause) {
+      const error = this.failure(step, cause);
+      state.set(name, { ...record, status: error.exitCode === 130 ? 'interrupted' : 'failed' });
+      const { code, message, remedy } = error;
+      run.events.emit({ type: 'step.failed', step: name, error: { code, message, remedy } });
+      throw error;
+    } finally {
+      end?.();
+    }
+  }
+
+  /** What is told of a step that did not finish. */
+  private failure(step: PreparedStep, cause: unknown): LargeForgeError {
+    const { run } = this;
+    if (cause instanceof LargeForgeError && cause.code === 'LF_PIPELINE_STOPPED') return cause;
+    if (run.kernel.signal.aborted && isAbort(cause, run.kernel.signal)) {
+      return pipelineErrors.LF_PIPELINE_INTERRUPTED({ step: step.name, begun: true }, { cause });
+    }
+    const plugin = step.owner.plugin.name;
+    const error = isLargeForgeError(cause)
+      ? cause
+      : pipelineErrors.LF_STEP_FAILED({ plugin, reason: reasonOf(cause) }, { cause });
+    if (!run.located) return error instanceof LargeForgeError ? error : placeError(error, step.use);
+    const place = error.code === 'LF_STEP_REFUSED' ? '' : `step "${step.name}": `;
+    const remedy = error.remedy + continuation([...this.skipped, ...this.ran]);
+    const { details = {} } = error as { details?: Record<string, unknown> };
+    return new LargeForgeError(error.code, place + error.message, remedy, error.exitCode ?? 1, details, {
+      cause: error,
+    });
   }
 }
 
-function refuse(step: string, hook: string, answer: unknown): void {
-  const verdict = answer as Verdict | undefined;
-  if (verdict && verdict.ok === false)
-    throw pipelineErrors.STEP_REFUSED({ step, hook, reason: verdict.reason, remedy: verdict.remedy });
+/** Whether an error says no more than that the work was asked to end. */
+function isAbort(error: unknown, signal: AbortSignal): boolean {
+  for (let each: unknown = error, depth = 0; each !== undefined && depth < 8; depth++) {
+    if (each === signal.reason) return true;
+    const { name, code, cause } = (each ?? {}) as { name?: unknown; code?: unknown; cause?: unknown };
+    if (name === 'AbortError' || code === 'ABORT_ERR' || code === 'LF_BACKEND_CANCELLED') return true;
+    each = cause;
+  }
+  return false;
 }
 
-function contextFor(run: PipelineRun, step: PreparedStep): StepContext {
-  const { kernel } = run;
-  const facades = Object.fromEntries(registryNames.map((name) => [name, kernel.registry(name).facade(step.owner)]));
-  return {
-    name: step.name,
-    outputDir: join(runDir(run), step.name),
-    baseDir: run.baseDir,
-    signal: kernel.signal,
-    log: run.log.child({ step: step.name }),
-    events: run.events,
-    hooks: { fire: (hook, value) => kernel.hook<unknown, unknown>(`${step.stage}.${hook}`).fire(value) },
-    registries: facades as unknown as StepContext['registries'],
-    services: kernel.services.facade(step.owner),
-    backend: () => chooseBackend(kernel, run.config, run.log),
-    force: run.options.force,
-    resume: run.options.resume,
-  };
+/** The step's outputs, or a rejection as soon as the run is to stop at once. */
+function orStopped<T>(run: PipelineRun, step: PreparedStep, work: Promise<T>): Promise<T> {
+  const { stop } = run.options;
+  if (!stop) return work;
+  return new Promise<T>((fulfil, reject) => {
+    const stopNow = () => {
+      const pending = run.kernel.pending();
+      reject(pipelineErrors.LF_PIPELINE_STOPPED({ step: step.name, pending }));
+    };
+    if (stop.aborted) stopNow();
+    stop.addEventListener('abort', stopNow, { once: true });
+    work.then(fulfil, reject).finally(() => stop.removeEventListener('abort', stopNow));
+  });
 }
 
-/** The `backend` of the config: the named one (its failure is fatal), or the first that works, with the others' reasons. */
-export async function chooseBackend(
-  kernel: Kernel<PluginContext>,
-  config: LoadedConfig,
-  log: Logger,
-): Promise<ChosenBackend> {
-  const wanted = typeof config.root.backend === 'string' ? { name: config.root.backend } : config.root.backend;
-  const registry = kernel.registry<BackendEntry>('backend');
-  const { name, ...options } = wanted;
-  if (name !== 'auto') return { ...(await registry.get(name, config.sourceOf(['backend']))), ...options };
-  const { id, value, rejected } = await registry.auto();
-  for (const { id: other, reason } of rejected) log.info(`backend ${other} is not used: ${reason}`);
-  log.debug(`backend: ${id}`);
-  return { ...value, ...options };
+/** Outputs that are paths of something that is there. */
+function pathsIn(outputs: Readonly<Record<string, unknown>>): string[] {
+  const texts = Object.values(outputs).filter((value) => typeof value === 'string');
+  return texts.filter((value) => value.startsWith('/') || /^[A-Za-z]:[\\/]/.test(value)).filter(existsSync);
 }

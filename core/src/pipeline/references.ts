@@ -1,74 +1,113 @@
-import { type ConfigPath, formatPath, isRecord } from '../config/path.js';
+import { type ConfigPath, formatPath, valueAt } from '../config/path.js';
+import { formatSource } from '../config/source.js';
+import { type ConfigNode, fromValue, mapValues, type ValueNode } from '../config/tree.js';
 import { didYouMean } from '../kernel/nearest.js';
 import { pipelineErrors } from './errors.js';
 
-const REFERENCE = /\$\{steps\.([^.}]+)\.([^}]+)\}/g;
-
-interface Place {
-  readonly path: ConfigPath;
-  locate(path: ConfigPath): string | undefined;
+/** The `with` of a step, and how errors call it. */
+export interface WithPlace {
+  readonly node: ConfigNode;
+  /** `pipeline[1] (sft).with` */
+  readonly label: string;
+  readonly cwd: string;
+  /** Whether the node's sources say where a user wrote it. */
+  readonly located: boolean;
 }
 
-/** Calls `replace` for every reference in a tree and returns the tree with the answers in their places. */
-function walk(
-  value: unknown,
-  path: ConfigPath,
-  replace: (step: string, key: string, text: string, path: ConfigPath) => unknown,
-): unknown {
-  if (typeof value === 'string') {
-    const whole = value.match(/^\$\{steps\.([^.}]+)\.([^}]+)\}$/);
-    // A value that is one reference keeps the output's type.
-    if (whole) return replace(whole[1]!, whole[2]!, value, path);
-    return value.replace(REFERENCE, (text, step: string, key: string) => String(replace(step, key, text, path)));
-  }
-  if (Array.isArray(value)) return value.map((child, i) => walk(child, [...path, i], replace));
-  if (isRecord(value))
-    return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, walk(child, [...path, key], replace)]));
-  return value;
+/** What is known of an earlier step before it runs. */
+export interface EarlierStep {
+  readonly name: string;
+  /** Keys of its outputs, when its runner tells them. */
+  readonly outputs?: readonly string[];
 }
 
-/** The steps that a tree refers to; refuses those that are unknown or do not come earlier. */
+interface Reference {
+  readonly text: string;
+  readonly step: string;
+  readonly key: readonly string[];
+}
+
+/** Checks every reference as far as it can be before anything runs; returns the paths of values that have one. */
 export function checkReferences(
-  value: unknown,
-  earlier: readonly string[],
+  place: WithPlace,
+  earlier: readonly EarlierStep[],
   all: readonly string[],
-  place: Place,
 ): Set<string> {
-  const used = new Set<string>();
-  walk(value, place.path, (step, _key, reference, path) => {
-    if (earlier.includes(step)) return (used.add(step), reference);
-    const reason = all.includes(step)
-      ? `step "${step}" does not run before this one`
-      : `there is no step "${step}".${didYouMean(step, earlier)}`;
-    throw pipelineErrors.PIPELINE_REFERENCE({ where: place.locate(path), path: formatPath(path), reference, reason });
+  const paths = new Set<string>();
+  mapValues(place.node, (node, path) => {
+    for (const part of split(node, path, place)) {
+      if (typeof part === 'string') continue;
+      paths.add(formatPath(path));
+      const fail = (reason: string) => failure(node, path, place, part.text, reason);
+      const names = earlier.map(({ name }) => name);
+      const step = earlier.find(({ name }) => name === part.step);
+      if (!step && all.includes(part.step)) throw fail(`step "${part.step}" does not run before this one`);
+      if (!step) throw fail(`there is no step "${part.step}".${didYouMean(part.step, names)}`);
+      const key = part.key[0]!;
+      if (step.outputs && !step.outputs.includes(key)) throw fail(noOutput(part.step, key, step.outputs));
+    }
+    return node;
   });
-  return used;
+  return paths;
 }
 
-/** The tree with every reference replaced by the output that it names. */
+/** The tree with every reference replaced by the output that it names; a value that is one reference keeps its type. */
 export function resolveReferences(
-  value: unknown,
-  outputs: ReadonlyMap<string, Record<string, unknown>>,
-  place: Place,
-): unknown {
-  return walk(value, place.path, (step, key, reference, path) => {
-    const found = outputs.get(step) ?? {};
-    if (key in found) return found[key];
-    throw pipelineErrors.PIPELINE_REFERENCE({
-      where: place.locate(path),
-      path: formatPath(path),
-      reference,
-      reason: `step "${step}" has no output "${key}".${didYouMean(key, Object.keys(found))} It has: ${Object.keys(found).join(', ') || 'none'}.`,
+  place: WithPlace,
+  outputs: ReadonlyMap<string, Readonly<Record<string, unknown>>>,
+): ConfigNode {
+  return mapValues(place.node, (node, path) => {
+    const parts = split(node, path, place);
+    if (parts.length === 1 && parts[0] === node.value) return node;
+    const values = parts.map((part) => {
+      if (typeof part === 'string') return part;
+      const found = outputs.get(part.step) ?? {};
+      const value = valueAt(found, part.key);
+      if (value !== undefined) return value;
+      throw failure(node, path, place, part.text, noOutput(part.step, part.key.join('.'), Object.keys(found)));
     });
+    const value = values.length === 1 ? values[0] : values.map((each) => asText(each)).join('');
+    return { ...fromValue(value, node.source), keySource: node.keySource } as ConfigNode;
   });
 }
 
-/** The tree with references replaced by a stand-in, so that a schema can check the rest before anything has run. */
-export function withStandIns(value: unknown): { value: unknown; paths: string[] } {
-  const paths: string[] = [];
-  const replaced = walk(value, [], (_step, _key, text, path) => {
-    paths.push(path.join('\u0000'));
-    return text;
-  });
-  return { value: replaced, paths };
+const asText = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+
+function noOutput(step: string, key: string, known: readonly string[]): string {
+  return `step "${step}" has no output "${key}".${didYouMean(key, known)} It has: ${known.join(', ') || 'none'}`;
+}
+
+/** Text and references of a value, in order; `$${` becomes `${`. */
+function split(node: ValueNode, path: ConfigPath, place: WithPlace): (string | Reference)[] {
+  if (typeof node.value !== 'string' || !node.value.includes('${')) return [node.value as string];
+  const parts: (string | Reference)[] = [];
+  let text = '';
+  let rest = node.value;
+  const flush = () => {
+    if (text !== '') parts.push(text);
+    text = '';
+  };
+  while (rest !== '') {
+    if (rest.startsWith('$${')) {
+      text += '${';
+      rest = rest.slice(3);
+    } else if (rest.startsWith('${')) {
+      const [whole] = /^\$\{[^}]*\}?/.exec(rest)!;
+      const [, step, key] = /^\$\{steps\.([A-Za-z][\w-]*)\.([\w-]+(?:\.[\w-]+)*)\}$/.exec(whole) ?? [];
+      if (!step) throw failure(node, path, place, whole, 'a reference is ${steps.<name>.<output>}');
+      flush();
+      parts.push({ text: whole, step, key: key!.split('.') });
+      rest = rest.slice(whole.length);
+    } else {
+      text += rest[0];
+      rest = rest.slice(1);
+    }
+  }
+  flush();
+  return parts;
+}
+
+function failure(node: ValueNode, path: ConfigPath, place: WithPlace, reference: string, reason: string): Error {
+  const where = place.located ? formatSource(node.source, place.cwd) : undefined;
+  return pipelineErrors.LF_PIPELINE_REFERENCE({ where, path: `${place.label}.${formatPath(path)}`, reference, reason });
 }

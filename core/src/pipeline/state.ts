@@ -1,99 +1,71 @@
-import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  createReadStream,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import { reasonOf } from '../kernel/errors.js';
 import type { Logger } from '../kernel/plugin.js';
 
-export interface StepState {
-  readonly hash: string;
-  readonly outputs: Record<string, unknown>;
-  readonly finishedAt: string;
-}
+const stepRecord = z.object({
+  /** Digest of everything that decides the step's result. */
+  hash: z.string(),
+  status: z.enum(['running', 'finished', 'failed', 'interrupted']),
+  outputs: z.record(z.string(), z.unknown()),
+  /** Outputs that were paths of something when the step finished: gone ones make it run again. */
+  files: z.array(z.string()),
+  startedAt: z.string(),
+  finishedAt: z.string().optional(),
+});
 
-/** What finished steps left behind, in one file that is replaced as a whole. */
+export type StepRecord = z.output<typeof stepRecord>;
+
+const stateFile = z.object({ version: z.literal(1), steps: z.record(z.string(), stepRecord) });
+
+/**
+ * What steps left behind, in one file that is replaced as a whole: a crash at any moment leaves the old or the new one.
+ * A step that is `running` in it, and does not run, was killed.
+ */
 export class PipelineState {
-  private readonly steps: Record<string, StepState>;
-
+  /** @param file undefined: nothing is kept (steps that are in no config) */
   constructor(
-    private readonly file: string,
-    log: Logger,
-  ) {
-    this.steps = read(file, log);
+    private readonly file: string | undefined,
+    private readonly log: Logger,
+  ) {}
+
+  get(step: string): StepRecord | undefined {
+    const { steps } = this.read();
+    return Object.hasOwn(steps, step) ? steps[step] : undefined;
   }
 
-  get(step: string): StepState | undefined {
-    return this.steps[step];
+  /** Replaces one step's record; other steps may have been written by another process meanwhile. */
+  set(step: string, record: StepRecord): void {
+    if (this.file === undefined) return;
+    const state = this.read();
+    this.write({ ...state, steps: { ...state.steps, [step]: record } });
   }
 
-  set(step: string, state: StepState): void {
-    this.steps[step] = state;
-    this.save();
-  }
-
-  forget(step: string): void {
-    if (!(step in this.steps)) return;
-    delete this.steps[step];
-    this.save();
-  }
-
-  private save(): void {
-    mkdirSync(dirname(this.file), { recursive: true });
-    const temporary = `${this.file}.${process.pid}.new`;
-    const handle = openSync(temporary, 'w');
-    writeSync(handle, JSON.stringify({ version: 1, steps: this.steps }, null, 2));
-    fsyncSync(handle);
-    closeSync(handle);
-    renameSync(temporary, this.file);
-  }
-}
-
-function read(file: string, log: Logger): Record<string, StepState> {
-  if (!existsSync(file)) return {};
-  try {
-    const { version, steps } = JSON.parse(readFileSync(file, 'utf8')) as {
-      version: number;
-      steps: Record<string, StepState>;
-    };
-    if (version === 1 && typeof steps === 'object' && steps !== null) return { ...steps };
-    log.warn(`${file} is of another version: all steps run again`);
-  } catch {
-    log.warn(`${file} is damaged: all steps run again`);
-  }
-  return {};
-}
-
-/** A digest of a file's or a folder's content. Undefined when there is none. */
-export async function contentHash(path: string): Promise<string | undefined> {
-  if (!existsSync(path)) return undefined;
-  const hash = createHash('sha256');
-  if (statSync(path).isFile()) {
-    await addFile(hash, path);
-  } else {
-    const entries = await readdir(path, { recursive: true, withFileTypes: true });
-    const files = entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name))
-      .sort();
-    for (const file of files) {
-      hash.update(`${relative(path, file)}\0`);
-      await addFile(hash, file);
+  private read(): z.output<typeof stateFile> {
+    const empty = { version: 1 as const, steps: {} };
+    if (this.file === undefined || !existsSync(this.file)) return empty;
+    try {
+      return stateFile.parse(JSON.parse(readFileSync(this.file, 'utf8')));
+    } catch (error) {
+      const aside = `${this.file}.damaged`;
+      renameSync(this.file, aside);
+      const reason = error instanceof z.ZodError ? z.prettifyError(error).split('\n')[0] : reasonOf(error);
+      this.log.warn(`${this.file} is damaged (${reason}): every step runs again; the file is kept as ${aside}`);
+      return empty;
     }
   }
-  return hash.digest('hex');
-}
 
-async function addFile(hash: ReturnType<typeof createHash>, file: string): Promise<void> {
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  hash.update('\0');
+  private write(state: z.output<typeof stateFile>): void {
+    mkdirSync(dirname(this.file!), { recursive: true });
+    const temporary = `${this.file}.${process.pid}.new`;
+    const handle = openSync(temporary, 'w');
+    try {
+      writeSync(handle, `${JSON.stringify(state, null, 2)}\n`);
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
+    renameSync(temporary, this.file!);
+  }
 }

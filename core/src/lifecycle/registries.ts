@@ -1,0 +1,58 @@
+import type { AnyStepRunner } from './step-runner.js';
+
+/** A compute backend: a native library that speaks the backend ABI. */
+export interface BackendEntry {
+  readonly id: string;
+  /** Path of the shared library. */
+  readonly library: string;
+}
+
+/** The backend that the config's `backend` means, and how to open it. */
+export interface ChosenBackend extends BackendEntry {
+  readonly threads?: number;
+  /** Which of its devices; 0 unless given. */
+  readonly device?: number;
+}
+
+/**
+ * What each registry holds. Entries of `datasetFormat`, `router`, `storage` and `tracker` are contracts of the plugins
+ * that use them.
+ */
+export interface LifecycleRegistries {
+  backend: BackendEntry;
+  trainer: AnyStepRunner<'train'>;
+  optimizer: AnyStepRunner<'optimize'>;
+  quantizer: AnyStepRunner<'optimize'>;
+  evaluator: AnyStepRunner<'evaluate'>;
+  router: unknown;
+  server: AnyStepRunner<'serve'>;
+  storage: unknown;
+  tracker: unknown;
+  datasetFormat: unknown;
+  dataSource: AnyStepRunner<'data'>;
+}
+
+export const registryNames = [
+  'backend',
+  'dataSource',
+  'datasetFormat',
+  'trainer',
+  'optimizer',
+  'quantizer',
+  'evaluator',
+  'router',
+  'server',
+  'storage',
+  'tracker',
+] as const satisfies readonly (keyof LifecycleRegistries)[];
+
+/** Stages that a pipeline's step can name, and the registry in which its `use` is looked up. */
+export const stageRegistry = {
+  data: 'dataSource',
+  train: 'trainer',
+  optimize: 'optimizer',
+  evaluate: 'evaluator',
+  serve: 'server',
+} as const satisfies Record<string, keyof LifecycleRegistries>;
+
+export type StageName = keyof typeof stageRegistry;

@@ -1,16 +1,18 @@
 import { resolve } from 'node:path';
 import type { CommandDefinition } from '../cli/command.js';
 import { type ConfigEntry, describeConfig } from '../config/describe.js';
+import { configJsonSchema, type StepSchema } from '../config/json-schema.js';
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.js';
+import { markSecrets } from '../config/parse.js';
 import { parsePath, valueAt } from '../config/path.js';
 import { ConfigReloader } from '../config/reload.js';
-import type { PipelineStep } from '../config/schema.js';
+import { type PipelineStep, stageNames } from '../config/schema.js';
 import { type ConfigNode, fromValue, nodeAt } from '../config/tree.js';
 import { EventBus } from '../events/events.js';
 import { Kernel } from '../kernel/kernel.js';
 import type { BaseContext, Logger } from '../kernel/plugin.js';
 import { Tracer } from '../kernel/trace.js';
-import { type LifecycleRegistries, registryNames } from '../lifecycle/registries.js';
+import { type LifecycleRegistries, registryNames, stageRegistry } from '../lifecycle/registries.js';
 import { type LifecycleHooks, lifecycleHooks } from '../lifecycle/stages.js';
 import { Log, type LogDestination } from '../log/log.js';
 import { type PipelineOptions, type PipelineOutcome, runPipeline } from '../pipeline/pipeline.js';
@@ -158,9 +160,33 @@ export class Application {
     return this.config.secrets.redact(text);
   }
 
-  /** Every value of the config with its source; secrets are masked. */
-  describeConfig(): ConfigEntry[] {
+  /** Every value of the config with its source; secrets are masked, also those that only a step's schema knows. */
+  async describeConfig(): Promise<ConfigEntry[]> {
+    const { root, tree, secrets } = this.config;
+    for (const [i, { stage, use }] of root.pipeline.entries()) {
+      const registry = this.kernel.registry(stageRegistry[stage]);
+      const runner = await registry.load(use).catch(() => undefined);
+      const options = nodeAt(tree, ['pipeline', i, 'with']);
+      if (runner && options) markSecrets(runner.options, options, secrets);
+    }
     return describeConfig(this.config);
+  }
+
+  /**
+   * The whole config as JSON Schema, with the options of every loaded plugin and of every entry that a step can use.
+   * Entries that cannot be loaded here are left out.
+   */
+  async jsonSchema(): Promise<Readonly<Record<string, unknown>>> {
+    const steps: StepSchema[] = [];
+    for (const stage of stageNames) {
+      const registry = this.kernel.registry(stageRegistry[stage]);
+      for (const { id: use, describe } of registry.describe()) {
+        const runner = await registry.load(use).catch(() => undefined);
+        if (runner) steps.push({ stage, use, describe, options: runner.options });
+      }
+    }
+    const plugins = this.kernel.plugins.filter(({ where }) => where !== '').map(({ plugin }) => plugin);
+    return configJsonSchema(plugins, steps);
   }
 
   /** Follows the config's files until the application is closed: reloadable values change while it runs. */

@@ -22,7 +22,9 @@ export function installedPlugins(): string[] {
     if (existsSync(scope)) names.push(...readdirSync(scope));
     if (folder === dirname(folder)) break;
   }
-  const plugins = [...new Set(names)].filter((name) => !name.startsWith('.') && name !== 'core' && name !== 'engine');
+  // backend-cpu-linux-x64 and the like hold a native library for one platform, and no plugin.
+  const isPlugin = (name: string) => !/^\.|^(core|engine)$|-(linux|darwin|win32)-/.test(name);
+  const plugins = [...new Set(names)].filter(isPlugin);
   return plugins.sort().map((name) => `${SCOPE}/${name}`);
 }
 

@@ -123,8 +123,9 @@ function override(path: readonly string[], text: string, source: Source): Config
   const leaf = mapValues(parsed, (node) =>
     parsed === node && node.value !== text ? { ...node, alternative: text } : node,
   );
-  return path.reduceRight<ConfigNode>(
-    (child, key) => ({ kind: 'map', source, entries: new Map([[key, { ...child, keySource: source }]]) }),
-    leaf,
-  );
+  let tree: ConfigNode = { ...leaf, keySource: source };
+  for (const key of [...path].reverse()) {
+    tree = { kind: 'map', source, keySource: source, entries: new Map([[key, tree]]) };
+  }
+  return tree;
 }

@@ -28,9 +28,7 @@ export function parseNode<Output>(
   options: ParseOptions,
 ): Output | undefined {
   const isSecret = (path: ConfigPath) => isSecretPath(path) || isMarked(schema, path, 'secret');
-  eachValue(node, (value, path) => {
-    if (isMarked(schema, path, 'secret')) markSecret(value, options.secrets);
-  });
+  markSecrets(schema, node, options.secrets);
   let result = schema.safeParse(toValue(node));
   const swapped = new Set<ValueNode>();
   while (!result.success && swapAlternatives(node, result.error.issues, swapped))
@@ -43,6 +41,13 @@ export function parseNode<Output>(
   const { label, cwd, located = true } = options;
   throw configErrors.LF_CONFIG_INVALID({
     problems: problemsOf(issues, { node, schema, label, cwd, located, isSecret }),
+  });
+}
+
+/** Notes the values that a schema marks as secret. */
+export function markSecrets(schema: z.ZodType, node: ConfigNode, secrets: Secrets): void {
+  eachValue(node, (value, path) => {
+    if (isMarked(schema, path, 'secret')) markSecret(value, secrets);
   });
 }
 

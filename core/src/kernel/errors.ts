@@ -63,7 +63,10 @@ export interface ActionableError extends Error {
 /** Whether something thrown carries a code and a remedy, from whichever package it came. */
 export function isLargeForgeError(error: unknown): error is ActionableError {
   const candidate = error as Partial<ActionableError> | undefined;
-  return error instanceof Error && typeof candidate?.code === 'string' && typeof candidate.remedy === 'string';
+  if (!(error instanceof Error)) return false;
+  return (
+    typeof candidate?.code === 'string' && candidate.code.startsWith('LF_') && typeof candidate.remedy === 'string'
+  );
 }
 
 /** The same error, saying where it happened: code, remedy and exit code stay. */

@@ -82,7 +82,12 @@ export class Registry<T> {
     if (!probe.ok) {
       throw kernelErrors.LF_REGISTRY_UNAVAILABLE({ registry: this.name, id, reason: probe.reason, where });
     }
-    return this.load(id, entry);
+    return this.loadEntry(id, entry);
+  }
+
+  /** Loads an entry whatever its probe says: to read what it declares, not to run it. */
+  async load(id: string): Promise<T> {
+    return this.loadEntry(id, this.find(id));
   }
 
   async auto(): Promise<AutoChoice<T>> {
@@ -90,7 +95,7 @@ export class Registry<T> {
     const byPriority = [...this.entries].sort(([, a], [, b]) => (b.priority ?? 0) - (a.priority ?? 0));
     for (const [id, entry] of byPriority) {
       const probe = await this.probeEntry(entry);
-      if (probe.ok) return { id, value: await this.load(id, entry), rejected };
+      if (probe.ok) return { id, value: await this.loadEntry(id, entry), rejected };
       rejected.push({ id, reason: probe.reason });
     }
     throw kernelErrors.LF_REGISTRY_NONE({ registry: this.name, reasons: rejected.map((r) => `${r.id}: ${r.reason}`) });
@@ -119,7 +124,7 @@ export class Registry<T> {
     }
   }
 
-  private load(id: string, entry: Entry<T>): Promise<T> {
+  private loadEntry(id: string, entry: Entry<T>): Promise<T> {
     // Shared by all who ask; a failure is not kept, so that it can be tried again.
     entry.value ??= Promise.resolve()
       .then(() => entry.load())

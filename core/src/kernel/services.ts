@@ -39,7 +39,12 @@ export class Services {
     if (!entry) throw kernelErrors.LF_SERVICE_UNKNOWN({ key, known: [...this.entries.keys()] });
     const chain = this.making.getStore() ?? [];
     if (chain.includes(key)) throw kernelErrors.LF_SERVICE_CYCLE({ keys: [...chain.slice(chain.indexOf(key)), key] });
-    entry.made ??= this.making.run([...chain, key], () => this.make(key, entry));
+    entry.made ??= this.making
+      .run([...chain, key], () => this.make(key, entry))
+      .catch((error: unknown) => {
+        entry.made = undefined; // not kept, so that it can be tried again
+        throw error;
+      });
     return entry.made as Promise<T>;
   }
 
@@ -47,7 +52,6 @@ export class Services {
     try {
       return typeof entry.value === 'function' ? await (entry.value as () => unknown)() : entry.value;
     } catch (error) {
-      entry.made = undefined; // not kept, so that it can be tried again
       if (isLargeForgeError(error)) throw error;
       throw kernelErrors.LF_SERVICE_FAILED({ key, plugin: entry.plugin, reason: reasonOf(error) }, { cause: error });
     }

@@ -39,9 +39,7 @@ class Multiplication {
     panels_ = ceil_div(p_.n, kPanel);
     direct_ = p_.b.packed && holds_words<Words>(p_.b.dtype);
 
-    // Equal blocks of rows, so that none is a mere remainder.
-    const int64_t whole = larger<int64_t>(1, ceil_div(p_.m, kBlockRows));
-    block_rows_ = round_up(larger<int64_t>(1, ceil_div(p_.m, whole)), kMicroRows);
+    block_rows_ = choose_block_rows();
     blocks_ = ceil_div(p_.m, block_rows_);
     if (p_.runs_select_b) {
       blocks_ = 0;
@@ -90,6 +88,17 @@ class Multiplication {
  private:
   // An odd number of cache lines, so that the rows of a micro-kernel do not fall into the same sets of the L1 cache.
   static int64_t leading_dimension(int64_t words) { return (ceil_div(words, 16) | 1) * 16; }
+
+  // The largest block with which the busiest thread has the fewest rows.
+  int64_t choose_block_rows() const {
+    int64_t best = smaller<int64_t>(kBlockRows, larger<int64_t>(kMicroRows, round_up(p_.m, kMicroRows)));
+    int64_t fewest = INT64_MAX;
+    for (int64_t rows = best; 2 * rows >= kBlockRows; rows -= kMicroRows) {
+      const int64_t busiest = ceil_div(ceil_div(p_.m, rows), workers_) * rows;
+      if (busiest < fewest) fewest = busiest, best = rows;
+    }
+    return best;
+  }
 
   bool needs_decoding() const { return is_block_format(p_.b.dtype) || is_block_format(p_.b2.dtype); }
   int64_t tile_panels() const { return passes_ == 1 ? 1 : kPassPanels; }

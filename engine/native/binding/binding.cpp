@@ -116,12 +116,13 @@ struct Device {
   napi_threadsafe_function completions = nullptr;
   // Arrays that queued copies read or write, until the next flush is over.
   std::vector<napi_ref> pinned;
-  napi_env env = nullptr;
+  int flushing = 0;  // promises of `flush` that are not settled yet
   bool closed = false;
 };
 
 struct Flush {
   Device* device;
+  const lf_backend* backend;
   napi_deferred deferred;
   std::vector<napi_ref> pinned;
   lf_error* error = nullptr;
@@ -132,21 +133,27 @@ void unpin(napi_env env, std::vector<napi_ref>& references) {
   references.clear();
 }
 
-// On JavaScript's thread: settles the promise of a flush.
-void settle(napi_env env, napi_value, void*, void* data) {
-  std::unique_ptr<Flush> flush(static_cast<Flush*>(data));
-  if (!env) {  // the environment is going away
-    if (flush->error) flush->device->backend->error_free(flush->error);
-    return;
-  }
+// Settles the promise of a flush.
+void finish(napi_env env, Flush* owned) {
+  std::unique_ptr<Flush> flush(owned);
+  Device* device = flush->device;
   if (flush->error) {
-    napi_reject_deferred(env, flush->deferred, take_error(env, flush->device->backend, flush->error));
+    napi_reject_deferred(env, flush->deferred, take_error(env, device->backend, flush->error));
   } else {
     napi_resolve_deferred(env, flush->deferred, undefined(env));
   }
-  // Nothing is awaited any more: the function no longer keeps the process alive.
-  if (!flush->device->closed) napi_unref_threadsafe_function(env, flush->device->completions);
+  // When nothing is awaited any more, the function no longer keeps the process alive. Each flush counts: one that is
+  // over does not let go of one that is still under way.
+  if (--device->flushing == 0 && !device->closed) napi_unref_threadsafe_function(env, device->completions);
   unpin(env, flush->pinned);
+}
+
+// On JavaScript's thread, after `completed`. Without an environment it is going away, and takes its references along.
+void settle(napi_env env, napi_value, void*, void* data) {
+  auto* flush = static_cast<Flush*>(data);
+  if (env) return finish(env, flush);
+  if (flush->error) flush->backend->error_free(flush->error);
+  delete flush;
 }
 
 // On the backend's thread.
@@ -154,7 +161,7 @@ void completed(void* user, lf_error* error) {
   auto* flush = static_cast<Flush*>(user);
   flush->error = error;
   if (napi_call_threadsafe_function(flush->device->completions, flush, napi_tsfn_nonblocking) != napi_ok) {
-    if (flush->error) flush->device->backend->error_free(flush->error);
+    if (flush->error) flush->backend->error_free(flush->error);
     delete flush;
   }
 }
@@ -369,7 +376,7 @@ napi_value device_flush(napi_env env, napi_callback_info info) {
   napi_value args[1];
   Device* d = arguments(env, info, args, 0);
   if (!d) return nullptr;
-  auto* flush = new Flush{d, nullptr, std::move(d->pinned), nullptr};
+  auto* flush = new Flush{d, d->backend, nullptr, std::move(d->pinned), nullptr};
   d->pinned.clear();
   // The device itself must outlive the flush, whoever drops it meanwhile.
   size_t none = 0;
@@ -380,10 +387,10 @@ napi_value device_flush(napi_env env, napi_callback_info info) {
   flush->pinned.push_back(reference);
   napi_value promise;
   napi_create_promise(env, &flush->deferred, &promise);
-  napi_ref_threadsafe_function(env, d->completions);
+  if (d->flushing++ == 0) napi_ref_threadsafe_function(env, d->completions);
   if (lf_error* error = d->backend->queue_flush(d->queue, completed, flush)) {
     flush->error = error;
-    settle(env, nullptr, nullptr, flush);
+    finish(env, flush);
   }
   return promise;
 }
@@ -464,7 +471,6 @@ napi_value backend_open(napi_env env, napi_callback_info info) {
   }
   auto device = std::make_unique<Device>();
   device->backend = backend;
-  device->env = env;
   if (lf_error* error = backend->device_open(index, &options, &device->device)) return throw_backend(env, backend, error);
   if (lf_error* error = backend->queue_create(device->device, &device->queue)) {
     backend->device_close(device->device);

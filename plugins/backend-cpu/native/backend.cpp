@@ -14,25 +14,6 @@ using namespace lf_cpu;
 
 namespace {
 
-// Delivered when there is no memory even for an error object; never freed.
-lf_error g_exhausted{LF_OUT_OF_MEMORY, "the system has no memory left", UINT64_MAX, 0};
-
-// Nothing may be thrown across the ABI. The only thing that can be thrown here is the lack of memory.
-template <typename F>
-lf_error* guarded(F&& body) {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return &g_exhausted;
-  } catch (const std::exception& error) {
-    return make_error(LF_INTERNAL, "%s", error.what());
-  }
-}
-
-void error_free(lf_error* error) {
-  if (error != &g_exhausted) delete error;
-}
-
 void fill_properties(const KernelTable& kernels, int threads, lf_device_properties* out) {
   lf_device_properties p{};
   p.struct_size = std::min(out->struct_size, sizeof p);
@@ -95,7 +76,7 @@ void device_close(lf_device* device) {
 
 lf_error* device_opened_properties(lf_device* device, lf_device_properties* out) {
   return guarded([&]() -> lf_error* {
-    fill_properties(device->kernels, device->workers(), out);
+    fill_properties(device->kernels, device->threads(), out);
     return nullptr;
   });
 }
@@ -115,6 +96,10 @@ lf_error* device_memory(lf_device* device, lf_memory_info* out) {
   });
 }
 
+lf_error* no_buffer(uint32_t handle) {
+  return make_error(LF_INVALID, "buffer %u does not exist (any more)", handle);
+}
+
 lf_error* buffer_alloc(lf_device* device, uint64_t bytes, uint32_t* handle) {
   return guarded([&] { return device->buffers.alloc(bytes, handle); });
 }
@@ -123,11 +108,11 @@ lf_error* buffer_map_file(lf_device* device, const char* path, uint64_t offset, 
   return guarded([&] { return device->buffers.map(path, offset, bytes, handle); });
 }
 
-// The handle stays valid for work that is queued already: it is removed when every queue has got here.
+// Work that was queued before still uses the buffer: it is removed when every queue has got here.
 lf_error* buffer_free(lf_device* device, uint32_t handle) {
   return guarded([&]() -> lf_error* {
-    if (!device->buffers.get(handle)) return make_error(LF_INVALID, "buffer %u does not exist (any more)", handle);
     std::lock_guard<std::mutex> lock(device->queues_mutex);
+    if (!device->buffers.begin_free(handle)) return no_buffer(handle);
     if (device->queues.empty()) {
       device->buffers.remove(handle);
       return nullptr;
@@ -144,8 +129,8 @@ lf_error* buffer_free(lf_device* device, uint32_t handle) {
 
 lf_error* buffer_size(lf_device* device, uint32_t handle, uint64_t* bytes) {
   return guarded([&]() -> lf_error* {
-    const auto buffer = device->buffers.get(handle);
-    if (!buffer) return make_error(LF_INVALID, "buffer %u does not exist (any more)", handle);
+    const auto buffer = device->buffers.get_owned(handle);
+    if (!buffer) return no_buffer(handle);
     *bytes = buffer->bytes;
     return nullptr;
   });
@@ -164,7 +149,10 @@ lf_error* supports(lf_device* device, const lf_command* command) {
 lf_error* packed_size(lf_device* device, uint32_t dtype, uint32_t layout, uint32_t n, uint32_t k, uint32_t group,
                       uint64_t* bytes) {
   return guarded([&]() -> lf_error* {
-    *bytes = device->kernels.packed_size(dtype, layout, n, k, group);
+    // Beyond this the size would not fit into 64 bits.
+    if (n >= 1u << 30 || k >= 1u << 30) return make_error(LF_INVALID, "a weight cannot have shape [%u, %u]", n, k);
+    const auto size_of = device->kernels.packed_size;
+    *bytes = size_of ? size_of(dtype, layout, n, k, group) : 0;
     if (*bytes) return nullptr;
     return make_error(LF_UNSUPPORTED, "a weight of dtype %u and layout %u cannot be packed by this backend", dtype, layout);
   });
@@ -209,15 +197,11 @@ lf_error* event_wait(lf_queue* queue, lf_event* event) {
   });
 }
 lf_error* event_synchronize(lf_event* event) {
-  return guarded([&]() -> lf_error* {
-    std::unique_lock<std::mutex> lock(event->state->mutex);
-    event->state->changed.wait(lock, [&] { return event->state->reached; });
-    return event->state->status == LF_OK ? nullptr : make_error(event->state->status, "%s", event->state->message.c_str());
-  });
+  return guarded([&] { return event->state->wait(); });
 }
 void event_free(lf_event* event) { delete event; }
 
-const char* profile(lf_device* device) { return device->take_profile(); }
+const char* profile(lf_device* device) { return device->profile.take(); }
 
 lf_status error_status(const lf_error* error) { return error->status; }
 const char* error_message(const lf_error* error) { return error->message.c_str(); }
@@ -226,7 +210,7 @@ uint32_t error_op(const lf_error* error) { return error->op; }
 
 const lf_backend kBackend = {
     sizeof(lf_backend), LF_ABI_MAJOR, LF_ABI_MINOR, "cpu", LF_BACKEND_VERSION, nullptr,
-    error_status, error_message, error_command, error_op, error_free,
+    error_status, error_message, error_command, error_op, free_error,
     device_count, device_properties, device_open, device_close, device_opened_properties, device_memory,
     buffer_alloc, buffer_map_file, buffer_free, buffer_size,
     supports, packed_size,

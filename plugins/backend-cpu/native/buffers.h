@@ -1,11 +1,14 @@
 // Buffers by handle. A handle holds a slot and its generation, so that one that was freed is recognised.
 #pragma once
+#include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "mapped_file.h"
+#include "memory_block.h"
 
 struct lf_error;
 
@@ -15,12 +18,9 @@ struct Buffer {
   uint8_t* data = nullptr;
   uint64_t bytes = 0;
   bool writable = true;
-  Mapping mapping;  // of a mapped file
-
-  Buffer() = default;
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  ~Buffer();
+  bool freed = false;  // by its owner; work that was queued before may still use it. Guarded by the table.
+  MemoryBlock memory;
+  Mapping mapping;  // of a file, instead of memory
 };
 
 class BufferTable {
@@ -29,10 +29,14 @@ class BufferTable {
 
   lf_error* alloc(uint64_t bytes, uint32_t* handle);
   lf_error* map(const char* path, uint64_t offset, uint64_t bytes, uint32_t* handle);
-  // Takes the buffer out of the table; the caller keeps it alive until queued work is done with it.
-  std::shared_ptr<Buffer> remove(uint32_t handle);
+  // Says that the owner is done with the buffer: `remove` follows when queued work is. False when the handle names
+  // nothing, or was freed before.
+  bool begin_free(uint32_t handle);
+  void remove(uint32_t handle);
   // Null for a handle that names nothing (any more).
   std::shared_ptr<Buffer> get(uint32_t handle) const;
+  // The same for a caller outside of the queue: null as soon as the buffer is freed.
+  std::shared_ptr<Buffer> get_owned(uint32_t handle) const;
 
   uint64_t allocated() const;
   uint64_t peak() const;
@@ -43,14 +47,19 @@ class BufferTable {
     uint32_t generation = 1;
     std::shared_ptr<Buffer> buffer;
   };
-  static constexpr uint32_t kSlotBits = 20;
+  static constexpr uint32_t kSlotBits = 20, kSlotMask = (1u << kSlotBits) - 1;
+  // Freed slots rest until there are this many, so that a stale handle is not soon mistaken for a new one.
+  static constexpr size_t kRestingSlots = 1024;
 
-  uint32_t place(std::shared_ptr<Buffer> buffer);
+  lf_error* place(std::shared_ptr<Buffer> buffer, uint32_t* handle);
+  const Slot* find(uint32_t handle) const;
 
   mutable std::mutex mutex_;
+  std::condition_variable removed_;
   std::vector<Slot> slots_;
-  std::vector<uint32_t> free_;
+  std::deque<uint32_t> free_;  // the longest free first
   uint64_t limit_, allocated_ = 0, peak_ = 0, mapped_ = 0;
+  uint64_t leaving_ = 0;  // bytes of `allocated_` that are freed, but still used by queued work
 };
 
 }  // namespace lf_cpu

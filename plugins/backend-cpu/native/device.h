@@ -1,66 +1,60 @@
 // A device object: memory, threads and the kernels of one ISA level. Queues share them.
 #pragma once
-#include <cstdarg>
-#include <map>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <vector>
 
 #include "buffers.h"
 #include "error.h"
+#include "profile.h"
 #include "thread_pool.h"
 
 namespace lf_cpu {
 
-struct Timing {
-  uint64_t calls = 0, nanoseconds = 0;
-};
-
-class Scratch {
+// The latest failure of a kernel, or of a check before it.
+class Failure {
  public:
-  ~Scratch();
-  void* get(size_t bytes);
+  const char* set(lf_status status, const char* format, va_list arguments);
+  // The error object; `message` is what the kernel returned. Forgets the failure.
+  lf_error* take(const char* message, uint64_t at, uint32_t op);
 
  private:
-  void* data_ = nullptr;
-  size_t size_ = 0;
+  lf_status status_ = LF_INTERNAL;
+  char text_[768];
 };
 
 }  // namespace lf_cpu
 
-struct lf_device final : lf_cpu::Context {
+struct lf_device final : private lf_cpu::Context {
+  // Throws std::bad_alloc or std::system_error.
   lf_device(const lf_cpu::KernelTable& table, int threads, uint64_t memory_limit);
-  // A pool of its own would be torn down by the base: nothing here is virtual beyond Context.
 
-  int workers() const override { return pool.workers(); }
-  void parallel(int64_t count, lf_cpu::Task fn, void* user) override;
-  void* shared(size_t bytes) override { return shared_scratch.get(bytes); }
-  void* local(int worker, size_t bytes) override { return local_scratch[static_cast<size_t>(worker)].get(bytes); }
-  const char* fail(lf_status status, const char* format, ...) override __attribute__((format(printf, 3, 4)));
-
-  // Runs one command; null on success. Only one command of a device runs at a time.
+  // Runs one command; null on success. Commands of several queues take turns.
   lf_error* run(const lf_command* command, uint64_t at);
-  lf_error* supports(const lf_command* command);
-  const char* take_profile();
+  // May be called from any thread at any time: it does not wait for the command that runs.
+  lf_error* supports(const lf_command* command) const;
+  int threads() const { return pool_.workers(); }
 
   const lf_cpu::KernelTable& kernels;
   lf_cpu::BufferTable buffers;
-  lf_cpu::ThreadPool pool;
-  std::mutex busy;  // kernels of several queues take turns
+  lf_cpu::Profile profile;
   std::mutex queues_mutex;
   std::vector<lf_queue*> queues;
 
  private:
-  lf_error* resolve(const lf_command* command, lf_cpu::View* views, std::shared_ptr<lf_cpu::Buffer>* owners, uint64_t at);
-  lf_error* failure(uint64_t at, uint32_t op);
-  lf_error* write_inline(const lf_command* command, uint64_t at);
+  int workers() const override { return pool_.workers(); }
+  void parallel(int64_t count, lf_cpu::Task fn, void* user) override;
+  void* shared(size_t bytes) override;
+  void* local(int worker, size_t bytes) override;
+  const char* fail(lf_status status, const char* format, ...) override __attribute__((format(printf, 3, 4)));
 
-  lf_cpu::Scratch shared_scratch;
-  std::vector<lf_cpu::Scratch> local_scratch;
-  lf_status failed_status = LF_OK;
-  char message[512];
-  bool profiling;
-  std::map<uint32_t, lf_cpu::Timing> timings;
-  std::string profile_text;
+  const char* resolve(const lf_command* command, lf_cpu::View* views, std::shared_ptr<lf_cpu::Buffer>* owners);
+  const char* write_inline(const lf_command* command, const lf_cpu::View* views);
+  const char* execute(const lf_command* command);
+
+  lf_cpu::ThreadPool pool_;
+  std::mutex busy_;
+  lf_cpu::MemoryBlock shared_scratch_;
+  std::vector<std::unique_ptr<lf_cpu::MemoryBlock>> local_scratch_;
+  lf_cpu::Failure failure_;
 };

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -22,22 +23,25 @@ struct Slot {
   std::atomic<bool> damaged{false};
 };
 
-constexpr int kSlots = 4096;
+constexpr int kSlots = 8192;
 Slot g_slots[kSlots];
 std::mutex g_mutex;
 struct sigaction g_previous;
 uintptr_t g_page = 4096;
 
 void on_sigbus(int number, siginfo_t* info, void* context) {
-  uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr);
+  const int error = errno;
+  const uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr);
   for (Slot& slot : g_slots) {
-    uintptr_t begin = slot.begin.load(std::memory_order_acquire);
+    const uintptr_t begin = slot.begin.load(std::memory_order_acquire);
     if (begin == 0 || address < begin || address >= slot.end.load(std::memory_order_acquire)) continue;
     void* page = reinterpret_cast<void*>(address & ~(g_page - 1));
     if (mmap(page, g_page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) break;
     slot.damaged.store(true, std::memory_order_release);
+    errno = error;
     return;
   }
+  errno = error;
   if (g_previous.sa_flags & SA_SIGINFO) {
     g_previous.sa_sigaction(number, info, context);
   } else if (g_previous.sa_handler != SIG_DFL && g_previous.sa_handler != SIG_IGN) {
@@ -49,7 +53,7 @@ void on_sigbus(int number, siginfo_t* info, void* context) {
 }
 
 void install_handler() {
-  static bool installed = [] {
+  static const bool installed = [] {
     g_page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
     struct sigaction action {};
     action.sa_sigaction = on_sigbus;
@@ -61,56 +65,80 @@ void install_handler() {
   (void)installed;
 }
 
+struct File {
+  int descriptor;
+  ~File() {
+    if (descriptor >= 0) close(descriptor);
+  }
+};
+
 }  // namespace
 
 lf_error* map_file(const char* path, uint64_t offset, uint64_t bytes, Mapping* out) {
   if (bytes == 0) return make_error(LF_INVALID, "an empty range of %s cannot be mapped", path);
-  int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return make_error(LF_IO, "cannot open %s: %s", path, strerror(errno));
+  const File file{open(path, O_RDONLY | O_CLOEXEC)};
+  if (file.descriptor < 0) return make_error(LF_IO, "cannot open %s: %s", path, strerror(errno));
   struct stat status {};
-  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
-    close(file);
+  if (fstat(file.descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     return make_error(LF_IO, "%s is not a regular file", path);
   }
-  uint64_t size = static_cast<uint64_t>(status.st_size);
+  const uint64_t size = static_cast<uint64_t>(status.st_size);
   if (offset > size || bytes > size - offset) {
-    close(file);
-    return make_error(LF_IO, "%s is %llu bytes long; bytes %llu to %llu were asked for", path, (unsigned long long)size,
-                      (unsigned long long)offset, (unsigned long long)(offset + bytes));
+    return make_error(LF_IO, "%s is %llu bytes long; %llu bytes at %llu were asked for", path, (unsigned long long)size,
+                      (unsigned long long)bytes, (unsigned long long)offset);
   }
+  out->path_ = path;
+  return offset % 8 == 0 ? out->map(file.descriptor, offset, bytes) : out->copy(file.descriptor, offset, bytes);
+}
+
+lf_error* Mapping::map(int file, uint64_t offset, uint64_t bytes) {
   std::lock_guard<std::mutex> lock(g_mutex);
   install_handler();
-  uint64_t start = offset & ~static_cast<uint64_t>(g_page - 1);
-  size_t length = static_cast<size_t>(offset - start + bytes);
+  const uint64_t start = offset & ~static_cast<uint64_t>(g_page - 1);
+  const size_t length = static_cast<size_t>(offset - start + bytes);
   void* base = mmap(nullptr, length, PROT_READ, MAP_SHARED, file, static_cast<off_t>(start));
-  int error = errno;
-  close(file);
-  if (base == MAP_FAILED) return make_error(LF_IO, "cannot map %s: %s", path, strerror(error));
+  if (base == MAP_FAILED) return make_error(LF_IO, "cannot map %s: %s", path_.c_str(), strerror(errno));
   for (int i = 0; i < kSlots; i++) {
     if (g_slots[i].begin.load() != 0) continue;
     g_slots[i].damaged.store(false);
-    g_slots[i].end.store(reinterpret_cast<uintptr_t>(base) + length);
+    // Whole pages: what lies beyond the range in the last one is also read by vector loads.
+    g_slots[i].end.store(reinterpret_cast<uintptr_t>(base) + (length + g_page - 1) / g_page * g_page);
     g_slots[i].begin.store(reinterpret_cast<uintptr_t>(base), std::memory_order_release);
-    out->base = static_cast<uint8_t*>(base);
-    out->length = length;
-    out->data = out->base + (offset - start);
-    out->slot = i;
-    out->path = path;
+    base_ = static_cast<uint8_t*>(base);
+    length_ = length;
+    data_ = base_ + (offset - start);
+    slot_ = i;
     return nullptr;
   }
   munmap(base, length);
-  return make_error(LF_OUT_OF_MEMORY, "more than %d files are mapped", kSlots);
+  return make_error(LF_OUT_OF_MEMORY, "%d ranges of files are mapped; there cannot be more", kSlots);
 }
 
-void unmap_file(Mapping& mapping) {
+lf_error* Mapping::copy(int file, uint64_t offset, uint64_t bytes) {
+  uint64_t left;
+  if (!copied_.take(bytes, &left)) {
+    return make_error(LF_OUT_OF_MEMORY, "no memory for the %llu bytes of %s at %llu, which cannot be mapped at that offset",
+                      (unsigned long long)bytes, path_.c_str(), (unsigned long long)offset);
+  }
+  constexpr uint64_t kMost = uint64_t{1} << 30;
+  for (uint64_t done = 0; done < bytes;) {
+    const ssize_t count =
+        pread(file, copied_.data() + done, static_cast<size_t>(std::min(bytes - done, kMost)), static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return make_error(LF_IO, "cannot read %s: %s", path_.c_str(), count < 0 ? strerror(errno) : "it ends early");
+    done += static_cast<uint64_t>(count);
+  }
+  data_ = copied_.data();
+  return nullptr;
+}
+
+Mapping::~Mapping() {
+  if (!base_) return;
   std::lock_guard<std::mutex> lock(g_mutex);
-  if (mapping.slot >= 0) g_slots[mapping.slot].begin.store(0, std::memory_order_release);
-  if (mapping.base) munmap(mapping.base, mapping.length);
-  mapping = Mapping();
+  g_slots[slot_].begin.store(0, std::memory_order_release);
+  munmap(base_, length_);
 }
 
-bool mapping_damaged(const Mapping& mapping) {
-  return mapping.slot >= 0 && g_slots[mapping.slot].damaged.load(std::memory_order_acquire);
-}
+bool Mapping::damaged() const { return slot_ >= 0 && g_slots[slot_].damaged.load(std::memory_order_acquire); }
 
 }  // namespace lf_cpu

@@ -1,5 +1,6 @@
 // An in-order queue with a thread of its own.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -16,8 +17,11 @@ struct lf_event {
     std::mutex mutex;
     std::condition_variable changed;
     bool reached = false;
-    lf_status status = LF_OK;
-    std::string message;
+    lf_error* error = nullptr;
+    ~State();
+
+    // Waits until the event is reached; returns a copy of its error, which the caller owns, or null.
+    lf_error* wait();
   };
   std::shared_ptr<State> state = std::make_shared<State>();
 };
@@ -44,6 +48,7 @@ struct lf_queue {
   };
 
   void push(Work work, bool always);
+  bool next(Item* item);
   void loop();
   lf_error* run_stream(const std::vector<uint8_t>& stream);
   // The error that waits to be delivered, which the caller then owns.
@@ -53,6 +58,7 @@ struct lf_queue {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Item> items_;
+  std::atomic<bool> idle_{false};  // the queue's thread found nothing to do; cleared when there is something
   bool stop_ = false;
   lf_error* error_ = nullptr;  // touched by the queue's thread only
   std::thread thread_;

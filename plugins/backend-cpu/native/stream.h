@@ -1,8 +1,8 @@
-// Reading and checking a command stream. Nothing in it is trusted.
+// Reading and checking a command stream. Nothing in it is trusted: what passes here cannot make a kernel that keeps to
+// its operands' shapes and strides leave their buffers.
 #pragma once
 #include <cstdint>
 
-#include "buffers.h"
 #include "kernel.h"
 
 namespace lf_cpu {
@@ -19,10 +19,18 @@ inline const uint32_t* command_params(const lf_command* command) {
 }
 const lf_tensor* command_tensors(const lf_command* command);
 
-// Bytes that a tensor spans from its offset; UINT64_MAX when dtype, rank, shape or layout make no sense.
-uint64_t tensor_span(const lf_tensor& tensor, const KernelTable& kernels);
+// Checks operand `index` of a command by itself (not against its buffer) and gives the bytes that it spans from its
+// offset. False, with a message in `reason`, when it makes no sense.
+bool check_operand(const lf_command* command, uint32_t index, const KernelTable& kernels, uint64_t* span, char* reason,
+                   size_t reason_size);
+// Bits of memory for one element, scales of blocks included and rounded down.
+uint64_t storage_bits(uint8_t dtype);
+// What the operand's address must be a multiple of.
+uint64_t operand_alignment(const lf_tensor& tensor);
 // Bit i is set when the op writes operand i.
 uint32_t written_operands(uint32_t op);
+// Bit i is set when operand i decides where the op reads or writes: it must not change while the op runs.
+uint32_t index_operands(uint32_t op);
 // Fills a view without memory (for `supports`).
 void describe(const lf_tensor& tensor, View* view);
 

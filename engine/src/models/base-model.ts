@@ -37,10 +37,13 @@ export abstract class BaseModel implements Disposable {
   }
 
   prepare({ backward = false }: { backward?: boolean } = {}): void {
-    for (const { weight, bias } of this.linears.values()) {
-      weight.forward();
-      if (backward) weight.backward();
-      bias?.value();
+    const matrices = new Set([...this.linears.values()].map(({ weight }) => weight));
+    for (const parameter of this.named.values()) {
+      if (matrices.has(parameter)) {
+        parameter.forward();
+        if (backward) parameter.backward();
+      } else if (parameter.shape.length === 1) parameter.value();
+      else parameter.table();
     }
   }
 

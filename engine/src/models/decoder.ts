@@ -145,6 +145,12 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
     );
   }
 
+  override prepare(options: { backward?: boolean } = {}): void {
+    super.prepare(options);
+    this.head.forward();
+    if (options.backward) this.head.backward();
+  }
+
   override dispose(): void {
     this.rotary.dispose();
     super.dispose();

@@ -81,7 +81,7 @@ export function layerNorm(
       weight: weight.value(),
       bias: bias?.value(),
       y,
-      sum: residual && tracked ? sum : undefined,
+      sum: residual && sum,
       mean,
       rstd,
     },

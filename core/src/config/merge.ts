@@ -58,7 +58,7 @@ function changeList(below: ListNode, above: MapNode, cwd: string, path: ConfigPa
     const fail = (reason: string) =>
       configErrors.LF_CONFIG_OVERRIDE({
         where: formatSource(change.keySource ?? change.source, cwd),
-        path: formatPath([...path, key]),
+        path: formatPath([...path, /^\d+$/.test(key) ? Number(key) : key]),
         reason,
       });
     if (/^\d+$/.test(key)) {

@@ -1,8 +1,8 @@
 import type { z } from 'zod';
 import { didYouMean } from '../kernel/nearest.js';
 import { type ConfigPath, formatPath } from './path.js';
-import { knownKeys } from './schema-paths.js';
-import { formatSource } from './source.js';
+import { isWholeNumber, knownKeys } from './schema-paths.js';
+import { formatSource, type Source } from './source.js';
 import { type ConfigNode, childOf, nearestSource, nodeAt, toValue } from './tree.js';
 
 /** One thing that is wrong: where, at which path, and what was expected and found. */
@@ -10,6 +10,7 @@ export interface Problem {
   readonly where?: string;
   readonly path: string;
   readonly text: string;
+  readonly source?: Source;
 }
 
 /** The checked part of a config. */
@@ -26,9 +27,13 @@ export interface ProblemPlace {
 
 type Issue = z.core.$ZodIssue;
 
-/** Turns zod's issues into problems with a place, what was expected, what was found, and a near miss. */
+/** Turns zod's issues into problems with a place, what was expected, what was found, and a near miss; from top to bottom. */
 export function problemsOf(issues: readonly Issue[], place: ProblemPlace): Problem[] {
-  return issues.flatMap((issue) => new Describer(issue, place).problems());
+  const problems = issues.flatMap((issue) => new Describer(issue, place).problems());
+  return problems.sort((a, b) => {
+    if (a.source?.file === undefined || a.source.file !== b.source?.file) return 0;
+    return (a.source.line ?? 0) - (b.source.line ?? 0) || (a.source.column ?? 0) - (b.source.column ?? 0);
+  });
 }
 
 class Describer {
@@ -81,6 +86,7 @@ class Describer {
     const custom = issue.message.startsWith('expected ') ? issue.message.slice('expected '.length) : undefined;
     switch (issue.code) {
       case 'invalid_type':
+        if (issue.expected === 'number' && isWholeNumber(this.place.schema, this.path)) return typeNames.int!;
         return custom ?? typeNames[issue.expected] ?? issue.expected;
       case 'invalid_value':
         return issue.values.map((value) => JSON.stringify(value)).join(' or ');
@@ -105,10 +111,11 @@ class Describer {
     const { node, cwd, label, located } = this.place;
     const parent = nodeAt(node, path.slice(0, -1));
     const key = atKey && parent ? childOf(parent, path.at(-1)!)?.keySource : undefined;
-    const where = located ? formatSource(key ?? nearestSource(node, path), cwd) : undefined;
-    if (label === '') return { where, path: formatPath(path), text };
+    const source = located ? (key ?? nearestSource(node, path)) : undefined;
+    const where = source && formatSource(source, cwd);
+    if (label === '') return { where, path: formatPath(path), text, source };
     const inner = path.length === 0 ? '' : formatPath(path);
-    return { where, path: `${label}${inner && !inner.startsWith('[') ? '.' : ''}${inner}`, text };
+    return { where, path: `${label}${inner && !inner.startsWith('[') ? '.' : ''}${inner}`, text, source };
   }
 
   /** How a value looks in an error: never more than a glimpse, and a secret not at all. */

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { extname } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { createJiti } from 'jiti';
 import { type Document, isAlias, isCollection, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { reasonOf } from '../kernel/errors.js';
@@ -93,7 +95,8 @@ class DocumentReader {
     if (depth > MAX_DEPTH) throw this.fail(offset, `nested deeper than ${MAX_DEPTH}`);
     if (isAlias(node)) {
       const target = node.resolve(this.document);
-      if (!target || this.within.has(target)) throw this.fail(offset, `the alias *${node.source} refers to itself`);
+      if (!target) throw this.fail(offset, `there is no anchor &${node.source} before this alias`);
+      if (this.within.has(target)) throw this.fail(offset, `the alias *${node.source} refers to itself`);
       return this.read(target, offset, depth + 1);
     }
     if (isScalar(node)) return { kind: 'value', source, value: node.value };
@@ -137,8 +140,7 @@ class DocumentReader {
 /** The default export of a module: an object, or a function that makes it. */
 async function readModule(file: string, path: string, { env, profile }: ReadOptions): Promise<ConfigNode> {
   try {
-    const module = createJiti(file, { moduleCache: false, fsCache: false });
-    const exported: unknown = await module.import(file, { default: true });
+    const exported = await importFresh(file);
     const value: unknown =
       typeof exported === 'function'
         ? await (exported as (input: ConfigFunctionInput) => unknown)({ env, profile })
@@ -147,4 +149,13 @@ async function readModule(file: string, path: string, { env, profile }: ReadOpti
   } catch (cause) {
     throw configErrors.LF_CONFIG_READ({ path, reason: reasonOf(cause).split('\n')[0]! }, { cause });
   }
+}
+
+/** Imports a module as it is now: a reload must not get the one that was imported before. */
+async function importFresh(file: string): Promise<unknown> {
+  if (['.mjs', '.js'].includes(extname(file))) {
+    const version = createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 16);
+    return ((await import(`${pathToFileURL(file).href}?version=${version}`)) as { default?: unknown }).default;
+  }
+  return createJiti(file, { moduleCache: false, fsCache: false }).import(file, { default: true });
 }

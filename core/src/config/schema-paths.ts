@@ -66,8 +66,18 @@ export function isMarked(schema: z.ZodType, path: ConfigPath, mark: 'secret' | '
 
 /** Keys that the schema knows at a path. */
 export function knownKeys(schema: z.ZodType, path: ConfigPath): string[] {
+  return [...new Set(schemasAt(schema, path).flatMap((each) => Object.keys(each.properties ?? {})))];
+}
+
+/** Whether only whole numbers are allowed at a path, among numbers. */
+export function isWholeNumber(schema: z.ZodType, path: ConfigPath): boolean {
+  const types = schemasAt(schema, path).map(({ type }) => type);
+  return types.includes('integer') && !types.includes('number');
+}
+
+function schemasAt(schema: z.ZodType, path: ConfigPath): JsonSchema[] {
   const root = jsonSchemaOf(schema);
   let schemas = alternatives(root, root);
   for (const part of path) schemas = step(schemas, part, root);
-  return [...new Set([...schemas].flatMap((each) => Object.keys(each.properties ?? {})))];
+  return [...schemas];
 }

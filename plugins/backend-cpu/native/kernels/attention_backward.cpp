@@ -15,6 +15,8 @@ namespace {
 // Tasks that a batch should have at least, and key blocks that a chunk has at least.
 constexpr int64_t kWantedTasks = 16;
 constexpr int64_t kChunkBlocks = 4;
+// Keys that are taken together where the causal edge crosses a block.
+constexpr int64_t kStrip = 16;
 
 const char* check_attention_backward(Context& ctx, const uint32_t*, const View* o, int) {
   const char* op = "ATTENTION_BACKWARD";
@@ -174,7 +176,8 @@ class BackwardPass {
       pack_a<Math>(src.dtype, block.rows, padded, n, inner, [&](int64_t i) { return row_of(src, row + i, head); },
                    local.staging);
       pack_b_transposed<Math>(local.staging, inner, padded, transposed + index * inner * kBlock, kBlock);
-      pack_b<Math>(local.staging, inner, paired, n, columns, natural + index * kBlock * columns);
+      pack_b<Math>(local.staging, inner, paired, n, columns, natural + index * kBlock * columns,
+                   columns);
     };
     pack(q, query_transposed, query_natural);
     pack(dout, dout_transposed, dout_natural);
@@ -242,56 +245,85 @@ class BackwardPass {
       for (int64_t r = 0; r < kBlock; r++) dst[c * kBlock + r] = Element{};
   }
 
-  // One block of keys with one block of queries of one head.
+  // One block of keys with one block of queries of one head. Where the causal edge crosses the block it is taken in
+  // strips of keys, each with the queries from the first that sees any of them.
   void pair(const Local& local, const SequenceBlock& block, int64_t tile, int64_t rows, int64_t query_block, int64_t head,
             bool first, float* dq_sums, bool first_of_query) {
     const SequenceBlock& query = queries[query_block];
-    const int64_t index = query_block * heads + head, words = inner / Math::kUnit;
-    const int64_t padded = round_up(query.rows, kLanes), query_words = ceil_div(query.rows, Math::kUnit);
-    const int64_t position = position_of(query), start = tile * kBlock;
-    const float *lse_row = block_lse + index * kBlock, *delta_row = block_delta + index * kBlock;
-    multiply_tile<Math>(rows, padded, words, local.key, words, query_transposed + index * inner * kBlock, kBlock,
-                        local.scores, kBlock, false);
-    multiply_tile<Math>(rows, padded, words, local.value, words, dout_transposed + index * inner * kBlock, kBlock,
-                        local.gradients, kBlock, false);
-    for (int64_t r = 0; r < round_up(rows, Math::kUnit); r++) {
-      float *scores = local.scores + r * kBlock, *gradients = local.gradients + r * kBlock;
-      Element *weights = local.weights_a + r * kBlock, *scaled = local.gradients_a + r * kBlock;
-      const int64_t key = start + r;
-      // Lanes [low, high) of the queries see this key.
-      int64_t low = p.causal ? key - position : 0, high = p.window > 0 ? key + p.window - position : query.rows;
-      if (r >= block.rows) high = low;
-      const bool masked = low > 0 || high < query.rows;
-      const i32v from = broadcast_i32(int32_t(larger<int64_t>(low, 0))), to = broadcast_i32(int32_t(smaller(high, kBlock)));
-      for (int64_t c = 0; c < padded; c += kLanes) {
-        f32v s = load(scores + c) * p.scale, slope = broadcast(1.0f);
-        if (p.softcap > 0.0f) {
-          const f32v t = tanh(s / p.softcap);
-          s = p.softcap * t;
-          slope = fnma(t, t, slope);
-        }
-        f32v w = exp(s - load(lse_row + c));
-        if (masked) {
-          const i32v lane = lane_index() + int32_t(c);
-          w = select((lane >= from) & (lane < to), w, broadcast(0.0f));
-        }
-        f32v g = w * (load(gradients + c) - load(delta_row + c)) * slope;
-        if (masked) g = select(w != broadcast(0.0f), g, broadcast(0.0f));
-        store(weights + c, w);
-        store(scaled + c, g);
+    const int64_t index = query_block * heads + head, padded = round_up(query.rows, kLanes), start = tile * kBlock;
+    const int64_t position = position_of(query);
+    const int64_t step = p.causal && start + rows > position + 1 ? kStrip : kBlock;
+    for (int64_t row = 0; row < rows; row += step) {
+      const int64_t strip = smaller(step, rows - row);
+      const int64_t hidden = p.causal ? larger<int64_t>(0, start + row - position) : 0;  // queries before these keys
+      const int64_t low = smaller(hidden / kLanes * kLanes, padded), seen = padded - low;
+      if (first_of_query && row == 0 && low > 0) {
+        __builtin_memset(dq_sums, 0, transposed_rows * kBlock * sizeof(float));
+        first_of_query = false;
       }
+      float *value_sums = local.value_sums + row * columns, *key_sums = local.key_sums + row * columns;
+      if (seen == 0) {
+        if (first) {
+          __builtin_memset(value_sums, 0, strip * columns * sizeof(float));
+          __builtin_memset(key_sums, 0, strip * columns * sizeof(float));
+        }
+        continue;
+      }
+      const int64_t words = inner / Math::kUnit, query_words = ceil_div(query.rows - low, Math::kUnit);
+      float *scores = local.scores + row * kBlock + low, *gradients = local.gradients + row * kBlock + low;
+      multiply_tile<Math>(strip, seen, words, local.key + row * inner, words,
+                          query_transposed + index * inner * kBlock + low * Math::kUnit, kBlock, scores, kBlock, false);
+      multiply_tile<Math>(strip, seen, words, local.value + row * inner, words,
+                          dout_transposed + index * inner * kBlock + low * Math::kUnit, kBlock, gradients, kBlock, false);
+      for (int64_t r = row; r < row + strip; r++)
+        score_gradients(local, r, start + r - position, r < block.rows, query.rows, low, padded, block_lse + index * kBlock,
+                        block_delta + index * kBlock);
+      const Element *weights_a = local.weights_a + row * kBlock + low, *gradients_a = local.gradients_a + row * kBlock + low;
+      const Element* gradients_b = gradients_a;
+      if constexpr (Math::kUnit == 2) {
+        gradients_b = local.gradients_b + row * kBlock + low * 2;
+        pack_b<Math>(gradients_a, kBlock, strip, seen, seen, const_cast<Element*>(gradients_b), kBlock);
+      }
+      multiply_tile<Math>(strip, columns, query_words, weights_a, kBlock / Math::kUnit,
+                          dout_natural + (index * kBlock + low) * columns, columns, value_sums, columns, !first);
+      multiply_tile<Math>(strip, columns, query_words, gradients_a, kBlock / Math::kUnit,
+                          query_natural + (index * kBlock + low) * columns, columns, key_sums, columns, !first);
+      multiply_tile<Math>(transposed_rows, seen, strip / Math::kUnit, local.key_transposed + row, kBlock / Math::kUnit,
+                          gradients_b, kBlock, dq_sums + low, kBlock, !first_of_query);
+      first_of_query = false;
     }
-    const Element* gradients_b = local.gradients_a;
-    if constexpr (Math::kUnit == 2) {
-      pack_b<Math>(local.gradients_a, kBlock, round_up(rows, Math::kUnit), padded, kBlock, local.gradients_b);
-      gradients_b = local.gradients_b;
+  }
+
+  // P^T and dS^T of key r of the block, for queries [low, padded). The key lies `distance` positions behind the first
+  // query.
+  void score_gradients(const Local& local, int64_t r, int64_t distance, bool real, int64_t query_rows, int64_t low,
+                       int64_t padded, const float* lse_row, const float* delta_row) const {
+    const float *scores = local.scores + r * kBlock, *gradients = local.gradients + r * kBlock;
+    Element *weights = local.weights_a + r * kBlock, *scaled = local.gradients_a + r * kBlock;
+    // Queries [from, to) see this key.
+    int64_t from = p.causal ? larger<int64_t>(0, distance) : 0;
+    int64_t to = p.window > 0 ? smaller(distance + p.window, kBlock) : kBlock;
+    if (!real) from = to = 0;
+    const bool masked = from > low || to < query_rows;
+    const i32v first = broadcast_i32(int32_t(smaller(from, kBlock))), last = broadcast_i32(int32_t(larger<int64_t>(to, 0)));
+    for (int64_t c = low; c < padded; c += kLanes) {
+      f32v s = load(scores + c) * p.scale, slope = broadcast(1.0f);
+      if (p.softcap > 0.0f) {
+        const f32v t = tanh(s / p.softcap);
+        s = p.softcap * t;
+        slope = fnma(t, t, slope);
+      }
+      f32v w = exp(s - load(lse_row + c));
+      f32v g = w * (load(gradients + c) - load(delta_row + c)) * slope;
+      if (masked) {
+        const i32v lane = lane_index() + int32_t(c);
+        const i32v sees = (lane >= first) & (lane < last);
+        w = select(sees, w, broadcast(0.0f));
+        g = select(sees, g, broadcast(0.0f));
+      }
+      store(weights + c, w);
+      store(scaled + c, g);
     }
-    multiply_tile<Math>(rows, columns, query_words, local.weights_a, kBlock / Math::kUnit,
-                        dout_natural + index * kBlock * columns, columns, local.value_sums, columns, !first);
-    multiply_tile<Math>(rows, columns, query_words, local.gradients_a, kBlock / Math::kUnit,
-                        query_natural + index * kBlock * columns, columns, local.key_sums, columns, !first);
-    multiply_tile<Math>(transposed_rows, padded, ceil_div(rows, Math::kUnit), local.key_transposed, kBlock / Math::kUnit,
-                        gradients_b, kBlock, dq_sums, kBlock, !first_of_query);
   }
 
   void finish_queries(int64_t block_index, int64_t head, int worker) {

@@ -13,7 +13,9 @@ namespace {
 // From this many new tokens on, tiles pay for their packing.
 constexpr int64_t kTiledQueries = 4;
 // Positions that one decoding task covers.
-constexpr int64_t kRun = 512;
+constexpr int64_t kRun = 256;
+// Rows of queries that are held in registers against four keys, or four vectors of a value.
+constexpr int kDecodeRows = LF_ISA_LEVEL >= 2 ? 4 : 2;
 
 const char* check_cache(Context& ctx, const char* op, const View& k_cache, const View& v_cache) {
   LF_CHECK(expect_float(ctx, op, "k_cache", k_cache));
@@ -129,7 +131,87 @@ const char* check_attention_paged(Context& ctx, const uint32_t*, const View* o, 
                   shape_text(context).text);
 }
 
-// Positions of a sequence that one decoding task covers, for all its KV heads in turn.
+// scores[r][j] = query[r] . keys[j] for `rows` rows and `count` keys, `stride` elements apart. Queries are padded with
+// zeros to `padded` elements, a multiple of kLanes.
+template <int rows, typename T>
+LF_INLINE void score_keys(const float* query, int64_t padded, int64_t n, const T* keys, int64_t count, int64_t stride,
+                          float* scores) {
+  const int64_t whole = n / kLanes * kLanes;
+  for (int64_t j = 0; j < count; j += 4) {
+    const T* key[4];  // the last key stands in for those beyond the end
+    for (int u = 0; u < 4; u++) key[u] = keys + smaller(j + u, count - 1) * stride;
+    f32v acc[rows][4] = {};
+    auto step = [&](int64_t c, int64_t lanes) {
+      f32v x[4];
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; u++) x[u] = load_lanes(key[u] + c, lanes);
+#pragma GCC unroll 4
+      for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int u = 0; u < 4; u++) acc[r][u] = fma(load(query + r * padded + c), x[u], acc[r][u]);
+    };
+    for (int64_t c = 0; c < whole; c += kLanes) step(c, kLanes);
+    if (whole < n) step(whole, n - whole);
+    for (int r = 0; r < rows; r++) sum4(acc[r], scores + r * kRun + j);
+  }
+}
+
+// out[r] += sum over j of weights[r][j] * values[j], four vectors of the value at a time.
+template <int rows, int vectors, typename T>
+LF_INLINE void add_value_columns(const float* weights, const T* values, int64_t count, int64_t stride, int64_t lanes,
+                                 float* const* out) {
+  f32v acc[rows][vectors];
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) acc[r][v] = load(out[r] + v * kLanes);
+  for (int64_t j = 0; j < count; j++) {
+    f32v x[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) x[v] = load_lanes(values + j * stride + v * kLanes, v + 1 < vectors ? kLanes : lanes);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; v++) acc[r][v] = fma(broadcast(weights[r * kRun + j]), x[v], acc[r][v]);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) store(out[r] + v * kLanes, acc[r][v]);
+}
+template <int rows, typename T>
+LF_INLINE void add_values(const float* weights, const T* values, int64_t n, int64_t count, int64_t stride,
+                          float* const* out) {
+  float* at[rows];
+  for (int r = 0; r < rows; r++) at[r] = out[r];
+  int64_t c = 0;
+  for (; c + 4 * kLanes <= n; c += 4 * kLanes) {
+    add_value_columns<rows, 4>(weights, values + c, count, stride, kLanes, at);
+    for (int r = 0; r < rows; r++) at[r] += 4 * kLanes;
+  }
+  for (; c < n; c += kLanes) {
+    add_value_columns<rows, 1>(weights, values + c, count, stride, smaller<int64_t>(kLanes, n - c), at);
+    for (int r = 0; r < rows; r++) at[r] += kLanes;
+  }
+}
+
+template <int count>
+struct RowCount {
+  static constexpr int value = count;
+};
+// Calls f(first, RowCount<n>{}) for groups of at most kDecodeRows rows.
+template <typename F>
+LF_INLINE void for_row_groups(int64_t rows, F&& f) {
+  for (int64_t r = 0; r < rows; r += kDecodeRows) {
+    const int64_t rest = rows - r;
+    if (rest == 1) f(r, RowCount<1>{});
+    else if (kDecodeRows == 2 || rest == 2) f(r, RowCount<2>{});
+    else if (rest == 3) f(r, RowCount<3>{});
+    else f(r, RowCount<kDecodeRows>{});
+  }
+}
+
+// Positions of a sequence that one decoding task covers.
 struct DecodeRun {
   int32_t sequence;
   int32_t start, end;
@@ -167,9 +249,13 @@ class PagedPass {
       ctx.for_each(run_count * kv_heads, [&](int64_t task, int worker) {
         decode_run(task / kv_heads, task % kv_heads, worker);
       });
-      ctx.for_each(sequences, [&](int64_t b, int worker) {
-        if (decodes(b)) join_runs(b, worker);
-      });
+      if (longest_run_count > 1)
+        ctx.for_each(sequences, [&](int64_t b, int worker) {
+          if (!decodes(b) || runs_of(b) == 1) return;
+          float* row = static_cast<float*>(ctx.local(worker, local_bytes));
+          for (int64_t i = 0; i < new_tokens(b); i++)
+            for (int64_t h = 0; h < heads; h++) join_row(b, i, h, row);
+        });
     }
     return nullptr;
   }
@@ -220,7 +306,7 @@ class PagedPass {
   int64_t runs_of(int64_t b) const { return ceil_div(context_of(b), kRun) - first_run(b); }
 
   size_t carve_shared(uint8_t* base) {
-    query_blocks = key_blocks = run_count = 0;
+    query_blocks = key_blocks = run_count = longest_run_count = 0;
     int64_t partial_rows = 0;
     for (int64_t b = 0; b < sequences; b++) {
       if (tiled(b)) {
@@ -228,6 +314,7 @@ class PagedPass {
         key_blocks += tile_count(b);
       } else if (decodes(b)) {
         run_count += runs_of(b);
+        longest_run_count = larger(longest_run_count, runs_of(b));
         partial_rows += runs_of(b) * new_tokens(b) * heads;
       }
     }
@@ -306,7 +393,7 @@ class PagedPass {
   struct DecodeScratch {
     float* query;    // [rows, padded_columns]
     float* weights;  // [rows, kRun]
-    float* cached;   // [padded_columns]
+    float** out;     // where each row's sums lie
   };
   size_t carve_decode(uint8_t* base, DecodeScratch* s) const {
     Arena arena{base};
@@ -315,13 +402,24 @@ class PagedPass {
     const int64_t rows = group * (kTiledQueries - 1);
     s->query = arena.take<float>(rows * padded_columns());
     s->weights = arena.take<float>(rows * kRun);
-    s->cached = arena.take<float>(padded_columns());
+    s->out = arena.take<float*>(rows);
     return arena.used;
   }
 
   // Partial results of row (token i, head h) of run r of sequence b.
   int64_t partial_index(int64_t b, int64_t r, int64_t i, int64_t h) const {
     return first_partial[b] + (r * new_tokens(b) + i) * heads + h;
+  }
+
+  // Calls f(memory, j, count) for the parts of positions [start, start + length) that lie in one block of a cache, where
+  // j counts from `start`.
+  template <typename F>
+  void for_cached_parts(const View& cache, int64_t b, int64_t kv_head, int64_t start, int64_t length, F&& f) const {
+    for (int64_t j = 0; j < length;) {
+      const int64_t count = smaller(length - j, positions_a_block - (start + j) % positions_a_block);
+      f(cached(cache, b, start + j, kv_head), j, count);
+      j += count;
+    }
   }
 
   // The rows of one KV head of one sequence, i.e. its new tokens times the heads of the group, against one run.
@@ -337,74 +435,81 @@ class PagedPass {
       const float* src = read_row(q, token * q.stride[0] + h * q.stride[1], n, 1, dst);
       for (int64_t c = 0; c < padded; c++) dst[c] = c < n ? src[c] * p.scale : 0.0f;
     }
-    for (int64_t c = 0; c < padded; c++) s.cached[c] = 0.0f;
-    for (int64_t j = 0; j < length; j++) {
-      const uint8_t* memory = cached(k_cache, b, run.start + j, kv_head);
-      with_float(k_cache.dtype, [&](auto type) { widen_row(reinterpret_cast<const decltype(type)*>(memory), n, 1, s.cached); });
-      for (int64_t r = 0; r < rows; r++) {
-        f32v acc = broadcast(0.0f);
-        for (int64_t c = 0; c < padded; c += kLanes) acc = fma(load(s.query + r * padded + c), load(s.cached + c), acc);
-        s.weights[r * kRun + j] = sum(acc);
-      }
-    }
+    with_float(k_cache.dtype, [&](auto type) {
+      for_cached_parts(k_cache, b, kv_head, run.start, length, [&](const uint8_t* memory, int64_t j, int64_t count) {
+        float scores[kDecodeRows * kRun];  // whole groups of four keys, of which the last may run over the part's end
+        for_row_groups(rows, [&](int64_t first, auto group_rows) {
+          constexpr int m = decltype(group_rows)::value;
+          score_keys<m>(s.query + first * padded, padded, n, reinterpret_cast<const decltype(type)*>(memory), count,
+                        k_cache.stride[2], scores);
+          for (int r = 0; r < m; r++)
+            __builtin_memcpy(s.weights + (first + r) * kRun + j, scores + r * kRun, count * sizeof(float));
+        });
+      });
+    });
     for (int64_t r = 0; r < rows; r++) {
-      float* w = s.weights + r * kRun;
-      const KeyRange seen = visible_keys(p, position + r / group, position + r / group, context_of(b));
-      const int64_t low = larger<int64_t>(0, seen.low - run.start), high = smaller<int64_t>(length, seen.high - run.start);
-      f32v top = broadcast(-__builtin_inff());
-      for (int64_t j = 0; j < length; j += kLanes) {
-        f32v v = load(w + j);
-        if (p.softcap > 0.0f) v = p.softcap * tanh(v / p.softcap);
-        const i32v lane = lane_index() + int32_t(j);
-        v = select((lane >= broadcast_i32(int32_t(low))) & (lane < broadcast_i32(int32_t(high))), v,
-                   broadcast(-__builtin_inff()));
-        store(w + j, v);
-        top = max(top, v);
-      }
-      const float largest = max_lane(top), shift = largest > -__builtin_inff() ? largest : 0.0f;
-      f32v total = broadcast(0.0f);
-      for (int64_t j = 0; j < length; j += kLanes) {
-        const f32v e = exp(load(w + j) - shift);
-        total = total + e;
-        store(w + j, e);
-      }
       const int64_t slot = partial_index(b, run.number, r / group, kv_head * group + r % group);
-      partial_largest[slot] = largest;
-      partial_total[slot] = sum(total);
-      for (int64_t c = 0; c < padded; c += kLanes) store(partial_out + slot * padded + c, broadcast(0.0f));
+      s.out[r] = partial_out + slot * padded;
+      for (int64_t c = 0; c < padded; c += kLanes) store(s.out[r] + c, broadcast(0.0f));
+      weigh(s.weights + r * kRun, length, run.start, position + r / group, context_of(b), &partial_largest[slot],
+            &partial_total[slot]);
     }
-    for (int64_t j = 0; j < length; j++) {
-      const uint8_t* memory = cached(v_cache, b, run.start + j, kv_head);
-      with_float(v_cache.dtype, [&](auto type) { widen_row(reinterpret_cast<const decltype(type)*>(memory), n, 1, s.cached); });
-      for (int64_t r = 0; r < rows; r++) {
-        float* acc = partial_out + partial_index(b, run.number, r / group, kv_head * group + r % group) * padded;
-        const f32v w = broadcast(s.weights[r * kRun + j]);
-        for (int64_t c = 0; c < padded; c += kLanes) store(acc + c, fma(w, load(s.cached + c), load(acc + c)));
-      }
-    }
+    with_float(v_cache.dtype, [&](auto type) {
+      for_cached_parts(v_cache, b, kv_head, run.start, length, [&](const uint8_t* memory, int64_t j, int64_t count) {
+        for_row_groups(rows, [&](int64_t first, auto group_rows) {
+          add_values<decltype(group_rows)::value>(s.weights + first * kRun + j,
+                                                  reinterpret_cast<const decltype(type)*>(memory), n, count,
+                                                  v_cache.stride[2], s.out + first);
+        });
+      });
+    });
+    if (runs_of(b) == 1)
+      for (int64_t r = 0; r < rows; r++) join_row(b, r / group, kv_head * group + r % group, s.query);
   }
 
-  void join_runs(int64_t b, int worker) {
+  // Turns the scores of a row over one run into weights relative to the run's largest score.
+  void weigh(float* w, int64_t length, int64_t start, int64_t position, int64_t keys, float* largest, float* total) const {
+    const float infinity = __builtin_inff();
+    const KeyRange seen = visible_keys(p, position, position, keys);
+    const i32v low = broadcast_i32(int32_t(larger<int64_t>(0, seen.low - start)));
+    const i32v high = broadcast_i32(int32_t(larger<int64_t>(0, smaller(length, seen.high - start))));
+    f32v top = broadcast(-infinity);
+    for (int64_t j = 0; j < length; j += kLanes) {
+      f32v v = load(w + j);
+      if (p.softcap > 0.0f) v = p.softcap * tanh(v / p.softcap);
+      const i32v key = lane_index() + int32_t(j);
+      v = select((key >= low) & (key < high), v, broadcast(-infinity));
+      store(w + j, v);
+      top = max(top, v);
+    }
+    *largest = max_lane(top);
+    const float shift = *largest > -infinity ? *largest : 0.0f;
+    f32v acc = broadcast(0.0f);
+    for (int64_t j = 0; j < length; j += kLanes) {
+      const f32v e = exp(load(w + j) - shift);
+      acc = acc + e;
+      store(w + j, e);
+    }
+    *total = sum(acc);
+  }
+
+  // Joins the runs of one row and writes it. `row` is scratch of padded_columns.
+  void join_row(int64_t b, int64_t i, int64_t h, float* row) {
     const int64_t padded = padded_columns(), count = runs_of(b);
-    float* row = static_cast<float*>(ctx.local(worker, local_bytes));
-    for (int64_t i = 0; i < new_tokens(b); i++)
-      for (int64_t h = 0; h < heads; h++) {
-        float largest = -__builtin_inff();
-        for (int64_t r = 0; r < count; r++) largest = larger(largest, partial_largest[partial_index(b, r, i, h)]);
-        float total = 0.0f;
-        for (int64_t c = 0; c < padded; c++) row[c] = 0.0f;
-        for (int64_t r = 0; r < count; r++) {
-          const int64_t slot = partial_index(b, r, i, h);
-          if (partial_total[slot] == 0.0f) continue;
-          const float factor = __builtin_expf(partial_largest[slot] - largest);
-          total = fma(partial_total[slot], factor, total);
-          for (int64_t c = 0; c < padded; c += kLanes)
-            store(row + c, fma(broadcast(factor), load(partial_out + slot * padded + c), load(row + c)));
-        }
-        const float factor = 1.0f / total;  // every new token sees itself: total is not 0
-        for (int64_t c = 0; c < padded; c += kLanes) store(row + c, load(row + c) * factor);
-        write_row(out, (cumulative(cu_q, b) + i) * out.stride[0] + h * out.stride[1], head.n, 1, row);
-      }
+    float largest = -__builtin_inff(), total = 0.0f;
+    for (int64_t r = 0; r < count; r++) largest = larger(largest, partial_largest[partial_index(b, r, i, h)]);
+    for (int64_t c = 0; c < padded; c += kLanes) store(row + c, broadcast(0.0f));
+    for (int64_t r = 0; r < count; r++) {
+      const int64_t slot = partial_index(b, r, i, h);
+      if (partial_total[slot] == 0.0f) continue;
+      const float factor = __builtin_expf(partial_largest[slot] - largest);
+      total = fma(partial_total[slot], factor, total);
+      for (int64_t c = 0; c < padded; c += kLanes)
+        store(row + c, fma(broadcast(factor), load(partial_out + slot * padded + c), load(row + c)));
+    }
+    const float factor = 1.0f / total;  // every new token sees itself: total is not 0
+    for (int64_t c = 0; c < padded; c += kLanes) store(row + c, load(row + c) * factor);
+    write_row(out, (cumulative(cu_q, b) + i) * out.stride[0] + h * out.stride[1], head.n, 1, row);
   }
 
   Context& ctx;
@@ -413,7 +518,7 @@ class PagedPass {
   const HeadLayout<Math> head;
   const int64_t heads, kv_heads, group, positions_a_block, sequences;
   size_t local_bytes = 0;
-  int64_t query_blocks = 0, key_blocks = 0, run_count = 0;
+  int64_t query_blocks = 0, key_blocks = 0, run_count = 0, longest_run_count = 0;
   SequenceBlock *queries = nullptr, *keys = nullptr;
   int32_t* first_key = nullptr;
   Element *key_tiles = nullptr, *value_tiles = nullptr;

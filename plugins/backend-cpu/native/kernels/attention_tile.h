@@ -25,7 +25,8 @@ LF_INLINE void pack_key_value_tile(const HeadLayout<Math>& head, int64_t rows, l
   pack_a<Math>(key_dtype, rows, padded, head.n, head.k, key, staging);
   pack_b_transposed<Math>(staging, head.k, padded, key_tile, kBlock);
   pack_a<Math>(value_dtype, rows, round_up(rows, Math::kUnit), head.n, head.k, value, staging);
-  pack_b<Math>(staging, head.k, round_up(rows, Math::kUnit), head.n, head.columns, value_tile);
+  pack_b<Math>(staging, head.k, round_up(rows, Math::kUnit), head.n, head.columns, value_tile,
+               head.columns);
 }
 
 // Scratch of one block of queries.
@@ -53,68 +54,97 @@ struct QueryScratch {
   }
 };
 
-// Folds one tile of keys into the running softmax of `rows` queries, whose positions begin at `position`. The tile's
-// first key is at `start`; `keys` of it are real. `first` says that nothing was folded in before.
+// Rows of queries that are taken together where the causal edge crosses a tile, so that little is computed beyond it.
+constexpr int64_t kStrip = 16;
+
+// Folds `keys` keys, of which the first is number `start` of its sequence, into the running softmax of rows
+// [row, row + rows) of a block of queries; `position` is that of the first of these rows. `first` says that nothing was
+// folded in before.
 template <typename Math>
-static inline void attend_tile(const AttentionParams& p, const HeadLayout<Math>& head, const QueryScratch<Math>& s,
-                               int64_t rows, int64_t position, int64_t start, int64_t keys, int64_t sequence_keys,
-                               const typename Math::Element* key_tile, const typename Math::Element* value_tile,
-                               bool first) {
+static inline void attend_strip(const AttentionParams& p, const HeadLayout<Math>& head, const QueryScratch<Math>& s,
+                                int64_t row, int64_t rows, int64_t position, int64_t start, int64_t keys,
+                                int64_t sequence_keys, const typename Math::Element* key_tile,
+                                const typename Math::Element* value_tile, bool first) {
   using Element = typename Math::Element;
   const float infinity = __builtin_inff();
-  const int64_t padded_rows = round_up(rows, kTileRows), columns = round_up(keys, kLanes);
-  multiply_tile<Math>(padded_rows, columns, head.k / Math::kUnit, s.query, head.k / Math::kUnit, key_tile, kBlock, s.scores,
-                      kBlock, false);
+  const int64_t padded_rows = round_up(rows, kTileRows), words = head.k / Math::kUnit;
+  float *largest = s.largest + row, *total = s.total + row, *rescale = s.rescale + row, *out = s.out + row * head.columns;
+  const KeyRange strip = visible_keys(p, position, position + rows - 1, sequence_keys);
+  keys = smaller(keys, strip.high - start);
+  if (keys <= 0 || strip.low >= start + keys) {
+    if (!first) return;
+    for (int64_t r = 0; r < padded_rows; r++) {
+      largest[r] = -infinity;
+      total[r] = 0.0f;
+    }
+    __builtin_memset(out, 0, padded_rows * head.columns * sizeof(float));
+    return;
+  }
+  const int64_t columns = round_up(keys, kLanes);
+  float* scores = s.scores + row * kBlock;
+  multiply_tile<Math>(padded_rows, columns, words, s.query + row * head.k, words, key_tile, kBlock, scores, kBlock, false);
   // Scaled and masked scores, and their maxima.
   for (int64_t r = 0; r < rows; r++) {
-    float* row = s.scores + r * kBlock;
+    float* line = scores + r * kBlock;
     const KeyRange seen = visible_keys(p, position + r, position + r, sequence_keys);
     const i32v low = broadcast_i32(int32_t(seen.low - start)), high = broadcast_i32(int32_t(seen.high - start));
     const bool masked = seen.low > start || seen.high < start + columns;
-    f32v top = broadcast(first ? -infinity : s.largest[r]);
+    f32v top = broadcast(first ? -infinity : largest[r]);
     for (int64_t c = 0; c < columns; c += kLanes) {
-      f32v v = load(row + c) * p.scale;
+      f32v v = load(line + c) * p.scale;
       if (p.softcap > 0.0f) v = p.softcap * tanh(v / p.softcap);
       if (masked) {
         const i32v key = lane_index() + int32_t(c);
         v = select((key >= low) & (key < high), v, broadcast(-infinity));
       }
-      store(row + c, v);
+      store(line + c, v);
       top = max(top, v);
     }
-    s.rescale[r] = max_lane(top);
+    rescale[r] = max_lane(top);
   }
   for (int64_t r = rows; r < padded_rows; r++) {
-    s.rescale[r] = 0.0f;
-    for (int64_t c = 0; c < columns; c += kLanes) store(s.scores + r * kBlock + c, broadcast(0.0f));
+    rescale[r] = 0.0f;
+    for (int64_t c = 0; c < columns; c += kLanes) store(scores + r * kBlock + c, broadcast(0.0f));
   }
   // The factors by which what was summed so far shrinks; a row that saw nothing yet has -inf and gives 0.
   for (int64_t r = 0; r < padded_rows; r += kLanes) {
-    const f32v now = load(s.rescale + r);
+    const f32v now = load(rescale + r);
     const f32v shift = select(now > broadcast(-infinity), now, broadcast(0.0f));
-    const f32v before = first ? broadcast(-infinity) : load(s.largest + r);
-    store(s.rescale + r, exp(before - shift));
-    store(s.largest + r, now);
+    const f32v before = first ? broadcast(-infinity) : load(largest + r);
+    store(rescale + r, exp(before - shift));
+    store(largest + r, now);
   }
   for (int64_t r = 0; r < padded_rows; r++) {
-    const float* row = s.scores + r * kBlock;
-    Element* weights = s.weights + r * kBlock;
-    const f32v shift = broadcast(s.largest[r] > -infinity ? s.largest[r] : 0.0f);
+    const float* line = scores + r * kBlock;
+    Element* weights = s.weights + (row + r) * kBlock;
+    const f32v shift = broadcast(largest[r] > -infinity ? largest[r] : 0.0f);
     f32v partial = broadcast(0.0f);
     for (int64_t c = 0; c < columns; c += kLanes) {
-      const f32v e = exp(load(row + c) - shift);
+      const f32v e = exp(load(line + c) - shift);
       partial = partial + e;
       store(weights + c, e);
     }
-    const float factor = s.rescale[r];
-    s.total[r] = first ? sum(partial) : fma(s.total[r], factor, sum(partial));
+    const float factor = rescale[r];
+    total[r] = first ? sum(partial) : fma(total[r], factor, sum(partial));
     if (!first && factor != 1.0f) {
-      float* out = s.out + r * head.columns;
-      for (int64_t c = 0; c < head.columns; c += kLanes) store(out + c, load(out + c) * factor);
+      float* sums = out + r * head.columns;
+      for (int64_t c = 0; c < head.columns; c += kLanes) store(sums + c, load(sums + c) * factor);
     }
   }
-  multiply_tile<Math>(padded_rows, head.columns, ceil_div(keys, Math::kUnit), s.weights, kBlock / Math::kUnit, value_tile,
-                      head.columns, s.out, head.columns, !first);
+  multiply_tile<Math>(padded_rows, head.columns, ceil_div(keys, Math::kUnit), s.weights + row * kBlock, kBlock / Math::kUnit,
+                      value_tile, head.columns, out, head.columns, !first);
+}
+
+// One tile of keys and a whole block of queries, whose positions begin at `position`.
+template <typename Math>
+static inline void attend_tile(const AttentionParams& p, const HeadLayout<Math>& head, const QueryScratch<Math>& s,
+                               int64_t rows, int64_t position, int64_t start, int64_t keys, int64_t sequence_keys,
+                               const typename Math::Element* key_tile, const typename Math::Element* value_tile,
+                               bool first) {
+  const int64_t step = p.causal && start + keys > position + 1 ? kStrip : kBlock;
+  for (int64_t row = 0; row < rows; row += step)
+    attend_strip<Math>(p, head, s, row, smaller(step, rows - row), position + row, start, keys, sequence_keys, key_tile,
+                       value_tile, first);
 }
 
 // Divides by the sums and writes `rows` rows of the output; lse may be null.

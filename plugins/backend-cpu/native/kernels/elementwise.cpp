@@ -90,7 +90,7 @@ const char* fill(Context& ctx, const uint32_t* params, const View* operands, int
   for_each_run(ctx, loop, [&](const int64_t* offsets, int64_t, int64_t n, int) {
     uint8_t* p = dst.data + offsets[0] * size;
     if (is_float(dst)) {
-      float row[kPiece];
+      float row[kScratch];
       for_lanes(n, [&](int64_t i, int64_t lanes) { store_lanes(row + i, broadcast(value), lanes); });
       write_row(dst, offsets[0], n, stride, row);
     } else {
@@ -129,7 +129,7 @@ void dequantize(Context& ctx, const View& src, const View& dst) {
   const int64_t runs_a_row = ceil_div(row, run);
   ctx.for_each(rows * runs_a_row, [&](int64_t task, int) {
     const int64_t r = task / runs_a_row, start = task % runs_a_row * run, n = smaller(run, row - start);
-    float scratch[kPiece];
+    float scratch[kScratch];
     const uint8_t* blocks = src.data + (r * (row / block) + start / block) * bytes;
     const int64_t stride = row_stride(dst), offset = row_offset(dst, r) + start * stride;
     float* target = row_target(dst, offset, stride, scratch);
@@ -163,7 +163,7 @@ const char* copy(Context& ctx, const uint32_t* params, const View* operands, int
         for (int64_t i = 0; i < n; i++) __builtin_memcpy(d + i * to * to_size, s + i * from * from_size, from_size);
       }
     } else if (is_float(src) && is_float(dst)) {
-      float scratch[kPiece];
+      float scratch[kScratch];
       write_row(dst, offsets[1], n, to, read_row(src, offsets[0], n, from, scratch));
     } else if (is_integer(src.dtype) && is_integer(dst.dtype)) {
       for (int64_t i = 0; i < n; i++)
@@ -205,7 +205,7 @@ void binary_of_kind(Context& ctx, const uint32_t* params, const View* operands) 
   const StridedLoop loop = strided_loop(views, 3);
   const int inner = loop.rank - 1;
   for_each_run(ctx, loop, [&](const int64_t* offsets, int64_t, int64_t n, int) {
-    float scratch_a[kPiece], scratch_b[kPiece], scratch_out[kPiece];
+    float scratch_a[kScratch], scratch_b[kScratch], scratch_out[kScratch];
     const float* pa = read_row(a, offsets[0], n, loop.stride[0][inner], scratch_a);
     const float* pb = read_row(b, offsets[1], n, loop.stride[1][inner], scratch_b);
     float* po = row_target(out, offsets[2], loop.stride[2][inner], scratch_out);
@@ -246,7 +246,7 @@ const char* unary_op(Context& ctx, const uint32_t* params, const View* operands,
   const int inner = loop.rank - 1;
   with_unary(params[0], [&](auto kind) {
     for_each_run(ctx, loop, [&](const int64_t* offsets, int64_t, int64_t n, int) {
-      float scratch_x[kPiece], scratch_out[kPiece];
+      float scratch_x[kScratch], scratch_out[kScratch];
       const float* px = read_row(x, offsets[0], n, loop.stride[0][inner], scratch_x);
       float* po = row_target(out, offsets[1], loop.stride[1][inner], scratch_out);
       for_lanes(n, [&](int64_t i, int64_t lanes) {
@@ -275,7 +275,7 @@ const char* unary_backward(Context& ctx, const uint32_t* params, const View* ope
   const int inner = loop.rank - 1;
   with_unary(params[0], [&](auto kind) {
     for_each_run(ctx, loop, [&](const int64_t* offsets, int64_t, int64_t n, int) {
-      float scratch_x[kPiece], scratch_dy[kPiece], scratch_dx[kPiece];
+      float scratch_x[kScratch], scratch_dy[kScratch], scratch_dx[kScratch];
       const float* px = read_row(x, offsets[0], n, loop.stride[0][inner], scratch_x);
       const float* pdy = read_row(dy, offsets[1], n, loop.stride[1][inner], scratch_dy);
       float* pdx = row_target(dx, offsets[2], loop.stride[2][inner], scratch_dx);

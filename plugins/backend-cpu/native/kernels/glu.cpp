@@ -23,7 +23,7 @@ const char* glu(Context& ctx, const uint32_t* params, const View* o, int count) 
   const int inner = loop.rank - 1;
   with_unary(params[0], [&](auto kind) {
     for_each_run(ctx, loop, [&](const int64_t* offsets, int64_t, int64_t n, int) {
-      float scratch_gate[kPiece], scratch_up[kPiece], scratch_out[kPiece];
+      float scratch_gate[kScratch], scratch_up[kScratch], scratch_out[kScratch];
       const float* g = read_row(gate, offsets[0], n, loop.stride[0][inner], scratch_gate);
       const float* u = read_row(up, offsets[1], n, loop.stride[1][inner], scratch_up);
       float* y = row_target(out, offsets[2], loop.stride[2][inner], scratch_out);
@@ -66,7 +66,7 @@ const char* glu_backward(Context& ctx, const uint32_t* params, const View* o, in
   const int64_t step = larger<int64_t>(1, kTaskElements / larger<int64_t>(1, smaller(n, kPiece)));
   with_unary(params[0], [&](auto kind) {
     ctx.for_each(ceil_div(rows * pieces, step), [&](int64_t task, int) {
-      float scratch[5][kPiece];
+      float scratch[5][kScratch];
       for (int64_t p = task * step; p < smaller(rows * pieces, (task + 1) * step); p++) {
         const int64_t row = p / pieces, start = p % pieces * kPiece, m = smaller(kPiece, n - start);
         auto offset = [&](const View& v) { return row_offset(v, row) + start * row_stride(v); };

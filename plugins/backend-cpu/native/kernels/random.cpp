@@ -49,7 +49,7 @@ const char* random_op(Context& ctx, const uint32_t* params, const View* operands
   const int64_t stride = loop.stride[0][loop.rank - 1];
   for_each_run(ctx, loop, [&](const int64_t* offsets, int64_t index, int64_t n, int) {
     uint32_t words[kWords];
-    float values[kPiece + 8], scratch[kPiece];
+    float values[kPiece + 8], scratch[kScratch];
     const int64_t odd = index & 1;  // a run may begin in the middle of a pair
     const uint32_t* w = philox_words(key, stream, index - odd, n + odd + 1, words);
     if (normal) {
@@ -91,7 +91,7 @@ const char* dropout(Context& ctx, const uint32_t* params, const View* operands, 
   const int inner = loop.rank - 1;
   for_each_run(ctx, loop, [&](const int64_t* offsets, int64_t index, int64_t n, int) {
     uint32_t words[kWords];
-    float scratch_x[kPiece], scratch_out[kPiece];
+    float scratch_x[kScratch], scratch_out[kScratch];
     const uint32_t* w = philox_words(key, stream, index, n, words);
     const float* px = read_row(x, offsets[0], n, loop.stride[0][inner], scratch_x);
     float* po = row_target(out, offsets[1], loop.stride[1][inner], scratch_out);

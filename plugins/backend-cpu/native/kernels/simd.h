@@ -141,26 +141,58 @@ LF_INLINE T larger(T a, T b) {
   return a > b ? a : b;
 }
 
-// Sum of all lanes: halves are added until one is left.
+// Sum and maximum of all lanes: the upper half is joined with the lower until one lane is left.
+#if LF_ISA_LEVEL >= 1
+LF_INLINE __m128 quarter_sum(__m256 v) { return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)); }
+LF_INLINE __m128 quarter_max(__m256 v) { return _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)); }
+LF_INLINE float last_sum(__m128 v) {
+  v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)));
+}
+LF_INLINE float last_max(__m128 v) {
+  v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_max_ss(v, _mm_movehdup_ps(v)));
+}
+#endif
+#if LF_ISA_LEVEL >= 2
+LF_INLINE __m256 upper_half(f32v v) { return _mm512_extractf32x8_ps((__m512)v, 1); }
 LF_INLINE float sum(f32v v) {
-  float x[kLanes];
-  __builtin_memcpy(x, &v, sizeof v);
-  for (int width = kLanes / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) x[i] += x[i + width];
-  return x[0];
+  return last_sum(quarter_sum(_mm256_add_ps(_mm512_castps512_ps256((__m512)v), upper_half(v))));
+}
+LF_INLINE float max_lane(f32v v) {
+  return last_max(quarter_max(_mm256_max_ps(_mm512_castps512_ps256((__m512)v), upper_half(v))));
+}
+#elif LF_ISA_LEVEL == 1
+LF_INLINE float sum(f32v v) { return last_sum(quarter_sum((__m256)v)); }
+LF_INLINE float max_lane(f32v v) { return last_max(quarter_max((__m256)v)); }
+#else
+LF_INLINE float sum(f32v v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+LF_INLINE float max_lane(f32v v) {
+  const float a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
+  return a > b ? a : b;
+}
+#endif
+// Sums of four vectors at once, which costs half of four single sums.
+LF_INLINE void sum4(const f32v v[4], float out[4]) {
+#if LF_ISA_LEVEL >= 2
+  const __m512 a = (__m512)v[0], b = (__m512)v[1], c = (__m512)v[2], d = (__m512)v[3];
+  const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  const __m512 abcd = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps(abcd, 1));
+  _mm_storeu_ps(out, quarter_sum(half));
+#elif LF_ISA_LEVEL == 1
+  const __m256 ab = _mm256_hadd_ps((__m256)v[0], (__m256)v[1]), cd = _mm256_hadd_ps((__m256)v[2], (__m256)v[3]);
+  _mm_storeu_ps(out, quarter_sum(_mm256_hadd_ps(ab, cd)));
+#else
+  for (int i = 0; i < 4; i++) out[i] = sum(v[i]);
+#endif
 }
 LF_INLINE double sum(f64v v) {
   double x[kLanes / 2];
   __builtin_memcpy(x, &v, sizeof v);
   for (int width = kLanes / 4; width > 0; width /= 2)
     for (int i = 0; i < width; i++) x[i] += x[i + width];
-  return x[0];
-}
-LF_INLINE float max_lane(f32v v) {
-  float x[kLanes];
-  __builtin_memcpy(x, &v, sizeof v);
-  for (int width = kLanes / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) x[i] = x[i] > x[i + width] ? x[i] : x[i + width];
   return x[0];
 }
 
@@ -238,7 +270,17 @@ inline __attribute__((always_inline)) f16 narrow<f16>(float x) {
 #endif
 }
 
-LF_INLINE f32v widen_bf16(u16v h) { return as_f32(__builtin_convertvector(h, u32v) << 16); }
+// The lanes as 32-bit integers.
+LF_INLINE u32v widen_u16(u16v h) {
+#if LF_ISA_LEVEL >= 2
+  return (u32v)_mm512_cvtepu16_epi32((__m256i)h);
+#elif LF_ISA_LEVEL == 1
+  return (u32v)_mm256_cvtepu16_epi32((__m128i)h);
+#else
+  return __builtin_convertvector(h, u32v);
+#endif
+}
+LF_INLINE f32v widen_bf16(u16v h) { return as_f32(widen_u16(h) << 16); }
 LF_INLINE u16v narrow_bf16(f32v v) {
 #if LF_ISA_LEVEL >= 3
   return (u16v)_mm512_cvtneps_pbh((__m512)v);
@@ -343,8 +385,8 @@ LF_INLINE f32v scale_by_power_of_two(f32v v, f32v n) {
 }
 
 LF_INLINE f32v exp(f32v x) {
-  // Below -104 the result is 0 and above 89 infinite; the clamp keeps n small. min(x, c) would drop a NaN.
-  f32v clamped = max(min(broadcast(90.0f), x), broadcast(-110.0f));
+  // Below -104 the result is 0 and above 89 infinite; the clamp keeps n small. With x as the second operand a NaN stays.
+  f32v clamped = max(broadcast(-110.0f), min(broadcast(90.0f), x));
   f32v n = round_even(clamped * 1.44269504f);
   f32v r = fma(n, broadcast(-0x1.62e400p-1f), clamped);  // ln 2 in two parts; the first has trailing zeros
   r = fma(n, broadcast(-0x1.7f7d1cp-20f), r);
@@ -354,7 +396,7 @@ LF_INLINE f32v exp(f32v x) {
   p = fma(p, r, broadcast(0x1.555492p-3f));
   p = fma(p, r, broadcast(0x1.fffffcp-2f));
   p = fma(p, r * r, r) + 1.0f;
-  return select(x == x, scale_by_power_of_two(p, n), x);
+  return scale_by_power_of_two(p, n);
 }
 
 // Natural logarithm: -inf at 0, NaN below it.

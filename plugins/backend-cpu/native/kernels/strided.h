@@ -7,6 +7,8 @@ namespace LF_ISA {
 
 // Elements that one piece of work holds at most: three rows of f32 of this length stay in L1.
 constexpr int64_t kPiece = 1024;
+// Length of a row of scratch for a piece: a few lines more, so that rows do not lie a multiple of 4 KiB apart.
+constexpr int64_t kScratch = kPiece + 48;
 // Elements that one task covers, so that handing it out costs nothing beside its work.
 constexpr int64_t kTaskElements = 16384;
 

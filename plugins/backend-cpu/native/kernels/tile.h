@@ -140,20 +140,19 @@ LF_INLINE void pack_b_transposed(const typename Math::Element* a, int64_t k, int
   transpose_words(reinterpret_cast<const uint32_t*>(a), int(words), int(rows), int(words), reinterpret_cast<uint32_t*>(dst), int(ld));
 }
 
-// B form of a matrix in A form: [rows, columns] becomes [rows / unit][columns][unit]. `a` has zero rows up to a multiple
-// of the unit, and leading dimension lda >= columns.
+// B form of a matrix in A form: [rows, columns] becomes [rows / unit][ld][unit], with zeros in columns up to
+// `padded_columns`. `a` has leading dimension lda >= columns, and zero rows up to a multiple of the unit.
 template <typename Math>
 LF_INLINE void pack_b(const typename Math::Element* a, int64_t lda, int64_t rows, int64_t columns, int64_t padded_columns,
-                      typename Math::Element* dst) {
+                      typename Math::Element* dst, int64_t ld) {
   using Element = typename Math::Element;
   if constexpr (Math::kUnit == 2) {
     for (int64_t r = 0; r < rows; r += 2) {
       const Element *even = a + r * lda, *odd = even + lda;
-      uint32_t* out = reinterpret_cast<uint32_t*>(dst + r * padded_columns);
+      uint32_t* out = reinterpret_cast<uint32_t*>(dst + r * ld);
       int64_t c = 0;
       for (; c + kLanes <= columns; c += kLanes) {
-        const u32v word = __builtin_convertvector(load_u16(even + c), u32v) |
-                          (__builtin_convertvector(load_u16(odd + c), u32v) << 16);
+        const u32v word = widen_u16(load_u16(even + c)) | (widen_u16(load_u16(odd + c)) << 16);
         __builtin_memcpy(out + c, &word, sizeof word);
       }
       for (; c < columns; c++) out[c] = uint32_t(even[c].bits) | (uint32_t(odd[c].bits) << 16);
@@ -161,8 +160,8 @@ LF_INLINE void pack_b(const typename Math::Element* a, int64_t lda, int64_t rows
     }
   } else {
     for (int64_t r = 0; r < rows; r++) {
-      __builtin_memcpy(dst + r * padded_columns, a + r * lda, columns * sizeof(Element));
-      for (int64_t c = columns; c < padded_columns; c++) dst[r * padded_columns + c] = Element{};
+      __builtin_memcpy(dst + r * ld, a + r * lda, columns * sizeof(Element));
+      for (int64_t c = columns; c < padded_columns; c++) dst[r * ld + c] = Element{};
     }
   }
 }

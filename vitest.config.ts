@@ -17,7 +17,13 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['core/**/*.test.ts', 'engine/**/*.test.ts', 'plugins/**/*.test.ts', 'examples/**/*.test.ts', 'test/**/*.test.ts'],
+    include: [
+      'core/**/*.test.ts',
+      'engine/**/*.test.ts',
+      'plugins/**/*.test.ts',
+      'examples/**/*.test.ts',
+      'test/**/*.test.ts',
+    ],
     exclude: ['**/node_modules/**', '**/dist/**', 'test/interop/**', 'test/faults/**'],
     testTimeout: 60_000,
     hookTimeout: 120_000,

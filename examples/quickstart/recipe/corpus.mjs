@@ -200,7 +200,7 @@ const facts = [
         ['Who went shopping?', a],
         ['What was bought first?', i[0]],
         ['What was bought last?', i[2]],
-        ['What did ' + a + ' buy?', `${i[0]}, ${i[1]} and ${i[2]}`],
+        [`What did ${a} buy?`, `${i[0]}, ${i[1]} and ${i[2]}`],
       ]),
     ];
   },
@@ -215,7 +215,7 @@ const facts = [
         [`How old is ${a}?`, `${n}`],
         [`Where is ${a} from?`, c],
         [`What is the job of ${a}?`, j],
-        ['Who is from ' + c + '?', a],
+        [`Who is from ${c}?`, a],
       ]),
     ];
   },

@@ -66,7 +66,12 @@ export class DecoderBlock {
   }
 
   forward(stream: Stream, context: BlockContext): Stream {
-    return this.feedForward(this.attention(stream, context), context);
+    const middle = this.attention(stream, context);
+    const out = this.feedForward(middle, context);
+    middle.delta?.dispose();
+    // Without a delta the stream passes through unchanged, and is the caller's.
+    if (middle.residual !== stream.residual) middle.residual.dispose();
+    return out;
   }
 
   private attention(stream: Stream, context: BlockContext): Stream {

@@ -6,6 +6,7 @@ export { KvCache, type KvCacheOptions, type KvShape } from './kv-cache.js';
 export type { ModelLinears } from './linears.js';
 export { asCausal, createModel, type LoadOptions, loadModelFiles, parseModelConfig } from './load.js';
 export * from './lora/index.js';
+export { estimateMemory, type MemoryEstimate, type MemoryPlan } from './memory.js';
 export type { CausalLanguageModel, EncoderModel, ForwardOptions, LanguageModel } from './model.js';
 export { loadModel } from './open.js';
 export type { RopeConfig, RopeScaling } from './rope.js';

@@ -1,5 +1,4 @@
 import { modelErrors } from '../errors.js';
-import type { ModelLinears } from '../linears.js';
 
 /**
  * Which layers an adapter goes to, as PEFT reads it: names of modules or ends of them ("q_proj", "mlp.down_proj"), a
@@ -8,7 +7,7 @@ import type { ModelLinears } from '../linears.js';
 export type TargetModules = 'all-linear' | (string & {}) | readonly string[];
 
 /** The layers that `target` means, in the model's order. Throws LF_ENGINE_LORA_TARGETS when a name matches none. */
-export function targetLayers(linears: ModelLinears, target: TargetModules): string[] {
+export function targetLayers(linears: ReadonlyMap<string, unknown>, target: TargetModules): string[] {
   const names = [...linears.keys()];
   if (target === 'all-linear') return names;
   if (typeof target === 'string') {

@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Tape, withTape } from '../autograd/index.js';
+import { cpuDevice } from '../device/cpu-device.fixture.js';
+import type { Device } from '../device/device.js';
+import { Tensor } from '../tensor/index.js';
+import { packSequences } from './batch.js';
+import { asCausal, createModel, parseModelConfig } from './load.js';
+import { attachLora } from './lora/attach.js';
+import { estimateMemory, type MemoryPlan } from './memory.js';
+
+const CONFIG = {
+  model_type: 'qwen3',
+  vocab_size: 512,
+  hidden_size: 96,
+  intermediate_size: 256,
+  num_hidden_layers: 4,
+  num_attention_heads: 6,
+  num_key_value_heads: 2,
+  head_dim: 16,
+  tie_word_embeddings: true,
+};
+const LENGTHS = [128, 64, 192];
+const TOKENS = 384;
+
+let device: Device;
+beforeAll(() => {
+  device = cpuDevice({ debug: false });
+});
+afterAll(() => device.close());
+
+/** Peak of activations of one step, and what is held for good, by the device's counters. */
+async function measure({ dtype, training }: MemoryPlan) {
+  const before = device.stats().persistentBytes;
+  using model = asCausal(createModel(device, CONFIG, { dtype }));
+  const drawn = device.stats().persistentBytes - before;
+  if (training?.lora) attachLora(model, training.lora);
+  else if (training) model.setTrainable(true);
+  model.prepare({ backward: training !== undefined });
+  const batch = packSequences(LENGTHS.map((n) => Int32Array.from({ length: n }, (_, i) => (i * 31) % 512)));
+  const step = () => {
+    using tape = new Tape();
+    const forward = () => {
+      using hidden = model.hidden(batch, { checkpointing: training?.checkpointing });
+      model.crossEntropy(hidden, batch.tokens, { gradScale: 1 }).nll.dispose();
+    };
+    if (training) withTape(tape, forward);
+    else forward();
+    tape.backward();
+  };
+  step();
+  await device.flush();
+  const idle = device.stats().transientBytes;
+  const { deviceAllocations } = device.stats();
+  device.resetPeak();
+  step();
+  await device.flush();
+  const { peakTransientBytes, persistentBytes } = device.stats();
+  expect(device.stats().transientBytes, 'a step leaves nothing behind').toBe(idle);
+  expect(device.stats().deviceAllocations, 'a second step takes nothing from the device').toBe(deviceAllocations);
+  // A model that was drawn holds its values, and a table, besides what is packed; one from files does not.
+  const held = persistentBytes - before - (training && !training.lora ? 0 : drawn);
+  const trainable = [...model.trainableParameters().values()].reduce((sum, p) => sum + p.elements, 0);
+  return { activations: peakTransientBytes - idle, held, trainable };
+}
+
+describe.each(['f32', 'bf16'] as const)('in %s the estimate is near what is measured', (dtype) => {
+  const plans: [string, MemoryPlan['training']][] = [
+    ['full', {}],
+    ['full, checkpointing', { checkpointing: true }],
+    ['LoRA', { lora: { r: 8 } }],
+    [
+      'LoRA of some layers, checkpointing',
+      { lora: { r: 4, targetModules: ['q_proj', 'down_proj'] }, checkpointing: true },
+    ],
+    ['inference', undefined],
+  ];
+  test.each(plans)('%s', async (_, training) => {
+    const plan = { dtype, tokens: TOKENS, training };
+    const estimate = estimateMemory(parseModelConfig(CONFIG), plan);
+    const measured = await measure(plan);
+    expect(estimate.trainableParameters).toBe(measured.trainable);
+    expect(measured.activations / estimate.activations).toBeGreaterThan(0.9);
+    expect(measured.activations / estimate.activations).toBeLessThan(1.1);
+    const weights = estimate.weights + estimate.gradients;
+    expect(measured.held / weights).toBeGreaterThan(0.85);
+    expect(measured.held / weights).toBeLessThan(1.25);
+  });
+});
+
+test('an encoder is estimated as well', async () => {
+  const config = {
+    model_type: 'bert',
+    vocab_size: 256,
+    hidden_size: 96,
+    intermediate_size: 256,
+    num_hidden_layers: 4,
+    num_attention_heads: 6,
+    max_position_embeddings: 256,
+  };
+  for (const checkpointing of [false, true]) {
+    const estimate = estimateMemory(parseModelConfig(config), {
+      dtype: 'f32',
+      tokens: TOKENS,
+      training: { checkpointing },
+    });
+    using model = createModel(device, config);
+    model.setTrainable(true);
+    const batch = packSequences(LENGTHS.map((n) => new Int32Array(n)));
+    const before = device.stats().transientBytes;
+    device.resetPeak();
+    using tape = new Tape();
+    using hidden = withTape(tape, () => model.hidden(batch, { checkpointing }));
+    using gradient = Tensor.full(device, hidden.shape, 1);
+    tape.backward({ tensor: hidden, gradient });
+    const measured = device.stats().peakTransientBytes - before;
+    expect(measured / estimate.activations).toBeGreaterThan(0.85);
+    expect(measured / estimate.activations).toBeLessThan(1.15);
+    expect([...model.parameters().values()].reduce((sum, p) => sum + p.elements, 0)).toBe(estimate.parameters);
+  }
+});
+
+test('the parts add up, and the numbers of a known model are right', () => {
+  // SmolLM2-135M.
+  const config = parseModelConfig({
+    model_type: 'llama',
+    vocab_size: 49152,
+    hidden_size: 576,
+    intermediate_size: 1536,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    tie_word_embeddings: true,
+  });
+  const full = estimateMemory(config, { dtype: 'bf16', tokens: 2048, training: {}, cachePositions: 1000 });
+  expect(full.parameters).toBe(134_515_008);
+  expect(full.optimizer).toBe(8 * full.parameters);
+  expect(full.cache).toBe(2 * 30 * 3 * 64 * 1000 * 2);
+  expect(full.total).toBe(full.weights + full.gradients + full.optimizer + full.activations + full.cache);
+  const lora = estimateMemory(config, { dtype: 'bf16', tokens: 2048, training: { lora: { r: 16 } } });
+  expect(lora.trainableParameters).toBe(4_884_480);
+});

@@ -1,0 +1,251 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { cpuDevice } from '../device/cpu-device.fixture.js';
+import type { Device } from '../device/device.js';
+import { packSequences } from './batch.js';
+import type { DecoderConfig } from './config.js';
+import { difference, fixture, golden, goldenFiles, readTensors } from './golden.fixture.js';
+import { asCausal, createModel, loadModelFiles, parseModelConfig } from './load.js';
+import type { StoredTensor, WeightFiles } from './weights.js';
+
+let device: Device;
+let folder: string;
+beforeAll(() => {
+  device = cpuDevice();
+  folder = mkdtempSync(join(tmpdir(), 'largeforge-'));
+});
+afterAll(() => {
+  device.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** Files with tensors renamed, dropped or changed. */
+function changed(name: string, change: (tensor: StoredTensor) => StoredTensor | undefined): WeightFiles {
+  const files = goldenFiles(name);
+  const tensors = [...files.tensors.values()].flatMap((tensor) => change(tensor) ?? []);
+  return { ...files, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
+}
+
+function failure(files: WeightFiles): { code: string; message: string } {
+  try {
+    loadModelFiles(device, files, { dtype: 'f32' }).dispose();
+  } catch (error) {
+    return error as { code: string; message: string };
+  }
+  throw new Error('it loaded');
+}
+
+async function logitsOf(files: WeightFiles, dtype: 'f32' | 'bf16' = 'f32'): Promise<Float32Array> {
+  using model = asCausal(loadModelFiles(device, files, { dtype }));
+  using hidden = model.hidden(golden('llama').batch);
+  using logits = model.logits(hidden);
+  return await logits.floats();
+}
+
+describe('what cannot be loaded is refused with what is known', () => {
+  test('an unknown type of model', () => {
+    expect(failure({ ...goldenFiles('llama'), config: { model_type: 'mamba' } })).toMatchObject({
+      code: 'LF_ENGINE_UNKNOWN_ARCHITECTURE',
+      message: expect.stringMatching(/"mamba".*bert, llama, mistral, qwen2, qwen3/),
+    });
+    expect(failure({ ...goldenFiles('llama'), config: {} })).toMatchObject({ code: 'LF_ENGINE_UNKNOWN_ARCHITECTURE' });
+  });
+
+  test('missing tensors, all of them at once', () => {
+    const files = changed('llama', (t) => (/q_proj\.weight|model\.norm/.test(t.name) ? undefined : t));
+    expect(failure(files)).toMatchObject({
+      code: 'LF_ENGINE_MISSING_TENSORS',
+      message: expect.stringMatching(
+        /lack 3 tensors: .*layers\.0\.self_attn\.q_proj\.weight, .*layers\.1.*, model\.norm\.weight/,
+      ),
+    });
+  });
+
+  test('tensors that the model does not have', () => {
+    const files = changed('llama', (t) => (t.name === 'lm_head.weight' ? { ...t, name: 'lm_head.qweight' } : t));
+    expect(failure(files)).toMatchObject({ code: 'LF_ENGINE_MISSING_TENSORS' });
+    const more = goldenFiles('llama');
+    const extra = { ...more.tensors.get('model.norm.weight')!, name: 'model.layers.2.mlp.up_proj.weight' };
+    expect(failure({ ...more, tensors: new Map([...more.tensors, [extra.name, extra]]) })).toMatchObject({
+      code: 'LF_ENGINE_UNKNOWN_TENSORS',
+      message: expect.stringMatching(/model\.layers\.2\.mlp\.up_proj\.weight/),
+    });
+  });
+
+  test('a tensor of another shape', () => {
+    const files = { ...goldenFiles('llama'), config: { ...goldenFiles('llama').config, intermediate_size: 44 } };
+    expect(failure(files)).toMatchObject({
+      code: 'LF_ENGINE_TENSOR_SHAPE',
+      message: expect.stringMatching(/gate_proj\.weight is \[40, 32\] in the file, but the config asks for \[44, 32\]/),
+    });
+  });
+
+  test('a tensor that is no weight', () => {
+    const files = changed('llama', (t) => (t.name === 'model.norm.weight' ? { ...t, dtype: 'i32' } : t));
+    expect(failure(files)).toMatchObject({ code: 'LF_ENGINE_TENSOR_DTYPE' });
+  });
+
+  test.each([
+    [{ hidden_size: '32' }, /hidden_size/],
+    [{ num_key_value_heads: 3 }, /num_key_value_heads: 4 attention heads cannot share 3/],
+    [{ hidden_act: 'swiglu' }, /hidden_act: unknown activation "swiglu"; known: silu/],
+    [{ rope_scaling: { type: 'su', factor: 2 } }, /rope_scaling\.rope_type: unknown kind "su"; known: default, linear/],
+    [{ rope_scaling: { type: 'linear' } }, /rope_scaling\.factor: is required for linear/],
+    [{ head_dim: 7 }, /7 rotated elements/],
+    [{ vocab_size: undefined }, /vocab_size/],
+  ])('a config with %j', (change, message) => {
+    const files = goldenFiles('llama');
+    expect(failure({ ...files, config: { ...files.config, ...change } })).toMatchObject({
+      code: 'LF_ENGINE_MODEL_CONFIG',
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test('an encoder where text is to be generated', () => {
+    using model = loadModelFiles(device, goldenFiles('bert'));
+    expect(() => asCausal(model)).toThrow(/bert model is an encoder/);
+  });
+});
+
+test('names may lack the prefix, and carry what is no weight', async () => {
+  const bare = changed('llama', (t) => ({ ...t, name: t.name.replace(/^model\./, '') }));
+  const buffer = { ...bare.tensors.get('norm.weight')!, name: 'layers.0.self_attn.rotary_emb.inv_freq' };
+  const files = { ...bare, tensors: new Map([...bare.tensors, [buffer.name, buffer]]) };
+  expect(difference(await logitsOf(files), golden('llama').floats('logits'))).toBeLessThan(1e-4);
+});
+
+test('a head that is stored beside tied embeddings is not used', async () => {
+  const files = goldenFiles('llama-tied');
+  const copy = { ...files.tensors.get('model.embed_tokens.weight')!, name: 'lm_head.weight' };
+  using model = loadModelFiles(device, { ...files, tensors: new Map([...files.tensors, [copy.name, copy]]) });
+  expect([...model.parameters().keys()]).not.toContain('lm_head.weight');
+});
+
+test('queries and keys with interleaved pairs, as GGUF stores them, give the same logits', async () => {
+  const values = readTensors(fixture('llama/model.safetensors'));
+  const files = changed('llama', (tensor) => {
+    const projection = /self_attn\.(q|k)_proj\.weight$/.exec(tensor.name)?.[1];
+    if (!projection) return tensor;
+    const heads = projection === 'q' ? 4 : 2;
+    const [rows, columns] = tensor.shape as [number, number];
+    const half = rows / heads / 2;
+    const original = values.floats(tensor.name);
+    const permuted = new Float32Array(original.length);
+    for (let h = 0; h < heads; h++) {
+      for (let j = 0; j < 2; j++) {
+        for (let i = 0; i < half; i++) {
+          const from = (h * 2 * half + j * half + i) * columns;
+          permuted.set(original.subarray(from, from + columns), (h * 2 * half + 2 * i + j) * columns);
+        }
+      }
+    }
+    const file = join(folder, tensor.name);
+    writeFileSync(file, new Uint8Array(permuted.buffer));
+    return { ...tensor, file, offset: 0, transform: 'unpermute-rope', heads };
+  });
+  expect(difference(await logitsOf(files), golden('llama').floats('logits'))).toBeLessThan(1e-4);
+  // Without the transform they are wrong.
+  const plain = { ...files, tensors: new Map([...files.tensors].map(([k, t]) => [k, { ...t, transform: undefined }])) };
+  expect(difference(await logitsOf(plain), golden('llama').floats('logits'))).toBeGreaterThan(1e-2);
+});
+
+test('in bf16 logits stay near', async () => {
+  const expected = golden('llama').floats('logits');
+  const largest = Math.max(...expected.map(Math.abs));
+  expect(difference(await logitsOf(goldenFiles('llama'), 'bf16'), expected) / largest).toBeLessThan(0.05);
+});
+
+describe('a model made from its config', () => {
+  const config = { ...goldenFiles('qwen2').config, initializer_range: 0.05 };
+
+  test('has weights of the right spread, norms of one, biases of zero, and depends on the seed alone', async () => {
+    const read = async (seed: number, name: string) => {
+      using model = createModel(device, config, { seed });
+      return await model.parameters().get(name)!.value().floats();
+    };
+    const table = await read(1, 'model.embed_tokens.weight');
+    const deviation = Math.sqrt(table.reduce((sum, x) => sum + x * x, 0) / table.length);
+    expect(deviation).toBeGreaterThan(0.045);
+    expect(deviation).toBeLessThan(0.055);
+    expect(await read(1, 'model.embed_tokens.weight')).toEqual(table);
+    expect(await read(2, 'model.embed_tokens.weight')).not.toEqual(table);
+    expect(await read(1, 'model.layers.0.mlp.up_proj.weight')).not.toEqual(
+      await read(1, 'model.layers.1.mlp.up_proj.weight'),
+    );
+    expect(new Set(await read(1, 'model.norm.weight'))).toEqual(new Set([1]));
+    expect(new Set(await read(1, 'model.layers.1.self_attn.k_proj.bias'))).toEqual(new Set([0]));
+  });
+
+  test('predicts nearly uniformly', async () => {
+    using model = asCausal(createModel(device, config));
+    const batch = packSequences([Int32Array.from({ length: 20 }, (_, i) => i)]);
+    using hidden = model.hidden(batch);
+    const { nll } = model.crossEntropy(hidden, batch.tokens.map((token) => (token * 7 + 40) % 64));
+    const mean = (await nll.floats()).reduce((sum, x) => sum + x, 0) / 20;
+    nll.dispose();
+    expect(Math.abs(mean - Math.log(64))).toBeLessThan(0.3);
+  });
+});
+
+describe('config.json is read', () => {
+  const base = goldenFiles('llama-tied').config;
+  const parse = (change: Record<string, unknown>) => parseModelConfig({ ...base, ...change }) as DecoderConfig;
+
+  test('defaults are those of the family', () => {
+    const plain = {
+      vocab_size: 8,
+      hidden_size: 256,
+      intermediate_size: 8,
+      num_hidden_layers: 3,
+      num_attention_heads: 2,
+    };
+    expect(parseModelConfig({ ...plain, model_type: 'llama' })).toMatchObject({
+      numKvHeads: 2,
+      headDim: 128,
+      normEps: 1e-6,
+      rope: { theta: 10000, scaling: { type: 'default' } },
+      windows: [0, 0, 0],
+      tieWordEmbeddings: false,
+    });
+    expect(parseModelConfig({ ...plain, model_type: 'mistral', num_attention_heads: 8 })).toMatchObject({
+      numKvHeads: 8,
+      windows: [4096, 4096, 4096],
+    });
+    expect(
+      parseModelConfig({ ...plain, model_type: 'mistral', sliding_window: null, num_key_value_heads: null }),
+    ).toMatchObject({ windows: [0, 0, 0] });
+    expect(parseModelConfig({ ...plain, model_type: 'qwen3', num_attention_heads: 4 })).toMatchObject({
+      headDim: 128,
+      qkNorm: true,
+    });
+    expect(parseModelConfig({ ...plain, model_type: 'qwen2' })).toMatchObject({
+      attentionBias: { qkv: true, output: false },
+      windows: [0, 0, 0],
+    });
+  });
+
+  test('windows of single layers', () => {
+    const layerTypes = ['sliding_attention', 'full_attention'];
+    const qwen = { model_type: 'qwen3', num_key_value_heads: 1, use_sliding_window: true, sliding_window: 7 };
+    expect(parse({ ...qwen, layer_types: layerTypes }).windows).toEqual([7, 0]);
+    expect(parse({ ...qwen, max_window_layers: 1 }).windows).toEqual([0, 7]);
+    expect(parse({ ...qwen, use_sliding_window: false, layer_types: layerTypes }).windows).toEqual([0, 0]);
+  });
+
+  test('the rotation, in the old spelling and in the new one', () => {
+    const old = parse({ rope_theta: 5e5, rope_scaling: { type: 'linear', factor: 4 } });
+    const recent = parse({
+      rope_theta: undefined,
+      rope_parameters: { rope_type: 'linear', rope_theta: 5e5, factor: 4 },
+    });
+    expect(old.rope).toEqual(recent.rope);
+    expect(old.rope).toMatchObject({ theta: 5e5, scaling: { type: 'linear', factor: 4 } });
+  });
+
+  test('one end token or several', () => {
+    expect(parse({ eos_token_id: [2, 5] }).eosTokenIds).toEqual([2, 5]);
+    expect(parse({ eos_token_id: null }).eosTokenIds).toEqual([]);
+  });
+});

@@ -121,8 +121,9 @@ class Progress implements PipelineOutcome {
     if (finished && !repeatable && !force && from === undefined) {
       return this.skip(step, before, `nothing changed since ${before.finishedAt}`);
     }
-    // An attempt that is not marked finished was killed, failed or interrupted: its checkpoint is worth keeping.
-    const unfinished = before !== undefined && before.status !== 'finished' && before.hash === hash;
+    // An attempt that was killed, failed or was interrupted has left a checkpoint that is worth keeping.
+    const statuses: readonly string[] = ['running', 'failed', 'interrupted'];
+    const unfinished = before?.hash === hash && statuses.includes(before.status);
     const resume = run.options.resume ?? (unfinished && !force);
     await this.execute(step, { hash, options, resume, force: force || from !== undefined });
   }
@@ -164,7 +165,7 @@ class Progress implements PipelineOutcome {
       run.events.emit({ type: 'step.finished', step: name, seconds, outputs });
     } catch (cause) {
       const error = this.failure(step, cause);
-      state.set(name, { ...record, status: error.exitCode === 130 ? 'interrupted' : 'failed' });
+      state.set(name, { ...record, status: statusOf(error) });
       const { code, message, remedy } = error;
       run.events.emit({ type: 'step.failed', step: name, error: { code, message, remedy } });
       throw error;
@@ -192,6 +193,11 @@ class Progress implements PipelineOutcome {
       cause: error,
     });
   }
+}
+
+function statusOf(error: LargeForgeError): StepRecord['status'] {
+  if (error.code === 'LF_STEP_REFUSED') return 'refused';
+  return error.exitCode === 130 ? 'interrupted' : 'failed';
 }
 
 /** Whether an error says no more than that the work was asked to end. */

@@ -35,7 +35,7 @@ export function checkReferences(
 ): Set<string> {
   const paths = new Set<string>();
   mapValues(place.node, (node, path) => {
-    for (const part of split(node, path, place)) {
+    for (const part of mayRefer(node) ? split(node.value, node, path, place) : []) {
       if (typeof part === 'string') continue;
       paths.add(formatPath(path));
       const fail = (reason: string) => failure(node, path, place, part.text, reason);
@@ -57,8 +57,8 @@ export function resolveReferences(
   outputs: ReadonlyMap<string, Readonly<Record<string, unknown>>>,
 ): ConfigNode {
   return mapValues(place.node, (node, path) => {
-    const parts = split(node, path, place);
-    if (parts.length === 1 && parts[0] === node.value) return node;
+    if (!mayRefer(node)) return node;
+    const parts = split(node.value, node, path, place);
     const values = parts.map((part) => {
       if (typeof part === 'string') return part;
       const found = outputs.get(part.step) ?? {};
@@ -77,12 +77,15 @@ function noOutput(step: string, key: string, known: readonly string[]): string {
   return `step "${step}" has no output "${key}".${didYouMean(key, known)} It has: ${known.join(', ') || 'none'}`;
 }
 
+function mayRefer(node: ValueNode): node is ValueNode & { value: string } {
+  return typeof node.value === 'string' && node.value.includes('${');
+}
+
 /** Text and references of a value, in order; `$${` becomes `${`. */
-function split(node: ValueNode, path: ConfigPath, place: WithPlace): (string | Reference)[] {
-  if (typeof node.value !== 'string' || !node.value.includes('${')) return [node.value as string];
+function split(value: string, node: ValueNode, path: ConfigPath, place: WithPlace): (string | Reference)[] {
   const parts: (string | Reference)[] = [];
   let text = '';
-  let rest = node.value;
+  let rest = value;
   const flush = () => {
     if (text !== '') parts.push(text);
     text = '';

@@ -7,7 +7,7 @@ import type { Logger } from '../kernel/plugin.js';
 const stepRecord = z.object({
   /** Digest of everything that decides the step's result. */
   hash: z.string(),
-  status: z.enum(['running', 'finished', 'failed', 'interrupted']),
+  status: z.enum(['running', 'finished', 'failed', 'interrupted', 'refused']),
   outputs: z.record(z.string(), z.unknown()),
   /** Outputs that were paths of something when the step finished: gone ones make it run again. */
   files: z.array(z.string()),

@@ -43,7 +43,7 @@ class EncoderBlock {
     set: ParameterSet,
   ) {
     const { hiddenSize, intermediateSize } = config;
-    const name = `bert.encoder.layer.${layer}`;
+    const name = `encoder.layer.${layer}`;
     this.query = set.linear(`${name}.attention.self.query`, hiddenSize, hiddenSize, true);
     this.key = set.linear(`${name}.attention.self.key`, hiddenSize, hiddenSize, true);
     this.value = set.linear(`${name}.attention.self.value`, hiddenSize, hiddenSize, true);
@@ -91,7 +91,7 @@ export class BertModel extends BaseModel implements EncoderModel {
   ) {
     const set = new ParameterSet(weights);
     const { hiddenSize } = config;
-    const name = 'bert.embeddings';
+    const name = 'embeddings';
     const words = set.add(`${name}.word_embeddings.weight`, [config.vocabSize, hiddenSize], 'normal');
     const positions = set.add(`${name}.position_embeddings.weight`, [config.maxPositions, hiddenSize], 'normal');
     const types = set.add(`${name}.token_type_embeddings.weight`, [config.typeVocabSize, hiddenSize], 'normal');

@@ -182,7 +182,10 @@ describe('a model made from its config', () => {
     using model = asCausal(createModel(device, config));
     const batch = packSequences([Int32Array.from({ length: 20 }, (_, i) => i)]);
     using hidden = model.hidden(batch);
-    const { nll } = model.crossEntropy(hidden, batch.tokens.map((token) => (token * 7 + 40) % 64));
+    const { nll } = model.crossEntropy(
+      hidden,
+      batch.tokens.map((token) => (token * 7 + 40) % 64),
+    );
     const mean = (await nll.floats()).reduce((sum, x) => sum + x, 0) / 20;
     nll.dispose();
     expect(Math.abs(mean - Math.log(64))).toBeLessThan(0.3);

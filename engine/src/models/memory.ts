@@ -127,7 +127,7 @@ function loraElements(
   block: BlockShapes,
   { r, targetModules = 'all-linear' }: { r: number; targetModules?: TargetModules },
 ): number {
-  const prefix = config.kind === 'decoder' ? 'model.layers' : 'bert.encoder.layer';
+  const prefix = config.kind === 'decoder' ? 'model.layers' : 'encoder.layer';
   const layers = Array.from({ length: config.numLayers }, (_, i) =>
     block.linears.map((shape): [string, Shape] => [`${prefix}.${i}.${shape.name}`, shape]),
   );

@@ -112,7 +112,11 @@ export function parseAdapterConfig(path: string, raw: Readonly<Record<string, un
 }
 
 /** adapter_config.json as PEFT writes it; `modules` are the layers that have the adapter. */
-export function adapterConfigJson(config: LoraConfig, modules: readonly string[]): Record<string, unknown> {
+export function adapterConfigJson(
+  config: LoraConfig,
+  modules: readonly string[],
+  taskType: 'CAUSAL_LM' | 'FEATURE_EXTRACTION',
+): Record<string, unknown> {
   return {
     base_model_name_or_path: config.baseModel ?? null,
     bias: config.bias,
@@ -128,7 +132,7 @@ export function adapterConfigJson(config: LoraConfig, modules: readonly string[]
     alpha_pattern: config.alphaPattern,
     // "all-linear" is for the moment of attaching; what is saved names the layers.
     target_modules: config.targetModules === 'all-linear' ? modules : config.targetModules,
-    task_type: 'CAUSAL_LM',
+    task_type: taskType,
     use_dora: false,
     use_rslora: config.rslora,
   };

@@ -103,7 +103,8 @@ export async function saveAdapter(
   const tensors = named.map(([name, parameter]) =>
     tensorToWrite(name, parameter.shape, dtype, () => parameter.toFloat32()),
   );
-  await writeAdapter(path, adapterConfigJson(config, adapter.modules), tensors);
+  const taskType = model.kind === 'causal' ? 'CAUSAL_LM' : 'FEATURE_EXTRACTION';
+  await writeAdapter(path, adapterConfigJson(config, adapter.modules, taskType), tensors);
 }
 
 function checkBranch(

@@ -23,7 +23,6 @@ export const limitsSchema = z.strictObject({
 
 export type ServerLimits = z.output<typeof limitsSchema>;
 
-// biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own syntax
 const keyHint = 'expected a key of 16 characters or more; take one from ${env:NAME} or ${file:path}';
 
 const secret = z.string().min(16, keyHint).regex(/^\S+$/, 'expected a key without spaces').meta({ secret: true });

@@ -1,4 +1,5 @@
 import { checkpoint } from '../autograd/checkpoint.js';
+import type { RandomKeys } from '../autograd/random.js';
 import { withoutTape } from '../autograd/tape.js';
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
@@ -74,11 +75,12 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
       const context = contextOf(indices);
       const embedded = this.embed(batch.tokens);
       if (options.noise) addNoise(embedded, batch.cuSeqlens, options.noise);
+      const recompute = { random: options.dropout, tracked: this.trainableParameters().size > 0 };
       let stream: Stream = { residual: embedded, delta: undefined };
       for (const block of this.blocks) {
         const before = stream;
         stream = options.checkpointing
-          ? this.checkpointed(block, before, indices, contextOf, options)
+          ? this.checkpointed(block, before, indices, contextOf, recompute)
           : block.forward(before, context);
         before.delta?.dispose();
         before.residual.dispose();
@@ -166,7 +168,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
     { residual, delta }: Stream,
     indices: BatchIndices,
     contextOf: (indices: BatchIndices) => BlockContext,
-    { dropout }: ForwardOptions,
+    recompute: { random: RandomKeys | undefined; tracked: boolean },
   ): Stream {
     const whole = delta ? add(residual, delta) : residual;
     const output = checkpoint(
@@ -175,7 +177,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
         return add(stream.residual, stream.delta!);
       },
       [whole, ...indices],
-      { random: dropout, tracked: this.trainableParameters().size > 0 },
+      recompute,
     );
     if (delta) whole.dispose();
     return { residual: output, delta: undefined };

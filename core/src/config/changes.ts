@@ -1,5 +1,5 @@
 import type { ConfigPath } from './path.js';
-import { type ConfigNode, childOf, fromValue, type ListNode, toValue } from './tree.js';
+import { type ConfigNode, childOf, fromValue, type ListNode, nodeAt, toValue } from './tree.js';
 
 /** The tree with every plugin entry as [name, options], so that options compare however the entry is written. */
 export function withPluginPairs(tree: ConfigNode): ConfigNode {
@@ -35,11 +35,25 @@ function added(node: ConfigNode, path: ConfigPath): ConfigPath[] {
 
 function sameEntries(before: ListNode, after: ListNode, path: ConfigPath): boolean {
   if (before.items.length !== after.items.length) return false;
-  const key = path.length === 1 ? { plugins: 0, pipeline: 'name' }[String(path[0])] : undefined;
-  if (key === undefined) return true;
-  const name = (entry: ConfigNode) => {
-    const node = childOf(entry, key);
-    return node && toValue(node);
-  };
-  return before.items.every((item, i) => name(item) === name(after.items[i]!));
+  const key = nameKeys[String(path[0])];
+  if (path.length !== 1 || key === undefined) return true;
+  return before.items.every((item, i) => nameOf(item, key) === nameOf(after.items[i], key));
+}
+
+/** What names the entries of a list: plugins are [name, options]. */
+const nameKeys: Readonly<Record<string, string | number>> = { plugins: 0, pipeline: 'name' };
+
+function nameOf(entry: ConfigNode | undefined, key: string | number): unknown {
+  const node = childOf(entry, key);
+  return node && toValue(node);
+}
+
+/** Whether the same plugin or step stands at a place of two configs. */
+export function sameEntry(
+  before: ConfigNode,
+  after: ConfigNode,
+  [list, i]: readonly [string | number, string | number],
+) {
+  const key = nameKeys[list]!;
+  return nameOf(nodeAt(before, [list, i]), key) === nameOf(nodeAt(after, [list, i]), key);
 }

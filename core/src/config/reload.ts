@@ -3,7 +3,7 @@ import type { EventBus } from '../events/events.js';
 import { isLargeForgeError, reasonOf } from '../kernel/errors.js';
 import type { Logger } from '../kernel/plugin.js';
 import type { ConfigChange } from '../lifecycle/config-contract.js';
-import { changedPaths, withPluginPairs } from './changes.js';
+import { changedPaths, sameEntry, withPluginPairs } from './changes.js';
 import { type LoadedConfig, type LoadOptions, loadConfig } from './load.js';
 import { parseNode } from './parse.js';
 import { type ConfigPath, formatPath, valueAt } from './path.js';
@@ -112,7 +112,11 @@ export class ConfigReloader {
     const { load, config } = this.options;
     const next = await loadConfig({ ...load, file: config.file, secrets: config.secrets });
     const normal = { ...next, tree: withPluginPairs(next.tree) };
-    for (const slice of this.slices) this.parse(slice, normal);
+    for (const slice of this.slices) {
+      // Where another plugin or step stands now, its options are not this one's: the list needs a restart as a whole.
+      const [list, i] = slice.path;
+      if (i === undefined || sameEntry(this.running.tree, normal.tree, [list!, i])) this.parse(slice, normal);
+    }
     return normal;
   }
 

@@ -319,8 +319,9 @@ describe('a finished step', () => {
     const folder = project('plugins: [toy]\npipeline: [{name: serve, stage: serve, use: wait}]\n');
     for (let i = 0; i < 2; i++) {
       const controller = new AbortController();
-      setTimeout(() => controller.abort(), 50);
+      const started = setInterval(() => toy.ran.length > 0 && controller.abort(), 10);
       const { outcome } = await run(folder, toy, { signal: controller.signal });
+      clearInterval(started);
       expect(outcome.ran).toEqual(['serve']);
     }
   });
@@ -459,7 +460,7 @@ describe('before anything runs', () => {
     [
       // A reference's type is not known yet, but an unknown key beside it is.
       `${first}  - {name: b, stage: train, use: copy, with: {text: y, times: '\${steps.first.size}', tmies: 1}}\n`,
-      'largeforge.config.yaml:4:85: pipeline[1] (copy).with.tmies: unknown key. Did you mean "times"? Known: text, data, times',
+      'largeforge.config.yaml:4:86: pipeline[1] (copy).with.tmies: unknown key. Did you mean "times"? Known: text, data, times',
       'LF_CONFIG_INVALID',
     ],
   ])('options and references are checked, with their place (%#)', async (pipeline, message, code) => {

@@ -1,6 +1,6 @@
 /**
  * Makes the base model of the quickstart from nothing but this folder: corpus, tokenizer, random weights, one pass of
- * training on LargeForgeAI's own engine. Takes about half an hour on two cores.
+ * training on LargeForgeAI's own engine. Takes ten minutes on two idle cores.
  *
  *   node examples/quickstart/recipe/make-base.mjs [folder, default examples/quickstart/base]
  */

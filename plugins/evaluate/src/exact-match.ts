@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -72,6 +73,8 @@ export const exactMatchRunner = defineStepRunner('evaluate', {
       const tokenizer = Tokenizer.of(readModelSource(path));
       const model = asCausal(await loadModel(device, path, { dtype: options.dtype }));
       const engine = createGenerationEngine({ model, tokenizer, limits: { maxSequences: 32 } });
+      // Every row listens to it at once.
+      setMaxListeners(0, context.signal);
       let done = 0;
       const answers = await Promise.all(
         rows.map(async (row) => {

@@ -66,7 +66,11 @@ export function loraScale(alpha: number, r: number, rslora: boolean): number {
 
 const numbers = z.record(z.string(), z.number().positive()).nullish();
 const off = (value: unknown) => value === null || value === undefined || value === false;
-const unsupported = (what: string) => z.unknown().refine(off, { message: `${what} is not supported` });
+const unsupported = (what: string) =>
+  z
+    .unknown()
+    .refine(off, { message: `${what} is not supported` })
+    .optional();
 
 /** adapter_config.json of a LoRA adapter. Fields that change what is computed must be known; others are let be. */
 const schema = z.looseObject({
@@ -111,10 +115,9 @@ export function parseAdapterConfig(path: string, raw: Readonly<Record<string, un
   };
 }
 
-/** adapter_config.json as PEFT writes it; `modules` are the layers that have the adapter. */
+/** adapter_config.json as PEFT writes it. */
 export function adapterConfigJson(
   config: LoraConfig,
-  modules: readonly string[],
   taskType: 'CAUSAL_LM' | 'FEATURE_EXTRACTION',
 ): Record<string, unknown> {
   return {
@@ -130,8 +133,7 @@ export function adapterConfigJson(
     r: config.r,
     rank_pattern: config.rankPattern,
     alpha_pattern: config.alphaPattern,
-    // "all-linear" is for the moment of attaching; what is saved names the layers.
-    target_modules: config.targetModules === 'all-linear' ? modules : config.targetModules,
+    target_modules: config.targetModules,
     task_type: taskType,
     use_dora: false,
     use_rslora: config.rslora,

@@ -10,7 +10,7 @@ import { attach, attachedAdapter, type LoraAdapter } from './attach.js';
 import { adapterConfigJson, type LoraConfig, loraScale, parseAdapterConfig } from './config.js';
 import { adapterParameters, PEFT_PREFIX } from './parameters.js';
 import type { ServedAdapter } from './served.js';
-import { byPattern } from './targets.js';
+import { byPattern, type TargetModules, targetLayers } from './targets.js';
 
 const BRANCH = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
 
@@ -98,13 +98,30 @@ export async function saveAdapter(
 ): Promise<void> {
   const adapter = attachedAdapter(model);
   if (!adapter) throw modelErrors.LORA_OPTION({ option: 'adapter', reason: 'the model has none to save' });
-  const config = { ...adapter.config, baseModel: baseModel ?? adapter.config.baseModel };
+  const config = {
+    ...adapter.config,
+    baseModel: baseModel ?? adapter.config.baseModel,
+    targetModules: savedTargets(model, adapter),
+  };
   const named = [...adapterParameters(model.linears), ...adapter.extras].sort(([a], [b]) => (a < b ? -1 : 1));
   const tensors = named.map(([name, parameter]) =>
     tensorToWrite(name, parameter.shape, dtype, () => parameter.toFloat32()),
   );
   const taskType = model.kind === 'causal' ? 'CAUSAL_LM' : 'FEATURE_EXTRACTION';
-  await writeAdapter(path, adapterConfigJson(config, adapter.modules, taskType), tensors);
+  await writeAdapter(path, adapterConfigJson(config, taskType), tensors);
+}
+
+/** The targets as they were given, when they mean just the layers that have a branch; else those layers by name. */
+function savedTargets(model: LanguageModel, { config, modules }: LoraAdapter): TargetModules {
+  // "all-linear" is for the moment of attaching: a later model may have other layers.
+  if (config.targetModules === 'all-linear') return modules;
+  try {
+    const meant = targetLayers(model.linears, config.targetModules);
+    if (meant.join() === modules.join()) return config.targetModules;
+  } catch {
+    // A pattern in Python's dialect, or a name that matched no layer of this model.
+  }
+  return modules;
 }
 
 function checkBranch(

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -257,6 +257,40 @@ describe('what does not fit is refused', () => {
     );
     expect(model.linears.get('model.layers.0.self_attn.q_proj')!.adapter).toBeUndefined();
   });
+});
+
+test('an adapter of some layers is saved with the names of those layers', async () => {
+  using model = load('llama-tied');
+  const { modules } = attachLora(model, { r: 2, targetModules: ['q_proj'] });
+  expect(modules.length).toBe(2);
+  const folder = temporary();
+  await saveAdapter(model, folder);
+  const path = join(folder, 'adapter_config.json');
+  const config = JSON.parse(readFileSync(path, 'utf8'));
+  expect(config.target_modules).toEqual(['q_proj']);
+  // As PEFT writes it for layers_to_transform: the names mean more layers than have a branch.
+  writeFileSync(path, JSON.stringify({ ...config, target_modules: ['q_proj', 'v_proj'] }));
+  using other = load('llama-tied');
+  expect(loadAdapter(other, folder).modules).toEqual(modules);
+  await saveAdapter(other, folder);
+  expect(JSON.parse(readFileSync(path, 'utf8')).target_modules).toEqual(modules);
+});
+
+test.each([
+  [{ use_dora: true }, /use_dora: DoRA is not supported/],
+  [{ peft_type: 'IA3' }, /peft_type/],
+  [{ r: 0 }, /r: /],
+])('an adapter whose config has %j is refused', async (change, message) => {
+  using model = load('llama-tied');
+  attachLora(model, { r: 2 });
+  const folder = temporary();
+  await saveAdapter(model, folder);
+  const path = join(folder, 'adapter_config.json');
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), ...change }));
+  using other = load('llama-tied');
+  expect(() => loadAdapter(other, folder)).toThrow(
+    expect.objectContaining({ code: 'LF_ENGINE_ADAPTER_CONFIG', message: expect.stringMatching(message) }),
+  );
 });
 
 test('a pattern must match whole module names', () => {

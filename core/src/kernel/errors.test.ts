@@ -26,8 +26,9 @@ describe('an error table', () => {
 
   it('types its arguments', () => {
     expectTypeOf(errors.LF_OVEN_COLD).parameter(0).toEqualTypeOf<{ degrees: number }>();
-    // @ts-expect-error codes start with LF_
-    defineErrors({ OVEN: { message: () => '', remedy: () => '' } });
+    expect(() => defineErrors({ OVEN: { message: () => '', remedy: () => '' } })).toThrow(
+      'OVEN does not start with LF_',
+    );
   });
 
   it('is told by its shape, not by its class', () => {

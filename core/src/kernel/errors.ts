@@ -40,6 +40,7 @@ export type ErrorMakers<T> = {
 export function defineErrors<T extends Record<`LF_${string}`, ErrorTemplate<any>>>(table: T): ErrorMakers<T> {
   const makers: Record<string, (args: unknown, options?: { cause?: unknown }) => LargeForgeError> = {};
   for (const [code, template] of Object.entries(table)) {
+    if (!code.startsWith('LF_')) throw new Error(`the error code ${code} does not start with LF_`);
     makers[code] = (args, options) =>
       new LargeForgeError(
         code,

@@ -42,7 +42,8 @@ export type TapFunction<D> =
         ? // biome-ignore lint/suspicious/noConfusingVoidType: a tap that returns nothing has no answer
           (value: Value) => Eventually<Answer | undefined | void>
         : Kind extends 'sync'
-          ? (value: Value) => void
+          ? // biome-ignore lint/suspicious/noConfusingVoidType: `void` alone would let an async function pass
+            (value: Value) => undefined | void
           : (value: Value) => Eventually<void>
     : never;
 

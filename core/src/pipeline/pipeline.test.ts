@@ -194,7 +194,7 @@ pipeline:
       ...plugin,
       setup: (context: Parameters<typeof plugin.setup>[0]) =>
         context.registries.trainer.add('copy', {
-          load: () => ({ options: plugin.options.loose?.() ?? plugin.options, run: async () => make() }) as never,
+          load: () => ({ options: plugin.options, run: async () => make() }) as never,
         }),
     };
     const booted = await bootWith('plugins: [toy]\npipeline: [{name: a, stage: train, use: copy}]\n', {

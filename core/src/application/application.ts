@@ -4,7 +4,6 @@ import { type ConfigEntry, describeConfig } from '../config/describe.js';
 import { configJsonSchema, type StepSchema } from '../config/json-schema.js';
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.js';
 import { markSecrets } from '../config/parse.js';
-import { parsePath, valueAt } from '../config/path.js';
 import { ConfigReloader } from '../config/reload.js';
 import { type PipelineStep, stageNames } from '../config/schema.js';
 import { type ConfigNode, fromValue, nodeAt } from '../config/tree.js';
@@ -238,6 +237,7 @@ export class Application {
     await this.kernel.hooks.kernel.shutdown.fire(undefined).catch((error: unknown) => errors.push(error));
     await this.kernel.dispose().catch((error: unknown) => errors.push(error));
     writeTrace(this.tracer, this.options);
+    for (const error of errors.slice(1)) this.log.error({ err: error }, 'shutting down');
     if (errors.length > 0) throw errors[0];
   }
 
@@ -267,16 +267,12 @@ interface Parts {
 /** Adds to the kernel's context what LargeForge gives to plugins. */
 function pluginContext(
   base: BaseContext<LifecycleHooks, LifecycleRegistries>,
-  { log, events, plugins }: Parts,
+  { log, events }: Parts,
   reloader: ConfigReloader,
   commands: OwnedCommand[],
 ): PluginContext {
   const { name } = base.plugin;
-  const slice = plugins.find(({ plugin }) => plugin.name === name)?.slice;
-  const locate = (path: string) => {
-    const own = path.startsWith('.');
-    return { slice: own ? slice : undefined, path: parsePath(own ? path.slice(1) : path) ?? [path] };
-  };
+  const view = reloader.viewOf(name);
   return {
     ...base,
     log: log.child({ plugin: name }),
@@ -286,14 +282,8 @@ function pluginContext(
       get baseDir() {
         return reloader.config.baseDir;
       },
-      get: (path) => {
-        const at = locate(path);
-        return at.slice ? reloader.valueOf(at.slice, at.path) : valueAt(reloader.config.root, at.path);
-      },
-      reloadable: (path, onChange) => {
-        const at = locate(path);
-        reloader.onChange(at.slice, at.path, onChange);
-      },
+      get: view.get,
+      reloadable: view.reloadable,
     },
   };
 }

@@ -65,7 +65,8 @@ async function loadPlugin(
         ? await modules[choice]()
         : await importPlugin({ name: choice, where, from, known: [...installedPlugins(), ...Object.keys(modules)] });
   const plugin = checkPluginShape<PluginContext>(exported, where);
-  const slice = { path: ['plugins', index, 1], label: `plugins[${index}] (${plugin.name})`, schema: plugin.options };
+  const label = `plugins[${index}] (${plugin.name})`;
+  const slice = { path: ['plugins', index, 1], label, schema: plugin.options, plugin: plugin.name };
   const node = options ?? fromValue({}, nameNode.source);
   return { plugin, options: parseNode(plugin.options, node, { label: slice.label, cwd, secrets }), where, slice };
 }

@@ -205,6 +205,56 @@ describe('references', () => {
 });
 
 describe('YAML', () => {
+  it('has no key that reaches into the program', async () => {
+    for (const yaml of ['__proto__: {a: 1}\n', 'log: {__proto__: {level: debug}}\n', 'constructor: {}\n']) {
+      await expect(load(yaml)).rejects.toThrow('unknown key');
+    }
+    expect(({} as { a?: number }).a).toBeUndefined();
+  });
+
+  it('whatever is in it, is a config or an error of the table', async () => {
+    const words = [
+      'plugins',
+      'log',
+      ': ',
+      '\n',
+      '  ',
+      '- ',
+      '[',
+      ']',
+      '{',
+      '}',
+      '&a ',
+      '*a',
+      '"',
+      "'",
+      '${env:A}',
+      '${',
+      '!!x ',
+      '<<',
+      '#',
+      '|',
+      '? ',
+      '\t',
+      '0',
+      '~',
+      'pipeline',
+      'name',
+    ];
+    let state = 12345;
+    const random = (n: number) => {
+      state = (state * 1103515245 + 12345) % 2147483648;
+      return Math.floor((state / 2147483648) * n);
+    };
+    const folder = folderWith({});
+    for (let i = 0; i < 300; i++) {
+      const text = Array.from({ length: 1 + random(14) }, () => words[random(words.length)]).join('');
+      writeFileSync(join(folder, 'largeforge.config.yaml'), text);
+      const result = await loadConfig({ cwd: folder, env: { A: 'x' } }).catch((error: { code?: string }) => error);
+      if (!('root' in result)) expect(result.code, text).toMatch(/^LF_CONFIG_/);
+    }
+  });
+
   it('may use anchors, merge keys and several lines', async () => {
     const { root } = await load(`
 pipeline:

@@ -6,7 +6,7 @@ import type { ConfigChange } from '../lifecycle/config-contract.js';
 import { changedPaths, sameEntry, withPluginPairs } from './changes.js';
 import { type LoadedConfig, type LoadOptions, loadConfig } from './load.js';
 import { parseNode } from './parse.js';
-import { type ConfigPath, formatPath, valueAt } from './path.js';
+import { type ConfigPath, formatPath, parsePath, valueAt } from './path.js';
 import { rootSchema } from './schema.js';
 import { isMarked } from './schema-paths.js';
 import { type ConfigNode, fromValue, nodeAt, toValue, withNodeAt } from './tree.js';
@@ -18,6 +18,8 @@ export interface ConfigSlice {
   /** How errors call it. */
   readonly label: string;
   readonly schema: z.ZodType;
+  /** The plugin whose options they are. */
+  readonly plugin?: string;
   /** Makes values of references before the check. */
   readonly resolve?: (node: ConfigNode) => ConfigNode;
 }
@@ -83,6 +85,25 @@ export class ConfigReloader {
   /** The value of a slice as it holds now, parsed. */
   valueOf(slice: ConfigSlice | undefined, path: ConfigPath): unknown {
     return valueAt(this.parse(slice ?? root, this.running), path);
+  }
+
+  /** The config for one plugin: a path that starts with a dot is of its own options. */
+  viewOf(plugin: string): { get(path: string): unknown; reloadable(path: string, fn: Listener['fn']): void } {
+    const locate = (path: string) => {
+      const own = path.startsWith('.');
+      const slice = own ? [...this.slices].find((each) => each.plugin === plugin) : root;
+      return { slice, path: parsePath(own ? path.slice(1) : path) ?? [path] };
+    };
+    return {
+      get: (path) => {
+        const at = locate(path);
+        return at.slice && this.valueOf(at.slice, at.path);
+      },
+      reloadable: (path, fn) => {
+        const at = locate(path);
+        if (at.slice) this.onChange(at.slice, at.path, fn);
+      },
+    };
   }
 
   /** Follows the files until close(). Nothing to follow without a file. */

@@ -23,7 +23,6 @@ export class FileWatcher {
     private readonly onChange: () => void,
   ) {
     this.follow(files);
-    this.digest = this.read();
     this.poll = setInterval(() => this.check(), POLL_MS);
     this.poll.unref();
   }
@@ -42,7 +41,9 @@ export class FileWatcher {
         // Too many watches, or no such folder any more: polling sees the change too.
       }
     }
-    this.digest = this.read();
+    // What changed before it was watched must not be missed: the first look counts as a change.
+    this.digest = '';
+    this.stir();
   }
 
   close(): void {

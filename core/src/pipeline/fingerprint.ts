@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { resolve } from 'node:path';
+import { resolveUserPath } from '../config/user-path.js';
 import { type ContentHasher, canonicalJson } from './content-hash.js';
 import type { PipelineRun } from './pipeline.js';
 import type { PreparedStep } from './prepare.js';
@@ -24,7 +24,7 @@ export async function stepHash(
   const inputs: [path: string, digest: string][] = [];
   for (const path of runner.inputs?.(options as never).paths ?? []) {
     // A name that is no path here (a model of the hub's cache) counts by its name.
-    inputs.push([path, (await hasher.hash(resolve(run.baseDir, path))) ?? 'absent']);
+    inputs.push([path, (await hasher.hash(resolveUserPath(run.baseDir, path))) ?? 'absent']);
   }
   const hash = createHash('sha256').update(canonicalJson({ stage, use, with: config, inputs, plugins }));
   return hash.digest('hex');

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { PluginContext } from '../application/context.js';
 import type { LoadedConfig } from '../config/load.js';
 import type { ConfigReloader } from '../config/reload.js';
 import type { PipelineStep } from '../config/schema.js';
 import { displayPath } from '../config/source.js';
 import { type ConfigNode, toValue } from '../config/tree.js';
+import { resolveUserPath } from '../config/user-path.js';
 import type { EventBus } from '../events/events.js';
 import { isLargeForgeError, LargeForgeError, placeError, reasonOf } from '../kernel/errors.js';
 import type { Kernel } from '../kernel/kernel.js';
@@ -60,7 +61,7 @@ export interface PipelineRun {
 
 /** Where runs keep their state: absolute. */
 export function runDirOf(run: Pick<PipelineRun, 'baseDir' | 'config'>): string {
-  return resolve(run.baseDir, run.config.root.runDir);
+  return resolveUserPath(run.baseDir, run.config.root.runDir);
 }
 
 /**

@@ -1,8 +1,9 @@
 import { mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseNode } from '../config/parse.js';
-import { parsePath, valueAt } from '../config/path.js';
+import { parsePath } from '../config/path.js';
 import { fromValue } from '../config/tree.js';
+import { resolveUserPath } from '../config/user-path.js';
 import { isLargeForgeError, placeError } from '../kernel/errors.js';
 import type { RegistryViews } from '../kernel/plugin.js';
 import type { StepPlan } from '../lifecycle/plan-contract.js';
@@ -87,7 +88,7 @@ function contextFor(
       return plan.outputDir;
     },
     baseDir,
-    resolvePath: (path) => resolve(baseDir, path),
+    resolvePath: (path) => resolveUserPath(baseDir, path),
     signal: kernel.signal,
     log,
     events,
@@ -95,7 +96,7 @@ function contextFor(
     kernel: {
       registries: registries as unknown as RegistryViews<LifecycleRegistries>,
       services: kernel.services.facade(plugin),
-      config: { get: (path) => valueAt(reloader.config.root, parsePath(path) ?? [path]) },
+      config: reloader.viewOf(plugin),
       hooks: kernel.hooks,
     },
     backend: () => {

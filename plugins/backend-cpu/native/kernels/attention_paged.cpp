@@ -1,10 +1,12 @@
-// ATTENTION_PAGED, KV_WRITE and KV_COPY_BLOCKS: attention over a cache that is cut into blocks of positions.
+// ATTENTION_PAGED: causal attention over a cache that is cut into blocks of positions.
 //
 // A sequence with few new tokens (decoding) reads each cached key and value once, with a dot product per query and key;
 // its context is cut into runs that are independent tasks and joined in order. A sequence with more new tokens (prefill)
 // packs its keys and values into tiles first, as ATTENTION does. Which way a sequence goes depends on it alone, so its
 // result does not depend on what else is in the batch.
+#include "attention_decode.h"
 #include "attention_tile.h"
+#include "kv_cache.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
@@ -12,99 +14,6 @@ namespace {
 
 // From this many new tokens on, tiles pay for their packing.
 constexpr int64_t kTiledQueries = 4;
-// Positions that one decoding task covers.
-constexpr int64_t kRun = 256;
-// Rows of queries that are held in registers against four keys, or four vectors of a value.
-constexpr int kDecodeRows = LF_ISA_LEVEL >= 2 ? 4 : 2;
-
-const char* check_cache(Context& ctx, const char* op, const View& k_cache, const View& v_cache) {
-  LF_CHECK(expect_float(ctx, op, "k_cache", k_cache));
-  LF_CHECK(expect_float(ctx, op, "v_cache", v_cache));
-  LF_CHECK(expect_rank(ctx, op, "k_cache", k_cache, 4));
-  LF_CHECK(expect_same_shape(ctx, op, "v_cache", v_cache, "k_cache", k_cache));
-  LF_CHECK(expect_dense_rows(ctx, op, "k_cache", k_cache));
-  return expect_dense_rows(ctx, op, "v_cache", v_cache);
-}
-
-// ------------------------------------------------------------------------------------------------------------ cache --
-
-const char* check_kv_write(Context& ctx, const uint32_t*, const View* o, int) {
-  const char* op = "KV_WRITE";
-  const View &k = o[0], &v = o[1], &slots = o[2], &k_cache = o[3];
-  LF_CHECK(check_cache(ctx, op, k_cache, o[4]));
-  LF_CHECK(expect_float(ctx, op, "k", k));
-  LF_CHECK(expect_float(ctx, op, "v", v));
-  LF_CHECK(expect_rank(ctx, op, "k", k, 3));
-  LF_CHECK(expect_shape(ctx, op, "k", k, k.shape[0], k_cache.shape[1], k_cache.shape[3]));
-  LF_CHECK(expect_same_shape(ctx, op, "v", v, "k", k));
-  LF_CHECK(expect_dtype(ctx, op, "slots", slots, LF_I32));
-  return expect_shape(ctx, op, "slots", slots, k.shape[0]);
-}
-
-const char* kv_write(Context& ctx, const uint32_t* params, const View* o, int count) {
-  LF_CHECK(check_kv_write(ctx, params, o, count));
-  const View& slots = o[2];
-  const int64_t tokens = o[0].shape[0], heads = o[3].shape[1], block = o[3].shape[2], n = o[3].shape[3];
-  const int64_t capacity = o[3].shape[0] * block;
-  for (int64_t t = 0; t < tokens; t++) {
-    const int32_t slot = slots.as<const int32_t>()[t * slots.stride[0]];
-    if (slot < -1 || slot >= capacity)
-      return ctx.fail(LF_INVALID, "KV_WRITE: slot %d of token %lld is outside of the cache of %lld positions", slot,
-                      (long long)t, (long long)capacity);
-  }
-  const size_t bytes = round_up(larger<int64_t>(n, 1), 16) * 4;
-  for (int w = 0; w < ctx.workers(); w++)
-    if (!ctx.local(w, bytes)) return out_of_scratch(ctx, "KV_WRITE", bytes);
-  constexpr int64_t step = 16;
-  ctx.for_each(ceil_div(tokens, step), [&](int64_t task, int worker) {
-    float* scratch = static_cast<float*>(ctx.local(worker, bytes));
-    for (int64_t t = task * step; t < smaller(tokens, (task + 1) * step); t++) {
-      const int64_t slot = slots.as<const int32_t>()[t * slots.stride[0]];
-      if (slot < 0) continue;
-      for (int which = 0; which < 2; which++) {
-        const View &src = o[which], &dst = o[3 + which];
-        for (int64_t h = 0; h < heads; h++) {
-          const float* row = read_row(src, t * src.stride[0] + h * src.stride[1], n, src.stride[2], scratch);
-          write_row(dst, slot / block * dst.stride[0] + h * dst.stride[1] + slot % block * dst.stride[2], n, 1, row);
-        }
-      }
-    }
-  });
-  return nullptr;
-}
-
-const char* check_kv_copy_blocks(Context& ctx, const uint32_t*, const View* o, int) {
-  LF_CHECK(check_cache(ctx, "KV_COPY_BLOCKS", o[0], o[1]));
-  LF_CHECK(expect_dtype(ctx, "KV_COPY_BLOCKS", "pairs", o[2], LF_I32));
-  return expect_shape(ctx, "KV_COPY_BLOCKS", "pairs", o[2], o[2].shape[0], 2);
-}
-
-const char* kv_copy_blocks(Context& ctx, const uint32_t* params, const View* o, int count) {
-  LF_CHECK(check_kv_copy_blocks(ctx, params, o, count));
-  const View& pairs = o[2];
-  auto block_of = [&](int64_t i, int64_t side) {
-    return int64_t(pairs.as<const int32_t>()[i * pairs.stride[0] + side * pairs.stride[1]]);
-  };
-  for (int64_t i = 0; i < pairs.shape[0]; i++)
-    for (int side = 0; side < 2; side++)
-      if (block_of(i, side) < 0 || block_of(i, side) >= o[0].shape[0])
-        return ctx.fail(LF_INVALID, "KV_COPY_BLOCKS: block %lld of pair %lld is outside of the cache of %lld blocks",
-                        (long long)block_of(i, side), (long long)i, (long long)o[0].shape[0]);
-  const int64_t heads = o[0].shape[1], rows = o[0].shape[2], n = o[0].shape[3];
-  // A task owns one head of one cache, and does its pairs in order: a later pair may read what an earlier one wrote.
-  ctx.for_each(2 * heads, [&](int64_t task, int) {
-    const View& cache = o[task / heads];
-    const int size = element_bytes(cache.dtype);
-    uint8_t* base = cache.data + task % heads * cache.stride[1] * size;
-    for (int64_t i = 0; i < pairs.shape[0]; i++)
-      for (int64_t r = 0; r < rows; r++)
-        __builtin_memmove(base + (block_of(i, 1) * cache.stride[0] + r * cache.stride[2]) * size,
-                          base + (block_of(i, 0) * cache.stride[0] + r * cache.stride[2]) * size, n * size);
-  });
-  return nullptr;
-}
-
-// -------------------------------------------------------------------------------------------------------- attention --
 
 const char* check_attention_paged(Context& ctx, const uint32_t*, const View* o, int) {
   const char* op = "ATTENTION_PAGED";
@@ -129,86 +38,6 @@ const char* check_attention_paged(Context& ctx, const uint32_t*, const View* o, 
   if (block_table.shape[0] == context.shape[0]) return nullptr;
   return ctx.fail(LF_INVALID, "%s: operand block_table has shape %s, but context has %s", op, shape_text(block_table).text,
                   shape_text(context).text);
-}
-
-// scores[r][j] = query[r] . keys[j] for `rows` rows and `count` keys, `stride` elements apart. Queries are padded with
-// zeros to `padded` elements, a multiple of kLanes.
-template <int rows, typename T>
-LF_INLINE void score_keys(const float* query, int64_t padded, int64_t n, const T* keys, int64_t count, int64_t stride,
-                          float* scores) {
-  const int64_t whole = n / kLanes * kLanes;
-  for (int64_t j = 0; j < count; j += 4) {
-    const T* key[4];  // the last key stands in for those beyond the end
-    for (int u = 0; u < 4; u++) key[u] = keys + smaller(j + u, count - 1) * stride;
-    f32v acc[rows][4] = {};
-    auto step = [&](int64_t c, int64_t lanes) {
-      f32v x[4];
-#pragma GCC unroll 4
-      for (int u = 0; u < 4; u++) x[u] = load_lanes(key[u] + c, lanes);
-#pragma GCC unroll 4
-      for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int u = 0; u < 4; u++) acc[r][u] = fma(load(query + r * padded + c), x[u], acc[r][u]);
-    };
-    for (int64_t c = 0; c < whole; c += kLanes) step(c, kLanes);
-    if (whole < n) step(whole, n - whole);
-    for (int r = 0; r < rows; r++) sum4(acc[r], scores + r * kRun + j);
-  }
-}
-
-// out[r] += sum over j of weights[r][j] * values[j], four vectors of the value at a time.
-template <int rows, int vectors, typename T>
-LF_INLINE void add_value_columns(const float* weights, const T* values, int64_t count, int64_t stride, int64_t lanes,
-                                 float* const* out) {
-  f32v acc[rows][vectors];
-#pragma GCC unroll 4
-  for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++) acc[r][v] = load(out[r] + v * kLanes);
-  for (int64_t j = 0; j < count; j++) {
-    f32v x[vectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++) x[v] = load_lanes(values + j * stride + v * kLanes, v + 1 < vectors ? kLanes : lanes);
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-      for (int v = 0; v < vectors; v++) acc[r][v] = fma(broadcast(weights[r * kRun + j]), x[v], acc[r][v]);
-  }
-#pragma GCC unroll 4
-  for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++) store(out[r] + v * kLanes, acc[r][v]);
-}
-template <int rows, typename T>
-LF_INLINE void add_values(const float* weights, const T* values, int64_t n, int64_t count, int64_t stride,
-                          float* const* out) {
-  float* at[rows];
-  for (int r = 0; r < rows; r++) at[r] = out[r];
-  int64_t c = 0;
-  for (; c + 4 * kLanes <= n; c += 4 * kLanes) {
-    add_value_columns<rows, 4>(weights, values + c, count, stride, kLanes, at);
-    for (int r = 0; r < rows; r++) at[r] += 4 * kLanes;
-  }
-  for (; c < n; c += kLanes) {
-    add_value_columns<rows, 1>(weights, values + c, count, stride, smaller<int64_t>(kLanes, n - c), at);
-    for (int r = 0; r < rows; r++) at[r] += kLanes;
-  }
-}
-
-template <int count>
-struct RowCount {
-  static constexpr int value = count;
-};
-// Calls f(first, RowCount<n>{}) for groups of at most kDecodeRows rows.
-template <typename F>
-LF_INLINE void for_row_groups(int64_t rows, F&& f) {
-  for (int64_t r = 0; r < rows; r += kDecodeRows) {
-    const int64_t rest = rows - r;
-    if (rest == 1) f(r, RowCount<1>{});
-    else if (kDecodeRows == 2 || rest == 2) f(r, RowCount<2>{});
-    else if (rest == 3) f(r, RowCount<3>{});
-    else f(r, RowCount<kDecodeRows>{});
-  }
 }
 
 // Positions of a sequence that one decoding task covers.
@@ -539,8 +368,6 @@ const char* attention_paged(Context& ctx, const uint32_t* params, const View* o,
 }  // namespace
 
 void register_attention_paged(KernelTable& table) {
-  table.entry[LF_OP_KV_WRITE] = {kv_write, check_kv_write};
-  table.entry[LF_OP_KV_COPY_BLOCKS] = {kv_copy_blocks, check_kv_copy_blocks};
   table.entry[LF_OP_ATTENTION_PAGED] = {attention_paged, check_attention_paged};
 }
 

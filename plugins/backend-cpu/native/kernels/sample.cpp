@@ -1,29 +1,14 @@
 // SAMPLE: penalties, mask, temperature, truncation and the draw, for each row of logits.
 //
-// Candidates are ordered by value, on a tie by the lower id; every cut (top_k, top_p) keeps a prefix of that order. No
-// row is sorted: maxima of blocks of logits give a threshold above which few candidates lie, and quickselect finds the
-// cut among them. The draw walks what is kept in the order of ids and takes the first token whose cumulative weight
-// exceeds u * total, where u has 53 bits: (word 0 >> 5) * 2^26 + (word 1 >> 6), over 2^53, of the Philox block with the
-// counter (position, 0, 0, 0) and the row's seed as key.
-#include <initializer_list>
-
-#include "operands.h"
+// The draw walks what is kept in the order of ids and takes the first token whose cumulative weight exceeds u * total,
+// where u has 53 bits: (word 0 >> 5) * 2^26 + (word 1 >> 6), over 2^53, of the Philox block with the counter
+// (position, 0, 0, 0) and the row's seed as key.
+#include "candidates.h"
 #include "philox.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
 namespace {
-
-constexpr int64_t kBlockLogits = 64;
-
-struct Candidate {
-  float value;   // the logit after penalties and mask
-  float weight;  // exp((value - largest) / temperature)
-  int32_t id;
-};
-LF_INLINE bool precedes(const Candidate& a, const Candidate& b) {
-  return a.value > b.value || (a.value == b.value && a.id < b.id);
-}
 
 // One row's settings, from the words of `rows`.
 struct Settings {
@@ -31,6 +16,9 @@ struct Settings {
   int64_t top_k, history_start, prompt_length, output_length;
   PhiloxKey key;
   uint32_t position, flags;
+
+  // min_p as a weight relative to the largest, which is always kept. Weights of 0 are not.
+  float least_weight() const { return min_p > 1.0f ? 1.0f : min_p > 0.0f ? min_p : 0x1p-149f; }
 };
 Settings settings_of(const View& rows, int64_t b) {
   const float* row = rows.as<const float>() + b * rows.stride[0];
@@ -116,154 +104,6 @@ const char* check_rows(Context& ctx, const View& rows, const View& history, int6
   return nullptr;
 }
 
-// The logits of one row and the memory to choose from them.
-struct Row {
-  int64_t vocabulary;
-  float* values;      // [vocabulary], padded to whole blocks with -inf
-  float* maxima;      // of blocks of kBlockLogits values
-  uint32_t* counts;   // [vocabulary]
-  Candidate* list;    // candidates in the order of ids
-  Candidate* scratch; // their permutation while a cut is looked for
-  float largest;
-  int32_t largest_id;
-
-  int64_t blocks() const { return ceil_div(vocabulary, kBlockLogits); }
-};
-
-size_t carve_row(uint8_t* base, int64_t vocabulary, Row* row) {
-  Row unused;
-  if (!row) row = &unused;
-  size_t used = 0;
-  auto take = [&](int64_t bytes) {
-    uint8_t* p = base ? base + used : nullptr;
-    used += round_up(bytes, 64);
-    return p;
-  };
-  row->vocabulary = vocabulary;
-  const int64_t padded = round_up(vocabulary, kBlockLogits);
-  row->values = reinterpret_cast<float*>(take(padded * 4));
-  row->maxima = reinterpret_cast<float*>(take((padded / kBlockLogits + kLanes) * 4));
-  row->counts = reinterpret_cast<uint32_t*>(take(padded * 4));
-  row->list = reinterpret_cast<Candidate*>(take(padded * sizeof(Candidate)));
-  row->scratch = reinterpret_cast<Candidate*>(take(padded * sizeof(Candidate)));
-  return used;
-}
-
-// Maxima of the blocks and of the row. NaN counts as -inf.
-void find_maxima(Row& row) {
-  const f32v lowest = broadcast(-__builtin_inff());
-  int64_t best = 0;
-  for (int64_t b = 0; b < row.blocks(); b++) {
-    const float* v = row.values + b * kBlockLogits;
-    f32v top = lowest;
-    for (int64_t i = 0; i < kBlockLogits; i += kLanes) {
-      const f32v x = load(v + i);
-      top = select(x > top, x, top);
-    }
-    row.maxima[b] = max_lane(top);
-    if (row.maxima[b] > row.maxima[best]) best = b;
-  }
-  row.largest = row.maxima[best];
-  row.largest_id = 0;
-  if (row.largest == -__builtin_inff()) return;
-  const float* v = row.values + best * kBlockLogits;
-  int64_t i = 0;
-  while (v[i] != row.largest) i++;
-  row.largest_id = int32_t(best * kBlockLogits + i);
-}
-
-// log(sum(exp(values))), the sum of a block in f32 lanes and over blocks in double precision.
-double log_sum_exp(const Row& row) {
-  if (row.largest == -__builtin_inff()) return row.largest;
-  double total = 0.0;
-  for (int64_t b = 0; b < row.blocks(); b++) {
-    f32v part = broadcast(0.0f);
-    for (int64_t i = 0; i < kBlockLogits; i += kLanes)
-      part = part + exp(load(row.values + b * kBlockLogits + i) - row.largest);
-    total += sum(part);
-  }
-  return double(row.largest) + __builtin_log(total);
-}
-
-// Candidates with a value of at least `threshold`, in the order of ids.
-int64_t collect(const Row& row, float threshold) {
-  int64_t n = 0;
-  for (int64_t b = 0; b < row.blocks(); b++) {
-    if (!(row.maxima[b] >= threshold)) continue;
-    const int64_t end = smaller(row.vocabulary, (b + 1) * kBlockLogits);
-    for (int64_t i = b * kBlockLogits; i < end; i++)
-      if (row.values[i] >= threshold && row.values[i] > -__builtin_inff())
-        row.list[n++] = {row.values[i], 0.0f, int32_t(i)};
-  }
-  return n;
-}
-
-// Rearranges [begin, end) of c around a pivot; returns where the pivot lies.
-int64_t partition(Candidate* c, int64_t begin, int64_t end) {
-  const int64_t middle = begin + (end - begin) / 2, last = end - 1;
-  // The median of three as pivot, moved to the end.
-  int64_t pivot = precedes(c[begin], c[middle]) ? (precedes(c[middle], c[last]) ? middle : precedes(c[begin], c[last]) ? last : begin)
-                                                : (precedes(c[begin], c[last]) ? begin : precedes(c[middle], c[last]) ? last : middle);
-  const Candidate p = c[pivot];
-  c[pivot] = c[last];
-  int64_t at = begin;
-  for (int64_t i = begin; i < last; i++)
-    if (precedes(c[i], p)) {
-      const Candidate swap = c[at];
-      c[at++] = c[i];
-      c[i] = swap;
-    }
-  c[last] = c[at];
-  c[at] = p;
-  return at;
-}
-
-// Of list[0, n), the candidate with which the running sum of `measure` in the order of candidates first reaches
-// `target`; the last one when it never does.
-template <typename Measure>
-Candidate find_cut(const Row& row, int64_t n, double target, Measure&& measure) {
-  __builtin_memcpy(row.scratch, row.list, n * sizeof(Candidate));
-  Candidate* c = row.scratch;
-  int64_t begin = 0, end = n;
-  Candidate cut = c[0];
-  while (begin < end) {
-    const int64_t at = partition(c, begin, end);
-    double before = 0.0;
-    for (int64_t i = begin; i < at; i++) before += measure(c[i]);
-    if (before >= target && at > begin) {
-      end = at;
-      continue;
-    }
-    cut = c[at];
-    target -= before + measure(c[at]);
-    if (target <= 0.0) break;
-    begin = at + 1;
-  }
-  return cut;
-}
-
-// Keeps the candidates up to and including `cut`; their order by id stays.
-int64_t keep_until(const Row& row, int64_t n, const Candidate& cut) {
-  int64_t kept = 0;
-  for (int64_t i = 0; i < n; i++)
-    if (!precedes(cut, row.list[i])) row.list[kept++] = row.list[i];
-  return kept;
-}
-
-// A value that at least k values reach: the k-th largest of the blocks' maxima.
-float threshold_of_largest(const Row& row, int64_t k) {
-  if (k > row.blocks()) return -__builtin_inff();
-  for (int64_t b = 0; b < row.blocks(); b++) row.list[b] = {row.maxima[b], 0.0f, int32_t(b)};
-  return find_cut(row, row.blocks(), double(k), [](const Candidate&) { return 1.0; }).value;
-}
-
-// The k best candidates, in the order of ids.
-int64_t collect_largest(const Row& row, int64_t k) {
-  const int64_t n = collect(row, threshold_of_largest(row, k));
-  if (n <= k) return n;
-  return keep_until(row, n, find_cut(row, n, double(k), [](const Candidate&) { return 1.0; }));
-}
-
 // CTRL's repetition penalty over prompt and output, then presence and frequency over the output: each token once.
 void penalize(Row& row, const Settings& s, const View& history) {
   const int64_t length = s.prompt_length + s.output_length;
@@ -299,8 +139,10 @@ double uniform_draw(const Settings& s) {
   return (double(words[0] >> 5) * 67108864.0 + double(words[1] >> 6)) * 0x1p-53;
 }
 
-// Weights of candidates relative to the largest value.
-double weigh(const Row& row, int64_t n, float temperature) {
+// ------------------------------------------------------------------------------------------------- from a short list --
+
+// Weights of listed candidates relative to the largest value; returns their sum.
+double weigh_list(const Row& row, int64_t n, float temperature) {
   double total = 0.0;
   for (int64_t i = 0; i < n; i += kLanes) {
     const int64_t lanes = smaller<int64_t>(kLanes, n - i);
@@ -315,90 +157,141 @@ double weigh(const Row& row, int64_t n, float temperature) {
   return total;
 }
 
-int32_t draw_from_list(const Row& row, int64_t n, double u) {
-  double total = 0.0, running = 0.0;
-  for (int64_t i = 0; i < n; i++) total += row.list[i].weight;
-  for (int64_t i = 0; i < n; i++) {
+// top_k candidates, then min_p and top_p among them.
+int32_t choose_from_largest(const Row& row, const Settings& s, double u) {
+  int64_t n = collect_largest(row, s.top_k), kept = 0;
+  weigh_list(row, n, s.temperature);
+  double total = 0.0;
+  for (int64_t i = 0; i < n; i++)
+    if (row.list[i].weight >= s.least_weight()) {
+      total += row.list[i].weight;
+      row.list[kept++] = row.list[i];
+    }
+  if (s.top_p < 1.0f) {
+    const auto weight = [](const Candidate& c) { return double(c.weight); };
+    kept = keep_until(row, kept, find_cut(row, kept, s.top_p * total, weight));
+    total = 0.0;
+    for (int64_t i = 0; i < kept; i++) total += row.list[i].weight;
+  }
+  double running = 0.0;
+  for (int64_t i = 0; i < kept; i++) {
     running += row.list[i].weight;
     if (running > u * total) return row.list[i].id;
   }
   return row.largest_id;
 }
 
-// Sums of the weights of all values by block, into `maxima`'s place in the list; returns the total.
-double weigh_blocks(const Row& row, float temperature) {
-  double total = 0.0;
-  for (int64_t b = 0; b < row.blocks(); b++) {
-    f32v part = broadcast(0.0f);
-    for (int64_t i = 0; i < kBlockLogits; i += kLanes) {
-      const f32v v = load(row.values + b * kBlockLogits + i);
-      part = part + select(v == v, exp((v - row.largest) / temperature), broadcast(0.0f));
-    }
-    row.list[b].weight = sum(part);
-    total += row.list[b].weight;
+// --------------------------------------------------------------------------------------------- from the whole row --
+
+// Which values may be drawn: those that weigh `least` or more, up to and including `cut` in the order of candidates.
+struct Limits {
+  float temperature, least;
+  Candidate cut;
+};
+
+// Weights of one block of values, 0 for those beyond the limits; returns their sum.
+LF_INLINE float weigh_block(const Row& row, int64_t b, const Limits& limits, float* weights) {
+  f32v part = broadcast(0.0f);
+  for (int64_t i = 0; i < kBlockLogits; i += kLanes) {
+    const f32v v = load(row.values + b * kBlockLogits + i);
+    const i32v id = lane_index() + int32_t(b * kBlockLogits + i);
+    f32v w = exp((v - row.largest) / limits.temperature);
+    const i32v kept = (w >= broadcast(limits.least)) & ((v > broadcast(limits.cut.value)) |
+                      ((v == broadcast(limits.cut.value)) & (id <= broadcast_i32(limits.cut.id))));
+    w = select(kept, w, broadcast(0.0f));
+    store(weights + i, w);
+    part = part + w;
   }
-  return total;
+  return sum(part);
 }
 
-// A draw from all values: first the block, then the value in it.
-int32_t draw_from_all(const Row& row, float temperature, double u) {
-  const double total = weigh_blocks(row, temperature), target = u * total;
-  double running = 0.0;
-  int64_t chosen = row.largest_id / kBlockLogits;
+// Bins of values by their distance from the largest. e^-20 of the largest weight and below share the last bin.
+constexpr int kBins = 1024;
+constexpr float kDepth = 20.0f;
+
+// Bins of one block of values. The arithmetic is monotonic, so that a block's largest value has its lowest bin.
+LF_INLINE i32v bins_of(f32v values, const Row& row, float temperature) {
+  const f32v distance = (row.largest - values) / temperature;
+  return truncate_i32(min(distance, broadcast(kDepth)) * (float(kBins - 1) / kDepth));  // a NaN goes to the last bin
+}
+
+// Where the running sum of weights, in the order of candidates, first reaches top_p of the total: the bin that holds
+// the cut is found first, and searched.
+Candidate find_mass_cut(const Row& row, const Limits& limits, float top_p) {
+  constexpr int spread = 8;  // neighbours in the last, crowded bin add to different sums
+  double mass[kBins + spread] = {}, total = 0.0;
+  float weights[kBlockLogits];
+  int32_t bins[kBlockLogits];
+  auto find_bins = [&](int64_t b) {
+    for (int64_t i = 0; i < kBlockLogits; i += kLanes) {
+      const i32v bin = bins_of(load(row.values + b * kBlockLogits + i), row, limits.temperature);
+      __builtin_memcpy(bins + i, &bin, sizeof bin);
+    }
+  };
+  auto lowest_bin = [&](int64_t b) { return bins_of(broadcast(row.maxima[b]), row, limits.temperature)[0]; };
+  for (int64_t b = 0; b < row.blocks(); b++) {
+    const double block = weigh_block(row, b, limits, weights);
+    total += block;
+    if (lowest_bin(b) == kBins - 1) {
+      mass[kBins - 1] += block;
+      continue;
+    }
+    find_bins(b);
+    for (int64_t i = 0; i < kBlockLogits; i++)
+      mass[bins[i] + (int(i) % spread & -int(bins[i] == kBins - 1))] += weights[i];  // without a branch to mispredict
+  }
+  for (int i = 1; i < spread; i++) mass[kBins - 1] += mass[kBins - 1 + i];
+  double target = top_p * total;
+  int cut = 0;
+  while (cut < kBins - 1 && mass[cut] < target) target -= mass[cut++];
+  int64_t n = 0;
+  for (int64_t b = 0; b < row.blocks(); b++) {
+    if (lowest_bin(b) > cut) continue;
+    find_bins(b);
+    weigh_block(row, b, limits, weights);
+    for (int64_t i = 0; i < kBlockLogits; i++)
+      if (bins[i] == cut && weights[i] > 0.0f)
+        row.list[n++] = {row.values[b * kBlockLogits + i], weights[i], int32_t(b * kBlockLogits + i)};
+  }
+  if (n == 0) return {row.largest, 1.0f, row.largest_id};
+  return find_cut(row, n, target, [](const Candidate& c) { return double(c.weight); });
+}
+
+// min_p and top_p over all values, then the draw: first the block, then the value in it.
+int32_t choose_from_all(const Row& row, const Settings& s, double u) {
+  Limits limits{s.temperature, s.least_weight(), {-__builtin_inff(), 0.0f, 0x7fffffff}};
+  if (s.top_p < 1.0f) limits.cut = find_mass_cut(row, limits, s.top_p);
+  float weights[kBlockLogits];
+  double total = 0.0, running = 0.0;
+  for (int64_t b = 0; b < row.blocks(); b++) {
+    const bool any = row.maxima[b] >= limits.cut.value && row.maxima[b] > -__builtin_inff();
+    row.list[b].weight = any ? weigh_block(row, b, limits, weights) : 0.0f;
+    total += row.list[b].weight;
+  }
+  const double target = u * total;
+  int64_t block = row.largest_id / kBlockLogits;
   for (int64_t b = 0; b < row.blocks(); b++) {
     if (running + row.list[b].weight > target) {
-      chosen = b;
+      block = b;
       break;
     }
     running += row.list[b].weight;
   }
-  int32_t last = row.largest_id;
-  for (int64_t i = chosen * kBlockLogits; i < (chosen + 1) * kBlockLogits; i += kLanes) {
-    float w[kLanes];
-    store(w, exp((load(row.values + i) - row.largest) / temperature));
-    for (int l = 0; l < kLanes; l++) {
-      if (!(w[l] > 0.0f)) continue;
-      running += w[l];
-      last = int32_t(i + l);
-      if (running > target) return last;
-    }
+  weigh_block(row, block, limits, weights);
+  int32_t chosen = row.largest_id;
+  for (int64_t i = 0; i < kBlockLogits && running <= target; i++) {
+    if (!(weights[i] > 0.0f)) continue;
+    running += weights[i];
+    chosen = int32_t(block * kBlockLogits + i);
   }
-  return last;  // rounding of the block's sum
+  return chosen;
 }
 
-int32_t choose(Row& row, const Settings& s) {
+int32_t choose(const Row& row, const Settings& s) {
   if (s.temperature == 0.0f || row.largest == -__builtin_inff()) return row.largest_id;
   const double u = uniform_draw(s);
-  const bool by_count = s.top_k > 0 && s.top_k < row.vocabulary, by_mass = s.top_p < 1.0f, by_ratio = s.min_p > 0.0f;
-  if (!by_count && !by_mass && !by_ratio) return draw_from_all(row, s.temperature, u);
-  int64_t n;
-  double total;
-  if (by_count) {
-    n = collect_largest(row, s.top_k);
-    total = weigh(row, n, s.temperature);
-  } else if (by_ratio) {
-    // A little below the cut; the weights decide.
-    n = collect(row, smaller(row.largest, row.largest + s.temperature * (__builtin_logf(s.min_p) - 1e-3f)));
-    total = weigh(row, n, s.temperature);
-  } else {
-    total = weigh_blocks(row, s.temperature);
-    for (float depth : {-5.0f, -12.0f, -20.0f, -__builtin_inff()}) {
-      n = collect(row, row.largest + s.temperature * depth);
-      if (weigh(row, n, s.temperature) >= s.top_p * total) break;
-    }
-  }
-  if (by_ratio) {
-    int64_t kept = 0;
-    total = 0.0;
-    for (int64_t i = 0; i < n; i++)
-      if (row.list[i].weight >= s.min_p || row.list[i].value == row.largest) {
-        total += row.list[i].weight;
-        row.list[kept++] = row.list[i];
-      }
-    n = kept;
-  }
-  if (by_mass) n = keep_until(row, n, find_cut(row, n, s.top_p * total, [](const Candidate& c) { return double(c.weight); }));
-  return draw_from_list(row, n, u);
+  if (s.top_k > 0 && s.top_k < row.vocabulary) return choose_from_largest(row, s, u);
+  return choose_from_all(row, s, u);
 }
 
 // The top_n tokens by value, best first.

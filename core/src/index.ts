@@ -46,4 +46,4 @@ export {
 export type * from './lifecycle/train-contract.js';
 export type { LogDestination } from './log/log.js';
 export { Interrupts } from './pipeline/interrupts.js';
-export type { PipelineOptions, PipelineOutcome } from './pipeline/pipeline.js';
+export type { PipelineOptions, PipelineOutcome } from './pipeline/run.js';

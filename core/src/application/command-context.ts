@@ -2,7 +2,7 @@ import type { LoadedConfig } from '../config/load.js';
 import type { PipelineStep } from '../config/schema.js';
 import type { EventBus } from '../events/events.js';
 import type { Logger } from '../kernel/plugin.js';
-import type { PipelineOptions, PipelineOutcome } from '../pipeline/pipeline.js';
+import type { PipelineOptions, PipelineOutcome } from '../pipeline/run.js';
 import type { Application } from './application.js';
 
 /** A step that a command makes up. */

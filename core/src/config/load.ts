@@ -9,8 +9,8 @@ import { markSecret, parseNode } from './parse.js';
 import type { ConfigPath } from './path.js';
 import { layerSchema, type RootConfig, rootSchema } from './schema.js';
 import { isSecretPath, Secrets } from './secrets.js';
-import { displayPath, formatSource, type Source } from './source.js';
-import { type ConfigNode, eachValue, fromValue, nearestSource, nodeAt, toValue } from './tree.js';
+import { displayPath, formatSource } from './source.js';
+import { type ConfigNode, eachValue, fromValue, nodeAt, toValue } from './tree.js';
 
 export interface LoadOptions {
   /** Where to look; the working directory unless given. */
@@ -44,8 +44,6 @@ export interface LoadedConfig {
   readonly cwd: string;
   /** What must not be printed; more is added when plugins and steps are known. */
   readonly secrets: Secrets;
-  /** The place of a value, or of what would hold it; undefined when no layer has anything to do with it. */
-  locate(path: ConfigPath): Source;
   /** "file:line:column" or the override's name; "default" for what no layer sets. */
   sourceOf(path: ConfigPath): string;
 }
@@ -108,7 +106,6 @@ export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfi
     baseDir,
     cwd,
     secrets,
-    locate: (path) => nearestSource(tree, path),
     sourceOf: (path) => {
       const node = nodeAt(tree, path);
       return node ? formatSource(node.source, cwd) : 'default';

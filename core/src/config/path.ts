@@ -25,10 +25,6 @@ export function parsePath(text: string): (string | number)[] | undefined {
   return path.length > 0 ? path : undefined;
 }
 
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** The value at a path, or undefined. */
 export function valueAt(root: unknown, path: ConfigPath): unknown {
   let value = root;

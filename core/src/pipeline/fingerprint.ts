@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { resolveUserPath } from '../config/user-path.js';
 import { type ContentHasher, canonicalJson } from './content-hash.js';
-import type { PipelineRun } from './pipeline.js';
 import type { PreparedStep } from './prepare.js';
+import type { PipelineRun } from './run.js';
 
 /**
  * A digest of everything that decides a step's result: what its config says (references replaced), the content of its

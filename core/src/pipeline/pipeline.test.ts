@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { bootWith } from '../application/application.fixture.js';
 import { failure, folderWith, write } from '../config/config.fixture.js';
 import { makeToy, type Toy } from './pipeline.fixture.js';
-import type { PipelineOptions } from './pipeline.js';
+import type { PipelineOptions } from './run.js';
 
 const config = (text = 'hello', extra = '') => `
 plugins: [toy]

@@ -7,8 +7,8 @@ import { type ConfigNode, childOf } from '../config/tree.js';
 import type { LoadedPlugin } from '../kernel/plugin.js';
 import { type StageName, stageRegistry } from '../lifecycle/registries.js';
 import type { AnyStepRunner } from '../lifecycle/step-runner.js';
-import type { PipelineRun } from './pipeline.js';
 import { checkReferences, type EarlierStep, type WithPlace } from './references.js';
+import type { PipelineRun } from './run.js';
 
 /** A step whose runner is found and whose options are checked as far as they can be before anything runs. */
 export interface PreparedStep {

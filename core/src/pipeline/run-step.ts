@@ -11,9 +11,9 @@ import { type ChosenBackend, type LifecycleRegistries, registryNames } from '../
 import type { StepContext } from '../lifecycle/step-runner.js';
 import { chooseBackend } from './backend-choice.js';
 import { pipelineErrors } from './errors.js';
-import { type PipelineRun, runDirOf } from './pipeline.js';
 import type { PreparedStep } from './prepare.js';
 import { resolveReferences } from './references.js';
+import { type PipelineRun, runDirOf } from './run.js';
 import { stageDrivers } from './stage-drivers.js';
 
 export interface Attempt {

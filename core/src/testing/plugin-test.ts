@@ -8,7 +8,7 @@ import type { RunEvent, RunEventOf, RunEventType } from '../events/events.js';
 import type { Firing, HookDefinition } from '../kernel/hook-definition.js';
 import type { LifecycleRegistries } from '../lifecycle/registries.js';
 import type { LifecycleHooks } from '../lifecycle/stages.js';
-import type { PipelineOptions, PipelineOutcome } from '../pipeline/pipeline.js';
+import type { PipelineOptions, PipelineOutcome } from '../pipeline/run.js';
 import { fakesPlugin, standIns } from './stand-ins.js';
 
 type Stages = LifecycleHooks;

@@ -106,12 +106,12 @@ describe('plugins of a config', () => {
     ],
     [
       "plugins: ['@x/old']\n",
-      'largeforge.config.yaml:1:11: plugins[0]: plugin "@x/old" has apiVersion 0; this kernel speaks 1',
+      'largeforge.config.yaml:1:11: plugins[0] (@x/old): plugin "@x/old" has apiVersion 0; this kernel speaks 1',
       'LF_PLUGIN_API',
     ],
     [
       "plugins: ['@x/nothing']\n",
-      'largeforge.config.yaml:1:11: plugins[0]: the module has no default export made by definePlugin()',
+      'largeforge.config.yaml:1:11: plugins[0] (@x/nothing): the module has no default export made by definePlugin()',
       'LF_PLUGIN_INVALID',
     ],
     [

@@ -64,7 +64,7 @@ async function loadPlugin(
       : modules[choice]
         ? await modules[choice]()
         : await importPlugin({ name: choice, where, from, known: [...installedPlugins(), ...Object.keys(modules)] });
-  const plugin = checkPluginShape<PluginContext>(exported, where);
+  const plugin = checkPluginShape<PluginContext>(exported, typeof choice === 'string' ? `${where} (${choice})` : where);
   const label = `plugins[${index}] (${plugin.name})`;
   const slice = { path: ['plugins', index, 1], label, schema: plugin.options, plugin: plugin.name };
   const node = options ?? fromValue({}, nameNode.source);

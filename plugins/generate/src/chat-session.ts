@@ -106,7 +106,7 @@ class Session {
     const { conversation, options } = this;
     const { model, output, notices } = options;
     conversation.say(text);
-    const { tokens, forgotten } = conversation.prompt(options.maxTokens);
+    const { tokens, forgotten } = await conversation.prompt(options.maxTokens);
     if (forgotten > 0) notices.write(`(The context is full: the oldest ${forgotten} turns were forgotten.)\n`);
     const room = model.contextLength - tokens.length;
     if (room < 1) {

@@ -25,7 +25,7 @@ export interface CompletionResult {
 export async function complete(options: CompletionOptions): Promise<CompletionResult> {
   const { model, prompt } = options;
   const { tokenizer } = model;
-  let tokens = tokenizer.encode(prompt, { addSpecialTokens: true });
+  let tokens = await tokenizer.encode(prompt, { addSpecialTokens: true });
   if (tokens.length === 0) tokens = [tokenizer.bosTokenId ?? tokenizer.eosTokenIds[0] ?? 0];
   const request: GenerateRequest = {
     promptTokens: tokens,

@@ -45,10 +45,10 @@ export class Conversation {
    * The tokens to continue. The oldest turns are forgotten while there is no room for `reply` more tokens.
    * @returns the tokens, and how many turns were forgotten for them
    */
-  prompt(reply: number): { tokens: ArrayLike<number>; forgotten: number } {
+  async prompt(reply: number): Promise<{ tokens: ArrayLike<number>; forgotten: number }> {
     let forgotten = 0;
     for (;;) {
-      const tokens = this.render();
+      const tokens = await this.render();
       if (tokens.length + reply <= this.model.contextLength || this.messages.length <= 1) return { tokens, forgotten };
       // A turn is the user's message and the answer to it.
       this.messages.splice(0, this.messages[1]?.role === 'assistant' ? 2 : 1);
@@ -56,7 +56,7 @@ export class Conversation {
     }
   }
 
-  private render(): ArrayLike<number> {
+  private render(): Promise<ArrayLike<number>> {
     const system = this.system === undefined ? [] : [{ role: 'system', content: this.system }];
     const text = this.model.tokenizer.applyChatTemplate([...system, ...this.messages], { addGenerationPrompt: true });
     return this.model.tokenizer.encode(text, { addSpecialTokens: false });

@@ -1,1 +1,32 @@
-export {};
+import { type BackendEntry, type ChosenBackend, definePlugin } from '@largeforge/core';
+import { z } from 'zod';
+import { ModelHost } from './model-host.js';
+
+export { ModelHost, type ModelInfo, type ModelSpec } from './model-host.js';
+export type { ServedModel } from './served-model.js';
+
+/** The backend of the config, for a service that runs outside of any step. */
+interface BackendSetting {
+  readonly name: string;
+  readonly threads?: number;
+  readonly device?: number;
+}
+
+export default definePlugin({
+  name: '@largeforge/generate',
+  version: '0.1.0',
+  apiVersion: 1,
+  options: z.strictObject({}),
+  setup(context) {
+    const backend = async (): Promise<ChosenBackend> => {
+      const setting = context.config.get('backend') as string | BackendSetting | undefined;
+      const { name, ...rest } = typeof setting === 'object' ? setting : { name: setting ?? 'auto' };
+      const { backend: registry } = context.registries;
+      const entry: BackendEntry = name === 'auto' ? (await registry.auto()).value : await registry.get(name);
+      return { ...entry, ...rest };
+    };
+    const host = new ModelHost(backend);
+    context.services.provide('models', host);
+    context.onDispose(() => host.close());
+  },
+});

@@ -11,7 +11,7 @@ export interface ModelTokenizer {
   readonly vocabSize: number;
   readonly bosTokenId?: number;
   readonly eosTokenIds: readonly number[];
-  encode(text: string, options?: { addSpecialTokens?: boolean }): ArrayLike<number>;
+  encode(text: string, options?: { addSpecialTokens?: boolean }): Promise<ArrayLike<number>>;
   decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
   applyChatTemplate(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
 }

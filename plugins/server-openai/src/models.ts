@@ -85,7 +85,7 @@ export interface ServedTokenizer {
   readonly vocabSize: number;
   readonly bosTokenId?: number;
   readonly eosTokenIds: readonly number[];
-  encode(text: string, options?: { addSpecialTokens?: boolean }): ArrayLike<number>;
+  encode(text: string, options?: { addSpecialTokens?: boolean }): Promise<ArrayLike<number>>;
   decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
   /** The exact bytes that a token stands for, which `decode` cannot give for a part of a character. */
   tokenBytes?(id: number): Uint8Array;

@@ -89,7 +89,7 @@ function readMessages(messages: ChatRequest['messages']): ChatMessage[] {
   }));
 }
 
-function renderPrompt(model: ServedModel, messages: ChatRequest['messages']): ArrayLike<number> {
+function renderPrompt(model: ServedModel, messages: ChatRequest['messages']): Promise<ArrayLike<number>> {
   if (model.chatTemplate === undefined) {
     throw apiErrors.invalidRequest(
       `The model ${JSON.stringify(model.id)} has no chat template, so it cannot chat. Use /v1/completions.`,
@@ -130,9 +130,9 @@ class ChatCall {
     }
   }
 
-  begin(): Promise<Generation> {
+  async begin(): Promise<Generation> {
     const { body, model } = this;
-    const promptTokens = renderPrompt(model, body.messages);
+    const promptTokens = await renderPrompt(model, body.messages);
     const asked = body.max_completion_tokens ?? body.max_tokens;
     const maxTokens = completionBudget(model, promptTokens.length, asked, requestDefaults.maxTokens, 'messages');
     const sequences = Array.from({ length: this.choices }, (_, choice) => ({

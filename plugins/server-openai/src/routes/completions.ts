@@ -75,10 +75,10 @@ interface Prompt {
   readonly text: () => string;
 }
 
-function readPrompts(model: ServedModel, prompt: CompletionRequest['prompt']): Prompt[] {
+async function readPrompts(model: ServedModel, prompt: CompletionRequest['prompt']): Promise<Prompt[]> {
   const { tokenizer } = model;
-  const fromText = (text: string): Prompt => {
-    let tokens = tokenizer.encode(text, { addSpecialTokens: true });
+  const fromText = async (text: string): Promise<Prompt> => {
+    let tokens = await tokenizer.encode(text, { addSpecialTokens: true });
     if (tokens.length === 0) {
       const start = tokenizer.bosTokenId ?? tokenizer.eosTokenIds[0];
       if (start === undefined) throw apiErrors.invalidRequest('The prompt is empty.', 'prompt');
@@ -96,10 +96,10 @@ function readPrompts(model: ServedModel, prompt: CompletionRequest['prompt']): P
     }
     return { tokens, text: () => tokenizer.decode(tokens, { skipSpecialTokens: false }) };
   };
-  if (typeof prompt === 'string') return [fromText(prompt)];
+  if (typeof prompt === 'string') return [await fromText(prompt)];
   if (typeof prompt[0] === 'number') return [fromTokens(prompt as number[])];
-  return (prompt as (string | number[])[]).map((entry) =>
-    typeof entry === 'string' ? fromText(entry) : fromTokens(entry),
+  return Promise.all(
+    (prompt as (string | number[])[]).map((entry) => (typeof entry === 'string' ? fromText(entry) : fromTokens(entry))),
   );
 }
 
@@ -107,7 +107,7 @@ class CompletionCall {
   private readonly id = `cmpl-${randomUUID().replaceAll('-', '')}`;
   private readonly created = Math.floor(Date.now() / 1000);
   private readonly choices: number;
-  private readonly prompts: readonly Prompt[];
+  private prompts: readonly Prompt[] = [];
 
   constructor(
     private readonly services: ServerServices,
@@ -125,11 +125,11 @@ class CompletionCall {
         'n',
       );
     }
-    this.prompts = readPrompts(model, body.prompt);
   }
 
-  begin(): Promise<Generation> {
+  async begin(): Promise<Generation> {
     const { body, model } = this;
+    this.prompts = await readPrompts(model, body.prompt);
     const sequences = this.prompts.flatMap(({ tokens }) => {
       const maxTokens = completionBudget(model, tokens.length, body.max_tokens, requestDefaults.maxTokens, 'prompt');
       return Array.from({ length: this.choices }, (_, choice) => ({

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LoadedConfig } from '../config/load.js';
@@ -14,18 +14,25 @@ import type { PluginContext } from './context.js';
 const OWN_FOLDER = dirname(fileURLToPath(import.meta.url));
 const SCOPE = '@largeforge';
 
+/** What a package of a plugin carries among its keywords, so that it is found as one. */
+const KEYWORD = 'largeforge-plugin';
+
 /** First-party plugins that are installed beside the core, in the order in which a built-in config lists them. */
 export function installedPlugins(): string[] {
-  const names: string[] = [];
+  const names = new Set<string>();
   for (let folder = OWN_FOLDER; ; folder = dirname(folder)) {
     const scope = join(folder, 'node_modules', SCOPE);
-    if (existsSync(scope)) names.push(...readdirSync(scope));
+    if (existsSync(scope)) for (const name of readdirSync(scope)) if (isPlugin(join(scope, name))) names.add(name);
     if (folder === dirname(folder)) break;
   }
-  // backend-cpu-linux-x64 and the like hold a native library for one platform, and no plugin.
-  const isPlugin = (name: string) => !/^\.|^(core|engine)$|-(linux|darwin|win32)-/.test(name);
-  const plugins = [...new Set(names)].filter(isPlugin);
-  return plugins.sort().map((name) => `${SCOPE}/${name}`);
+  return [...names].sort().map((name) => `${SCOPE}/${name}`);
+}
+
+function isPlugin(folder: string): boolean {
+  const manifest = join(folder, 'package.json');
+  if (!existsSync(manifest)) return false;
+  const { keywords } = JSON.parse(readFileSync(manifest, 'utf8')) as { keywords?: readonly string[] };
+  return keywords?.includes(KEYWORD) ?? false;
 }
 
 /** A plugin, and the part of the config that its schema checks. */

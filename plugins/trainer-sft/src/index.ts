@@ -1,1 +1,15 @@
-export {};
+import { definePlugin } from '@largeforge/core';
+import { z } from 'zod';
+
+export default definePlugin({
+  name: '@largeforge/trainer-sft',
+  version: '0.1.0',
+  apiVersion: 1,
+  options: z.strictObject({}),
+  setup(context) {
+    context.registries.trainer.add('sft', {
+      describe: 'Supervised fine-tuning, full or LoRA',
+      load: async () => (await import('./trainer.js')).sftRunner,
+    });
+  },
+});

@@ -152,7 +152,7 @@ describe('plugins of a config', () => {
 
   it('are all first-party ones that are installed when there is no config', () => {
     const { plugins } = builtInConfig() as { plugins: string[] };
-    expect(plugins).toContain('@largeforge/data');
+    expect(plugins).toContain('@largeforge/backend-cpu');
     expect(plugins).toContain('@largeforge/server-openai');
     expect(plugins.filter((name) => /core|engine|linux/.test(name))).toEqual([]);
   });

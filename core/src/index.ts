@@ -24,7 +24,14 @@ export {
   type RunEventOf,
   type RunEventType,
 } from './events/events.js';
-export { type ActionableError, defineErrors, isLargeForgeError, LargeForgeError, reasonOf } from './kernel/errors.js';
+export {
+  type ActionableError,
+  defineErrors,
+  type ErrorMakers,
+  isLargeForgeError,
+  LargeForgeError,
+  reasonOf,
+} from './kernel/errors.js';
 export type { BailAnswer, Firing, FiringHooks, HookKind, TapOptions, Tappable } from './kernel/hook-definition.js';
 export type { HookDescription } from './kernel/kernel.js';
 export { didYouMean, nearest } from './kernel/nearest.js';

@@ -183,9 +183,12 @@ describe('generation engine', () => {
 
   it('ends open streams with an error when it is closed', async () => {
     const engine = makeEngine(new FakeModel(64, 4));
-    const open = collect(engine.generate(request([1, 2], 200)));
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    const stream = engine.generate(request([1, 2], 200))[Symbol.asyncIterator]();
+    await stream.next();
     const closing = engine.close();
+    const open = (async () => {
+      while (!(await stream.next()).done);
+    })();
     await expect(open).rejects.toMatchObject({ code: 'LF_ENGINE_CLOSED' });
     await closing;
   });

@@ -2,6 +2,7 @@ import type { CausalLanguageModel } from '../models/model.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { GenerationEngine, type GenerationLimits } from './engine.js';
 import { ModelExecutor } from './model-executor.js';
+import type { DraftProposer } from './speculation.js';
 
 export interface CreateOptions {
   readonly model: CausalLanguageModel;
@@ -11,6 +12,10 @@ export interface CreateOptions {
   readonly cacheBytes?: number;
   /** Positions of one sequence; the model's own unless given. */
   readonly contextLength?: number;
+  /** Streams are bit for bit the same alone and in company, at the price of slower attention over prompts. */
+  readonly batchInvariant?: boolean;
+  /** Guesses tokens ahead, so that one step yields several. */
+  readonly proposer?: DraftProposer;
 }
 
 /** A generation engine over a loaded model. */
@@ -20,12 +25,15 @@ export function createGenerationEngine({
   limits,
   cacheBytes,
   contextLength,
+  batchInvariant,
+  proposer,
 }: CreateOptions): GenerationEngine {
   return new GenerationEngine({
-    executor: new ModelExecutor(model, { cacheBytes, maxSequences: limits?.maxSequences ?? 64 }),
+    executor: new ModelExecutor(model, { cacheBytes, maxSequences: limits?.maxSequences ?? 64, batchInvariant }),
     contextLength: Math.min(contextLength ?? Number.POSITIVE_INFINITY, model.config.maxPositions),
     eosTokenIds: tokenizer.eosTokenIds,
     decoder: () => tokenizer.streamDecoder(),
     limits,
+    proposer,
   });
 }

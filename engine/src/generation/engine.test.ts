@@ -4,6 +4,8 @@ import type { StepExecutor, StepResult } from './executor.js';
 import { seeded } from './random.fixture.js';
 import { type GenerateEvent, type GenerateRequest, greedy } from './request.js';
 import type { SamplingRows } from './sampling-rows.js';
+import type { DraftProposer } from './speculation.js';
+import { PromptLookup } from './speculation.js';
 import type { StepBatch } from './step-batch.js';
 
 const VOCABULARY = 97;
@@ -35,18 +37,15 @@ class FakeModel implements StepExecutor {
     batch.tokens.forEach((token, row) => {
       this.cache[batch.slots[row]!] = token;
     });
-    const tokens = new Int32Array(batch.outputRows.length);
-    let out = 0;
-    for (let sequence = 0; sequence < batch.context.length; sequence++) {
-      const last = batch.cuSeqlens[sequence + 1]! - 1;
-      if (!batch.outputRows.includes(last)) continue;
+    const tokens = Int32Array.from(batch.outputRows, (row, out) => {
+      const sequence = batch.cuSeqlens.findLastIndex((first) => first <= row);
       const context: number[] = [];
-      for (let position = 0; position < batch.context[sequence]!; position++) {
+      for (let position = 0; position <= batch.positions[row]!; position++) {
         const block = batch.blockTable[sequence * batch.maxBlocks + Math.floor(position / this.blockSize)]!;
         context.push(this.cache[block * this.blockSize + (position % this.blockSize)]!);
       }
-      tokens[out++] = nextToken(context);
-    }
+      return this.allowed(nextToken(context, batch.adapters?.[row]), sampling.mask, out);
+    });
     const top = sampling.topLogprobs ?? 0;
     return {
       tokens,
@@ -58,25 +57,54 @@ class FakeModel implements StepExecutor {
   }
 
   close(): void {}
+
+  /** The first token from this one on that the row's mask allows. */
+  private allowed(token: number, mask: Uint32Array | undefined, row: number): number {
+    const words = Math.ceil(VOCABULARY / 32);
+    for (let t = token; mask; t = (t + 1) % VOCABULARY) {
+      if ((mask[row * words + (t >> 5)]! >>> (t & 31)) & 1) return t;
+    }
+    return token;
+  }
 }
 
 /** Any function of all tokens will do; it must not be the same everywhere. */
-function nextToken(context: readonly number[]): number {
-  let hash = 17;
+function nextToken(context: readonly number[], adapter = -1): number {
+  let hash = 18 + adapter;
   for (const token of context) hash = (hash * 31 + token * 7 + 3) % 1000003;
   return hash % (VOCABULARY - 1);
 }
 
-function expectedTokens(prompt: number[], count: number): number[] {
+function expectedTokens(prompt: number[], count: number, adapter?: number): number[] {
   const tokens = [...prompt];
-  for (let i = 0; i < count; i++) tokens.push(nextToken(tokens));
+  for (let i = 0; i < count; i++) tokens.push(nextToken(tokens, adapter));
   return tokens.slice(prompt.length);
 }
 
 const decoder = (): TextDecoder => ({ push: (token) => `<${token}>`, flush: () => '' });
 
-function makeEngine(model: FakeModel, limits = {}): GenerationEngine {
-  return new GenerationEngine({ executor: model, contextLength: 256, eosTokenIds: [EOS], decoder, limits });
+function makeEngine(model: FakeModel, limits = {}, proposer?: DraftProposer): GenerationEngine {
+  return new GenerationEngine({ executor: model, contextLength: 256, eosTokenIds: [EOS], decoder, limits, proposer });
+}
+
+/** Lets the event loop, and with it the fake model, turn some times. */
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+/** Guesses right and wrong, by chance. */
+function gambler(random: (n: number) => number): DraftProposer {
+  return {
+    propose: async (sequences, limit) =>
+      sequences.map((sequence) => {
+        const draft: number[] = [];
+        while (draft.length < Math.min(4, limit(sequence))) {
+          const right = nextToken([...sequence.tokens, ...draft], sequence.request.adapter);
+          draft.push(random(4) === 0 ? (right + 1) % EOS : right);
+        }
+        return draft;
+      }),
+  };
 }
 
 const request = (prompt: number[], maxTokens: number, extra: Partial<GenerateRequest> = {}): GenerateRequest => ({
@@ -104,23 +132,147 @@ describe('generation engine', () => {
   it('gives every stream what it gets alone, whatever runs beside it and however often it is preempted', async () => {
     const random = seeded(3);
     const model = new FakeModel(14, 4);
-    const engine = makeEngine(model, { maxBatchTokens: 16, maxSequences: 5, maxPrefillChunk: 6 });
-    const runs = Array.from({ length: 40 }, async (_, i) => {
-      await new Promise((resolve) => setTimeout(resolve, random(40)));
-      const prompt = Array.from({ length: 1 + random(30) }, () => random(VOCABULARY - 1));
+    const limits = { maxBatchTokens: 16, maxSequences: 5, maxPrefillChunk: 6, maxSpeculating: 5 };
+    const engine = makeEngine(model, limits, gambler(random));
+    const common = Array.from({ length: 24 }, () => random(VOCABULARY - 1));
+    const cached: number[] = [];
+    const runs = Array.from({ length: 60 }, async (_, i) => {
+      await turns(random(60));
+      const own = Array.from({ length: 1 + random(12) }, () => random(VOCABULARY - 1));
+      const prompt = [...common.slice(0, random(20)), ...own];
       const count = 1 + random(20);
-      const result = await collect(engine.generate(request(prompt, count, { priority: i % 3 })));
-      expect(result.tokens).toEqual(expectedTokens(prompt, count));
+      const adapter = i % 4 === 0 ? 3 : undefined;
+      const cancelled = i % 7 === 0 ? new AbortController() : undefined;
+      if (cancelled) void turns(random(30)).then(() => cancelled.abort(new Error('hung up')));
+      const stream = engine.generate(request(prompt, count, { priority: i % 3, adapter, signal: cancelled?.signal }));
+      const result = await collect(stream).catch((error) => {
+        expect(cancelled?.signal.aborted, String(error)).toBe(true);
+      });
+      if (!result) return;
+      expect(result.tokens).toEqual(expectedTokens(prompt, count, adapter));
       expect(result.done).toEqual({
         type: 'done',
         finishReason: 'length',
-        usage: { promptTokens: prompt.length, completionTokens: count, cachedTokens: 0 },
+        usage: { promptTokens: prompt.length, completionTokens: count, cachedTokens: expect.any(Number) },
       });
+      cached.push(result.done.usage.cachedTokens);
     });
     await Promise.all(runs);
-    expect(engine.stats().preemptions).toBeGreaterThan(0);
-    expect(engine.stats().cacheBlocksUsed).toBe(0);
+    const stats = engine.stats();
+    expect(stats.preemptions).toBeGreaterThan(0);
+    expect(stats.cachedTokens).toBe(cached.reduce((sum, n) => sum + n, 0));
+    expect(stats.cachedTokens).toBeGreaterThan(0);
+    expect(stats.acceptedTokens).toBeGreaterThan(0);
+    expect(stats.draftTokens).toBeGreaterThan(stats.acceptedTokens);
+    expect(stats.cacheBlocksUsed).toBe(0);
     expect(model.largestBatch).toBeLessThanOrEqual(16);
+    await engine.close();
+  });
+
+  it('computes a shared beginning once, also when the requests arrive together', async () => {
+    const model = new FakeModel(64, 4);
+    const engine = makeEngine(model);
+    const prompt = Array.from({ length: 41 }, (_, i) => i);
+    const results = await Promise.all(
+      Array.from({ length: 5 }, (_, i) => collect(engine.generate(request([...prompt, 50 + i], 3)))),
+    );
+    // 41 tokens are ten full blocks: the first request computes them.
+    expect(results.map(({ done }) => done.usage.cachedTokens)).toEqual([0, 40, 40, 40, 40]);
+    const again = await collect(engine.generate(request(prompt.slice(0, 40), 3)));
+    // The last token is always computed, so of ten blocks nine are taken.
+    expect(again.done.usage.cachedTokens).toBe(36);
+    expect(again.tokens).toEqual(expectedTokens(prompt.slice(0, 40), 3));
+    await engine.close();
+  });
+
+  it('finds no prefix of another adapter, of another salt, or when told not to', async () => {
+    const engine = makeEngine(new FakeModel(64, 4));
+    const prompt = Array.from({ length: 21 }, (_, i) => i);
+    const cachedFor = async (extra: Partial<GenerateRequest>) =>
+      (await collect(engine.generate(request(prompt, 1, extra)))).done.usage.cachedTokens;
+    expect(await cachedFor({})).toBe(0);
+    expect(await cachedFor({})).toBe(20);
+    expect(await cachedFor({ adapter: 0 })).toBe(0);
+    expect(await cachedFor({ cacheSalt: 'tenant' })).toBe(0);
+    expect(await cachedFor({ cacheSalt: 'tenant' })).toBe(20);
+    await engine.close();
+    const without = makeEngine(new FakeModel(64, 4), { prefixCache: false });
+    await collect(without.generate(request(prompt, 1)));
+    expect((await collect(without.generate(request(prompt, 1)))).done.usage.cachedTokens).toBe(0);
+    await without.close();
+  });
+
+  it('goes on from the output of an earlier turn', async () => {
+    const engine = makeEngine(new FakeModel(64, 4));
+    const first = await collect(engine.generate(request([1, 2, 3], 14)));
+    const turn = [1, 2, 3, ...first.tokens, 7];
+    const second = await collect(engine.generate(request(turn, 4)));
+    expect(second.tokens).toEqual(expectedTokens(turn, 4));
+    expect(second.done.usage.cachedTokens).toBe(16);
+    await engine.close();
+  });
+
+  it('takes fewer steps when guesses are right, and gives the same tokens', async () => {
+    const repeating = [11, 12, 13, 14, 15, 16, 17];
+    // The text repeats its prompt: what follows a token is always the same.
+    class Repeating extends FakeModel {
+      override async execute(batch: StepBatch, sampling: SamplingRows): Promise<StepResult> {
+        const result = await super.execute(batch, sampling);
+        batch.outputRows.forEach((row, i) => {
+          const at = repeating.indexOf(batch.tokens[row]!);
+          result.tokens[i] = repeating[(at + 1) % repeating.length]!;
+        });
+        return result;
+      }
+    }
+    const plain = makeEngine(new Repeating(64, 4));
+    const guessing = makeEngine(new Repeating(64, 4), {}, new PromptLookup({ tokens: 4 }));
+    const prompt = [...repeating, ...repeating];
+    const expected = await collect(plain.generate(request(prompt, 40)));
+    const guessed = await collect(guessing.generate(request(prompt, 40)));
+    expect(guessed).toEqual(expected);
+    expect(guessing.stats().steps).toBeLessThan(plain.stats().steps / 3);
+    expect(guessing.stats().acceptedTokens).toBe(guessing.stats().draftTokens);
+    await Promise.all([plain.close(), guessing.close()]);
+  });
+
+  it('draws only what a constraint allows, waits for its answer while others run on, and ends when it says so', async () => {
+    const engine = makeEngine(new FakeModel(64, 4));
+    const words = Math.ceil(VOCABULARY / 32);
+    const wanted = [40, 3, 77, 64];
+    const taken: number[] = [];
+    let disposed = 0;
+    const release: (() => void)[] = [];
+    const constrained = collect(
+      engine.generate(
+        request([1, 2, 3, 4, 5], 50, {
+          constraint: {
+            next: async () => {
+              await new Promise<void>((resolve) => release.push(resolve));
+              const mask = new Uint32Array(words);
+              const token = wanted[taken.length]!;
+              mask[token >> 5] = 1 << (token & 31);
+              return mask;
+            },
+            accept: (token) => {
+              taken.push(token);
+              return taken.length === wanted.length;
+            },
+            dispose: () => {
+              disposed++;
+            },
+          },
+        }),
+      ),
+    );
+    const free = await collect(engine.generate(request([9], 20)));
+    expect(free.tokens).toEqual(expectedTokens([9], 20));
+    expect(taken).toEqual([]);
+    const timer = setInterval(() => release.shift()?.(), 1);
+    expect((await constrained).tokens).toEqual(wanted);
+    expect((await constrained).done.finishReason).toBe('stop');
+    clearInterval(timer);
+    expect(disposed).toBe(1);
     await engine.close();
   });
 

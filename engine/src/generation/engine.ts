@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { BlockPool } from './block-pool.js';
+import { checkRequest } from './check-request.js';
 import { generationErrors } from './errors.js';
 import { EventQueue } from './event-queue.js';
 import type { StepExecutor, StepResult } from './executor.js';
@@ -7,6 +7,7 @@ import type { FinishReason, GenerateEvent, GenerateRequest, PositionLogprobs } f
 import { samplingRows } from './sampling-rows.js';
 import { Scheduler } from './scheduler.js';
 import type { Sequence } from './sequence.js';
+import type { DraftProposer } from './speculation.js';
 import { layOutStep } from './step-batch.js';
 import { StopStrings } from './stop-strings.js';
 
@@ -23,6 +24,10 @@ export interface GenerationLimits {
   readonly maxSequences: number;
   /** Tokens of one prompt in one step. */
   readonly maxPrefillChunk: number;
+  /** Keep computed blocks for requests that begin alike. */
+  readonly prefixCache: boolean;
+  /** Guess ahead (`GenerationOptions.proposer`) while at most this many sequences run: a wide batch has no idle arithmetic. */
+  readonly maxSpeculating: number;
 }
 
 export interface GenerationOptions {
@@ -34,6 +39,8 @@ export interface GenerationOptions {
   /** A fresh decoder for one stream. */
   readonly decoder: () => TextDecoder;
   readonly limits?: Partial<GenerationLimits>;
+  /** Guesses tokens ahead, so that one step yields several. */
+  readonly proposer?: DraftProposer;
 }
 
 export interface GenerationStats {
@@ -45,7 +52,12 @@ export interface GenerationStats {
   readonly preemptions: number;
   readonly steps: number;
   readonly promptTokens: number;
+  /** Prompt tokens that were found in the cache. */
+  readonly cachedTokens: number;
   readonly generatedTokens: number;
+  /** Tokens guessed ahead, and those of them that the model would have drawn itself. */
+  readonly draftTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /** A running request: iterate it for its events. Leaving the loop early cancels the request. */
@@ -61,17 +73,26 @@ interface Stream {
   /** Drawn tokens whose text is still withheld. */
   pendingTokens: number[];
   pendingLogprobs: PositionLogprobs[];
+  /** Tokens that may come next, of a constrained request. */
+  mask: Uint32Array | undefined;
+  /** Why the stream ends, once that is known. */
+  finish?: { readonly reason: FinishReason; readonly stop?: string; readonly emitHeld: boolean };
   detach: () => void;
 }
 
-const DEFAULT_LIMITS: GenerationLimits = { maxBatchTokens: 512, maxSequences: 64, maxPrefillChunk: 256 };
+const DEFAULT_LIMITS: GenerationLimits = {
+  maxBatchTokens: 512,
+  maxSequences: 64,
+  maxPrefillChunk: 256,
+  prefixCache: true,
+  maxSpeculating: 4,
+};
 
 /**
  * Continuous batching over one model: requests join the running batch at the next step and leave it when they end. One
  * loop does everything; it awaits the device once a step and computes nothing itself.
  */
 export class GenerationEngine {
-  private readonly pool: BlockPool;
   private readonly scheduler: Scheduler;
   private readonly streams = new Map<Sequence, Stream>();
   private readonly limits: GenerationLimits;
@@ -79,17 +100,22 @@ export class GenerationEngine {
   private closed = false;
   private steps = 0;
   private promptTokens = 0;
+  private cachedTokens = 0;
   private generatedTokens = 0;
+  private draftTokens = 0;
+  private acceptedTokens = 0;
+  /** Wakes the loop while every sequence is blocked. */
+  private wake: (() => void) | undefined;
 
   constructor(private readonly options: GenerationOptions) {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.pool = new BlockPool(options.executor.blockCount);
-    this.scheduler = new Scheduler(this.pool, { ...this.limits, blockSize: options.executor.blockSize });
+    const { blockCount, blockSize } = options.executor;
+    this.scheduler = new Scheduler(blockCount, { ...this.limits, blockSize });
   }
 
   /** Tokens of one sequence that fit: the model's context, or the cache when that is smaller. */
   get contextLength(): number {
-    return Math.min(this.options.contextLength, this.pool.count * this.options.executor.blockSize);
+    return Math.min(this.options.contextLength, this.options.executor.blockCount * this.options.executor.blockSize);
   }
 
   /**
@@ -97,7 +123,8 @@ export class GenerationEngine {
    * the context, LF_ENGINE_INVALID_REQUEST when a value is out of range, and LF_ENGINE_CLOSED after `close`.
    */
   generate(request: GenerateRequest): GenerationStream {
-    this.check(request);
+    if (this.closed) throw generationErrors.CLOSED();
+    checkRequest(request, { contextLength: this.contextLength, vocabSize: this.options.executor.vocabSize });
     const sequence = this.scheduler.add(request);
     const seed = request.sampling.seed ?? randomInt(2 ** 47);
     const events = new EventQueue<GenerateEvent>(() => this.cancel(sequence));
@@ -110,6 +137,7 @@ export class GenerationEngine {
       seed: [seed % 2 ** 32, Math.floor(seed / 2 ** 32)],
       pendingTokens: [],
       pendingLogprobs: [],
+      mask: undefined,
       detach: () => {},
     };
     this.streams.set(sequence, stream);
@@ -127,6 +155,8 @@ export class GenerationEngine {
       signal.addEventListener('abort', abort, { once: true });
       stream.detach = () => signal.removeEventListener('abort', abort);
     }
+    this.constrain(stream);
+    this.wake?.();
     this.loop ??= this.run();
     return events;
   }
@@ -136,12 +166,15 @@ export class GenerationEngine {
       waiting: this.scheduler.waitingCount,
       waitingTokens: this.scheduler.waitingTokens,
       running: this.scheduler.runningCount,
-      cacheBlocks: this.pool.count,
-      cacheBlocksUsed: this.pool.used,
+      cacheBlocks: this.scheduler.pool.count,
+      cacheBlocksUsed: this.scheduler.pool.used,
       preemptions: this.scheduler.preemptionCount,
       steps: this.steps,
       promptTokens: this.promptTokens,
+      cachedTokens: this.cachedTokens,
       generatedTokens: this.generatedTokens,
+      draftTokens: this.draftTokens,
+      acceptedTokens: this.acceptedTokens,
     };
   }
 
@@ -153,46 +186,10 @@ export class GenerationEngine {
       stream.events.fail(generationErrors.CLOSED());
       this.release(stream);
     }
+    this.wake?.();
     await this.loop;
+    this.options.proposer?.close?.();
     this.options.executor.close();
-  }
-
-  private check(request: GenerateRequest): void {
-    if (this.closed) throw generationErrors.CLOSED();
-    const length = request.promptTokens.length;
-    if (length === 0) throw generationErrors.INVALID_REQUEST({ field: 'promptTokens', reason: 'the prompt is empty' });
-    if (!Number.isInteger(request.maxTokens) || request.maxTokens < 1) {
-      throw generationErrors.INVALID_REQUEST({
-        field: 'maxTokens',
-        reason: `${request.maxTokens} is not a positive integer`,
-      });
-    }
-    if (length + request.maxTokens > this.contextLength) {
-      throw generationErrors.CONTEXT_LENGTH({
-        prompt: length,
-        requested: request.maxTokens,
-        limit: this.contextLength,
-      });
-    }
-    const { vocabSize } = this.options.executor;
-    const inVocabulary = (token: number) => Number.isInteger(token) && token >= 0 && token < vocabSize;
-    for (let i = 0; i < length; i++) {
-      const token = request.promptTokens[i]!;
-      if (!inVocabulary(token)) {
-        throw generationErrors.INVALID_REQUEST({
-          field: `promptTokens[${i}]`,
-          reason: `${token} is not a token of this model's vocabulary of ${vocabSize}`,
-        });
-      }
-    }
-    for (const token of request.sampling.logitBias?.keys() ?? []) {
-      if (!inVocabulary(token)) {
-        throw generationErrors.INVALID_REQUEST({
-          field: 'logitBias',
-          reason: `${token} is not in the vocabulary of ${vocabSize}`,
-        });
-      }
-    }
   }
 
   private cancel(sequence: Sequence): void {
@@ -205,6 +202,31 @@ export class GenerationEngine {
     stream.detach();
     this.streams.delete(stream.sequence);
     this.scheduler.remove(stream.sequence);
+    this.options.proposer?.release?.(stream.sequence);
+    stream.sequence.request.constraint?.dispose?.();
+    this.wake?.();
+  }
+
+  /** Asks what may follow; until the answer is there, the sequence takes part in no step. */
+  private constrain(stream: Stream): void {
+    const { sequence } = stream;
+    const answer = sequence.request.constraint?.next();
+    if (answer === undefined || answer instanceof Uint32Array) {
+      stream.mask = answer;
+      return;
+    }
+    sequence.blocked = true;
+    answer.then(
+      (mask) => {
+        stream.mask = mask;
+        sequence.blocked = false;
+        this.wake?.();
+      },
+      (error) => {
+        stream.events.fail(error);
+        this.cancel(sequence);
+      },
+    );
   }
 
   private async run(): Promise<void> {
@@ -216,11 +238,21 @@ export class GenerationEngine {
   }
 
   private async step(): Promise<void> {
+    await this.speculate();
     const scheduled = this.scheduler.schedule();
+    if (scheduled.length === 0) {
+      if (this.streams.size === 0 || this.closed) return;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+      this.wake = undefined;
+      return;
+    }
     const batch = layOutStep(scheduled, this.options.executor.blockSize);
     const rows = samplingRows(
-      batch.sampled,
+      batch.draws,
       (sequence) => this.streams.get(sequence)!.seed,
+      (sequence) => this.streams.get(sequence)!.mask,
       this.options.executor.vocabSize,
     );
     let result: StepResult;
@@ -237,13 +269,48 @@ export class GenerationEngine {
       return;
     }
     this.steps++;
+    let row = 0;
     for (const { sequence, count } of scheduled) {
-      if (sequence.state === 'running') sequence.computed += count;
-    }
-    batch.sampled.forEach((sequence, row) => {
+      const drawn = batch.draws[row]?.sequence === sequence;
+      let rows = 0;
+      while (batch.draws[row + rows]?.sequence === sequence) rows++;
       const stream = this.streams.get(sequence);
-      if (stream) this.accept(stream, result.tokens[row]!, this.logprobsOf(stream, result, row));
+      // Not there: the request was cancelled while the step ran.
+      if (stream && drawn) this.acceptDraws(stream, count, result, row, rows);
+      else if (stream) this.scheduler.advance(sequence, count);
+      row += rows;
+    }
+  }
+
+  /** Lets the proposer guess ahead for the sequences that only wait for their next token. */
+  private async speculate(): Promise<void> {
+    const { proposer } = this.options;
+    if (!proposer) return;
+    const ready = this.scheduler.drawing();
+    if (ready.length === 0 || ready.length > this.limits.maxSpeculating) return;
+    const able = ready.filter(({ request }) => request.constraint === undefined);
+    const drafts = await proposer.propose(able, ({ request, outputLength }) => request.maxTokens - outputLength - 1);
+    able.forEach((sequence, i) => {
+      if (sequence.state === 'running') sequence.draft = drafts[i] ?? [];
     });
+  }
+
+  /** Takes the tokens that a step drew after the sequence's last token and after each of its guesses. */
+  private acceptDraws(stream: Stream, count: number, result: StepResult, first: number, rows: number): void {
+    const { sequence } = stream;
+    const guesses = sequence.draft;
+    let taken = 0;
+    let going = true;
+    while (going && taken < rows) {
+      const token = result.tokens[first + taken]!;
+      going = this.accept(stream, token, this.logprobsOf(stream, result, first + taken)) && token === guesses[taken];
+      taken++;
+    }
+    this.draftTokens += rows - 1;
+    this.acceptedTokens += taken - 1;
+    this.scheduler.advance(sequence, count);
+    if (stream.finish) this.finish(stream);
+    else this.constrain(stream);
   }
 
   private logprobsOf(stream: Stream, result: StepResult, row: number): PositionLogprobs | undefined {
@@ -256,23 +323,25 @@ export class GenerationEngine {
     return { token: result.tokens[row]!, logprob: result.logprobs[row]!, top };
   }
 
-  /** Takes one drawn token into its stream. */
-  private accept(stream: Stream, token: number, logprobs: PositionLogprobs | undefined): void {
+  /** Takes one drawn token into its stream; false when that ends it. */
+  private accept(stream: Stream, token: number, logprobs: PositionLogprobs | undefined): boolean {
     const { sequence } = stream;
+    const { constraint, maxTokens } = sequence.request;
     this.generatedTokens++;
+    sequence.tokens.push(token);
     if (stream.endTokens.has(token)) {
       // The end token is counted, as every server of this kind does, but it is no text.
-      sequence.tokens.push(token);
-      this.finish(stream, 'stop', undefined, true);
-      return;
+      stream.finish = { reason: 'stop', emitHeld: true };
+      return false;
     }
-    sequence.tokens.push(token);
     stream.pendingTokens.push(token);
     if (logprobs) stream.pendingLogprobs.push(logprobs);
     const { text, stop } = stream.stops.push(stream.decoder.push(token));
     if (text.length > 0) this.emit(stream, text);
-    if (stop !== undefined) this.finish(stream, 'stop', stop, false);
-    else if (sequence.outputLength >= sequence.request.maxTokens) this.finish(stream, 'length', undefined, true);
+    if (stop !== undefined) stream.finish = { reason: 'stop', stop, emitHeld: false };
+    else if (constraint?.accept(token)) stream.finish = { reason: 'stop', emitHeld: true };
+    else if (sequence.outputLength >= maxTokens) stream.finish = { reason: 'length', emitHeld: true };
+    return stream.finish === undefined;
   }
 
   private emit(stream: Stream, text: string): void {
@@ -282,18 +351,21 @@ export class GenerationEngine {
     stream.pendingLogprobs = [];
   }
 
-  private finish(stream: Stream, finishReason: FinishReason, stop: string | undefined, emitHeld: boolean): void {
+  private finish(stream: Stream): void {
     const { sequence } = stream;
+    const { reason, stop, emitHeld } = stream.finish!;
     if (emitHeld) {
       const last = stream.stops.push(stream.decoder.flush());
       const text = last.text + (last.stop === undefined ? stream.stops.flush() : '');
       if (text.length > 0 || stream.pendingTokens.length > 0) this.emit(stream, text);
     }
+    const cachedTokens = sequence.cachedTokens ?? 0;
+    this.cachedTokens += cachedTokens;
     stream.events.push({
       type: 'done',
-      finishReason,
+      finishReason: reason,
       stop,
-      usage: { promptTokens: sequence.promptLength, completionTokens: sequence.outputLength, cachedTokens: 0 },
+      usage: { promptTokens: sequence.promptLength, completionTokens: sequence.outputLength, cachedTokens },
     });
     stream.events.end();
     this.release(stream);

@@ -16,6 +16,8 @@ export {
   greedy,
   type PositionLogprobs,
   type SamplingParams,
+  type TokenConstraint,
   type TokenLogprob,
   type TokenUsage,
 } from './request.js';
+export { type DraftProposer, PromptLookup, type PromptLookupOptions } from './speculation.js';

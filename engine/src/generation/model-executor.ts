@@ -18,6 +18,10 @@ export interface ModelExecutorOptions {
   readonly cacheBytes?: number;
   /** Sequences that shall fit at their full length; the cache is no larger than that needs. */
   readonly maxSequences: number;
+  /** Positions in a block of the cache; what the device prefers unless given. */
+  readonly blockSize?: number;
+  /** Streams are bit for bit the same alone and in company, at the price of slower attention over prompts. */
+  readonly batchInvariant?: boolean;
 }
 
 /** Runs the steps of a generation engine on a language model. */
@@ -26,20 +30,26 @@ export class ModelExecutor implements StepExecutor {
   readonly blockSize: number;
   readonly blockCount: number;
   private readonly cache: KvCache;
+  private readonly invariant: boolean;
 
   /** Allocates the cache. Throws LF_ENGINE_CACHE_TOO_SMALL when not even one block fits. */
   constructor(
     private readonly model: CausalLanguageModel,
-    { cacheBytes, maxSequences }: ModelExecutorOptions,
+    {
+      cacheBytes,
+      maxSequences,
+      batchInvariant = false,
+      blockSize = model.device.properties.kvBlockSize,
+    }: ModelExecutorOptions,
   ) {
     const { config, device, dtype } = model;
-    const { kvBlockSize } = device.properties;
-    const blockBytes = KvCache.blockBytes(config, kvBlockSize, dtype);
-    const wanted = Math.ceil(config.maxPositions / kvBlockSize) * maxSequences;
+    this.invariant = batchInvariant;
+    const blockBytes = KvCache.blockBytes(config, blockSize, dtype);
+    const wanted = Math.ceil(config.maxPositions / blockSize) * maxSequences;
     const budget = cacheBytes ?? Math.min(device.memory().free * CACHE_SHARE, CACHE_LIMIT_BYTES);
     const blocks = Math.min(wanted, Math.floor(budget / blockBytes));
     if (blocks < 1) throw generationErrors.CACHE_TOO_SMALL({ bytes: budget, needed: blockBytes });
-    this.cache = new KvCache(device, config, { blocks, dtype });
+    this.cache = new KvCache(device, config, { blocks, blockSize, dtype });
     this.vocabSize = config.vocabSize;
     this.blockSize = this.cache.blockSize;
     this.blockCount = blocks;
@@ -52,7 +62,7 @@ export class ModelExecutor implements StepExecutor {
     // Everything that comes back lies side by side, so that one copy brings it.
     const result = scope(() => {
       const out = Tensor.empty(device, [Math.max(1, rows * (2 + 2 * top))], 'i32');
-      const hidden = this.model.decode(batch, this.cache);
+      const hidden = this.model.decode({ ...batch, invariant: this.invariant }, this.cache);
       if (rows > 0) this.sample(hidden, out, rows, top, sampling);
       return out;
     });
@@ -93,6 +103,7 @@ export class ModelExecutor implements StepExecutor {
         logits: this.model.logits(hidden),
         rows: Tensor.from(device, sampling.rows, [rows, sampling.rows.length / rows]),
         history: sampling.history && Tensor.from(device, sampling.history),
+        mask: sampling.mask && Tensor.from(device, sampling.mask, [rows, sampling.mask.length / rows]),
         bias: sampling.bias && Tensor.from(device, sampling.bias, [rows, this.vocabSize]),
         tokens: part(0, [rows], 'i32'),
         logprob: part(rows, [rows], 'f32'),

@@ -33,6 +33,18 @@ export const greedy: SamplingParams = {
   frequencyPenalty: 0,
 };
 
+/** What tokens may follow, step by step: a grammar, a schema. */
+export interface TokenConstraint {
+  /**
+   * The tokens allowed next, bit t of word t / 32 for token t, or undefined when all are. It is asked for once a token,
+   * and may take a while: the sequence waits for it, others run on.
+   */
+  next(): Promise<Uint32Array | undefined> | Uint32Array | undefined;
+  /** A token was taken. True when the text is complete and nothing may follow. */
+  accept(token: number): boolean;
+  dispose?(): void;
+}
+
 /** One sequence to continue. */
 export interface GenerateRequest {
   readonly promptTokens: ArrayLike<number>;
@@ -51,6 +63,12 @@ export interface GenerateRequest {
   readonly signal?: AbortSignal;
   /** Smaller runs earlier; equal ones by arrival. */
   readonly priority?: number;
+  /** Index of the adapter among those that the model serves (`AdapterSlots`); absent: the model itself. */
+  readonly adapter?: number;
+  /** Requests share cached prefixes only with requests of the same salt. */
+  readonly cacheSalt?: string;
+  /** Restricts which token may come next. */
+  readonly constraint?: TokenConstraint;
 }
 
 export interface TokenLogprob {

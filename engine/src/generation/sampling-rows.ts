@@ -1,5 +1,6 @@
 import type { SamplingParams } from './request.js';
 import type { Sequence } from './sequence.js';
+import type { Draw } from './step-batch.js';
 
 /** Words of a row of the SAMPLE op (lf_sample_word in backend.h). */
 const WORDS = 16;
@@ -19,6 +20,7 @@ const Word = {
   outputLength: 12,
   flags: 13,
 } as const;
+const HAS_MASK = 1;
 const HAS_BIAS = 2;
 
 /** The operands of SAMPLE that describe the rows of a step. */
@@ -29,6 +31,8 @@ export interface SamplingRows {
   readonly history?: Int32Array;
   /** [B, V] added to the logits; absent when no row has a bias. */
   readonly bias?: Float32Array;
+  /** [B, ceil(V / 32)] a bit for each allowed token; absent when no row is restricted. */
+  readonly mask?: Uint32Array;
   /** The most log probabilities that any row asks for; undefined when none asks. */
   readonly topLogprobs?: number;
 }
@@ -37,18 +41,24 @@ function hasPenalties(sampling: SamplingParams): boolean {
   return sampling.repetitionPenalty !== 1 || sampling.presencePenalty !== 0 || sampling.frequencyPenalty !== 0;
 }
 
-/** Encodes how the next token of each sequence is drawn. `seeds` gives each sequence's seed. */
+/**
+ * Encodes how each token of a step is drawn. `seeds` gives each sequence's seed, `masks` the tokens that may follow it.
+ * A draw after guesses is encoded as if the guesses were output already.
+ */
 export function samplingRows(
-  sequences: readonly Sequence[],
+  draws: readonly Draw[],
   seeds: (sequence: Sequence) => readonly [low: number, high: number],
+  masks: (sequence: Sequence) => Uint32Array | undefined,
   vocabSize: number,
 ): SamplingRows {
-  const rows = new Float32Array(sequences.length * WORDS);
+  const rows = new Float32Array(draws.length * WORDS);
   const bits = new Uint32Array(rows.buffer);
+  const maskWords = Math.ceil(vocabSize / 32);
   const history: number[] = [];
   let bias: Float32Array | undefined;
+  let mask: Uint32Array | undefined;
   let topLogprobs: number | undefined;
-  sequences.forEach((sequence, index) => {
+  draws.forEach(({ sequence, offset }, index) => {
     const { sampling, logprobs } = sequence.request;
     const at = index * WORDS;
     const [seedLow, seedHigh] = seeds(sequence);
@@ -61,19 +71,26 @@ export function samplingRows(
     rows[at + Word.frequency] = sampling.frequencyPenalty;
     bits[at + Word.seedLow] = seedLow;
     bits[at + Word.seedHigh] = seedHigh;
-    bits[at + Word.position] = sequence.outputLength;
+    bits[at + Word.position] = sequence.outputLength + offset;
     if (hasPenalties(sampling)) {
       bits[at + Word.historyStart] = history.length;
       bits[at + Word.promptLength] = sequence.promptLength;
-      bits[at + Word.outputLength] = sequence.outputLength;
+      bits[at + Word.outputLength] = sequence.outputLength + offset;
       for (const token of sequence.tokens) history.push(token);
+      for (let i = 0; i < offset; i++) history.push(sequence.draft[i]!);
     }
     if (sampling.logitBias && sampling.logitBias.size > 0) {
-      bias ??= new Float32Array(sequences.length * vocabSize);
+      bias ??= new Float32Array(draws.length * vocabSize);
       for (const [token, value] of sampling.logitBias) bias[index * vocabSize + token] = value;
-      bits[at + Word.flags] = HAS_BIAS;
+      bits[at + Word.flags]! |= HAS_BIAS;
+    }
+    const allowed = masks(sequence);
+    if (allowed) {
+      mask ??= new Uint32Array(draws.length * maskWords);
+      mask.set(allowed.subarray(0, maskWords), index * maskWords);
+      bits[at + Word.flags]! |= HAS_MASK;
     }
     if (logprobs !== undefined) topLogprobs = Math.max(topLogprobs ?? 0, logprobs);
   });
-  return { rows, history: history.length > 0 ? Int32Array.from(history) : undefined, bias, topLogprobs };
+  return { rows, history: history.length > 0 ? Int32Array.from(history) : undefined, bias, mask, topLogprobs };
 }

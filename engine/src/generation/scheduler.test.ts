@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { BlockPool } from './block-pool.js';
 import { seeded } from './random.fixture.js';
 import { greedy } from './request.js';
 import { Scheduler } from './scheduler.js';
@@ -18,9 +17,10 @@ function advance(scheduler: Scheduler, done: (sequence: Sequence) => void): numb
   let tokens = 0;
   for (const { sequence, count } of step) {
     tokens += count;
-    sequence.computed += count;
-    if (sequence.computed < sequence.tokens.length) continue;
-    sequence.tokens.push(1);
+    const drawn = sequence.computed + count === sequence.tokens.length;
+    if (drawn) sequence.tokens.push(1);
+    scheduler.advance(sequence, count);
+    if (!drawn) continue;
     if (sequence.outputLength >= sequence.request.maxTokens) {
       scheduler.remove(sequence);
       done(sequence);
@@ -31,8 +31,7 @@ function advance(scheduler: Scheduler, done: (sequence: Sequence) => void): numb
 
 describe('scheduler', () => {
   it('mixes a long prompt in chunks with running streams', () => {
-    const pool = new BlockPool(64);
-    const scheduler = new Scheduler(pool, { maxBatchTokens: 32, maxSequences: 4, maxPrefillChunk: 16, blockSize: 16 });
+    const scheduler = new Scheduler(64, { maxBatchTokens: 32, maxSequences: 4, maxPrefillChunk: 16, blockSize: 16 });
     const short = scheduler.add(request(4, 100));
     advance(scheduler, () => {});
     const long = scheduler.add(request(200, 10));
@@ -44,20 +43,18 @@ describe('scheduler', () => {
   });
 
   it('preempts the youngest when blocks run out, and it finishes later', () => {
-    const pool = new BlockPool(4);
-    const scheduler = new Scheduler(pool, { maxBatchTokens: 64, maxSequences: 8, maxPrefillChunk: 64, blockSize: 4 });
+    const scheduler = new Scheduler(4, { maxBatchTokens: 64, maxSequences: 8, maxPrefillChunk: 64, blockSize: 4 });
     const finished: number[] = [];
     const first = scheduler.add(request(6, 8));
     const second = scheduler.add(request(6, 8));
     for (let i = 0; i < 60 && finished.length < 2; i++) advance(scheduler, (sequence) => finished.push(sequence.id));
     expect(finished).toEqual([first.id, second.id]);
     expect(second.preemptions).toBeGreaterThan(0);
-    expect(pool.used).toBe(0);
+    expect(scheduler.pool.used).toBe(0);
   });
 
   it('runs a smaller priority value first', () => {
-    const pool = new BlockPool(64);
-    const scheduler = new Scheduler(pool, { maxBatchTokens: 64, maxSequences: 1, maxPrefillChunk: 64, blockSize: 4 });
+    const scheduler = new Scheduler(64, { maxBatchTokens: 64, maxSequences: 1, maxPrefillChunk: 64, blockSize: 4 });
     const finished: number[] = [];
     scheduler.add(request(2, 2, 5));
     const urgent = scheduler.add(request(2, 2, 1));
@@ -74,8 +71,8 @@ describe('scheduler', () => {
         maxPrefillChunk: 4 + random(20),
         blockSize: 4,
       };
-      const pool = new BlockPool(12 + random(20));
-      const scheduler = new Scheduler(pool, limits);
+      const scheduler = new Scheduler(12 + random(20), { ...limits, prefixCache: round % 4 > 0 });
+      const { pool } = scheduler;
       const live = new Set<Sequence>();
       let finished = 0;
       let added = 0;
@@ -96,8 +93,8 @@ describe('scheduler', () => {
         expect(computed).toBeLessThanOrEqual(limits.maxBatchTokens);
         expect(scheduler.runningCount).toBeLessThanOrEqual(limits.maxSequences);
         const held = [...live].flatMap((sequence) => sequence.blocks);
-        expect(new Set(held).size).toBe(held.length);
-        expect(pool.used).toBe(held.length);
+        expect(pool.used).toBe(new Set(held).size);
+        for (const block of held) expect(pool.referenceCount(block)).toBe(held.filter((b) => b === block).length);
       }
       expect(live.size).toBe(0);
       expect(finished).toBeGreaterThan(0);

@@ -18,10 +18,21 @@ export interface StepBatch {
   readonly maxBlocks: number;
   readonly maxContext: number;
   readonly maxNewTokens: number;
-  /** Rows whose next token is drawn: the last one of each sequence that has no more tokens to compute. */
+  /** [T] adapter of each row, -1 for none; absent when no row has one. */
+  readonly adapters?: Int32Array;
+  /**
+   * Rows after which a token is drawn: the last one of each sequence that has no more tokens to compute, and with it
+   * those of its guesses.
+   */
   readonly outputRows: Int32Array;
-  /** The sequences of `outputRows`, in the same order. */
-  readonly sampled: readonly Sequence[];
+  /** Whose row each of `outputRows` is. */
+  readonly draws: readonly Draw[];
+}
+
+/** A token that a step draws: the one after `offset` guesses of a sequence. */
+export interface Draw {
+  readonly sequence: Sequence;
+  readonly offset: number;
 }
 
 /** Lays out a step. Blocks for the new tokens are allocated already. */
@@ -39,16 +50,21 @@ export function layOutStep(step: readonly ScheduledSequence[], blockSize: number
   const context = new Int32Array(step.length);
   const blockTable = new Int32Array(step.length * maxBlocks);
   const outputRows: number[] = [];
-  const sampled: Sequence[] = [];
+  const draws: Draw[] = [];
+  let adapters: Int32Array | undefined;
   let maxContext = 0;
   let maxNewTokens = 0;
   let row = 0;
   step.forEach(({ sequence, count }, index) => {
     const end = sequence.computed + count;
     for (let position = sequence.computed; position < end; position++, row++) {
-      tokens[row] = sequence.tokens[position]!;
+      tokens[row] = sequence.tokenAt(position);
       positions[row] = position;
       slots[row] = sequence.blocks[Math.floor(position / blockSize)]! * blockSize + (position % blockSize);
+      const offset = position - (sequence.tokens.length - 1);
+      if (offset < 0) continue;
+      outputRows.push(row);
+      draws.push({ sequence, offset });
     }
     cuSeqlens[index + 1] = row;
     context[index] = end;
@@ -56,9 +72,9 @@ export function layOutStep(step: readonly ScheduledSequence[], blockSize: number
     maxNewTokens = Math.max(maxNewTokens, count);
     const used = Math.ceil(end / blockSize);
     for (let i = 0; i < used; i++) blockTable[index * maxBlocks + i] = sequence.blocks[i]!;
-    if (end === sequence.tokens.length) {
-      outputRows.push(row - 1);
-      sampled.push(sequence);
+    if (sequence.request.adapter !== undefined) {
+      adapters ??= new Int32Array(rows).fill(-1);
+      adapters.fill(sequence.request.adapter, cuSeqlens[index]!, row);
     }
   });
   return {
@@ -71,7 +87,8 @@ export function layOutStep(step: readonly ScheduledSequence[], blockSize: number
     maxBlocks,
     maxContext,
     maxNewTokens,
+    ...(adapters && { adapters }),
     outputRows: Int32Array.from(outputRows),
-    sampled,
+    draws,
   };
 }

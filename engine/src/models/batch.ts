@@ -31,6 +31,8 @@ export interface PagedBatch {
   readonly outputRows: Int32Array;
   /** [T] adapter of each row by its index among the model's served adapters; -1 is the base model. */
   readonly adapters?: Int32Array;
+  /** One arithmetic for prompts and single tokens: results do not depend on how tokens are spread over calls. */
+  readonly invariant?: boolean;
   readonly maxNewTokens?: number;
   readonly maxContext?: number;
 }

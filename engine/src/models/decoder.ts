@@ -124,7 +124,13 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
             const out = Tensor.empty(device, q.shape, q.dtype);
             commands.attentionPaged(
               device.recorder,
-              { scale: 1 / Math.sqrt(config.headDim), window: config.windows[layer], maxQ: maxNewTokens, maxContext },
+              {
+                scale: 1 / Math.sqrt(config.headDim),
+                window: config.windows[layer],
+                maxQ: maxNewTokens,
+                maxContext,
+                invariant: batch.invariant,
+              },
               { q, kCache, vCache, blockTable, cuQ, context: lengths, out },
             );
             return out;

@@ -96,7 +96,10 @@ export function kvWrite(
   r.operand(t.vCache);
 }
 
-/** Causal attention of the new positions of each sequence over its cached ones, the new ones included. */
+/**
+ * Causal attention of the new positions of each sequence over its cached ones, the new ones included. `invariant`: bit
+ * for bit the same however the new positions are spread over calls.
+ */
 export function attentionPaged(
   r: CommandRecorder,
   {
@@ -105,7 +108,15 @@ export function attentionPaged(
     softcap = 0,
     maxQ,
     maxContext,
-  }: { scale: number; window?: number; softcap?: number; maxQ: number; maxContext: number },
+    invariant = false,
+  }: {
+    scale: number;
+    window?: number;
+    softcap?: number;
+    maxQ: number;
+    maxContext: number;
+    invariant?: boolean;
+  },
   t: {
     q: Operand;
     kCache: Operand;
@@ -116,12 +127,13 @@ export function attentionPaged(
     out: Operand;
   },
 ): void {
-  const p = r.begin(Op.ATTENTION_PAGED, 5, 7);
+  const p = r.begin(Op.ATTENTION_PAGED, 6, 7);
   r.floats[p] = scale;
   r.words[p + 1] = window;
   r.floats[p + 2] = softcap;
   r.words[p + 3] = maxQ;
   r.words[p + 4] = maxContext;
+  r.words[p + 5] = invariant ? 1 : 0;
   r.operand(t.q);
   r.operand(t.kCache);
   r.operand(t.vCache);

@@ -3,7 +3,8 @@
 // A sequence with few new tokens (decoding) reads each cached key and value once, with a dot product per query and key;
 // its context is cut into runs that are independent tasks and joined in order. A sequence with more new tokens (prefill)
 // packs its keys and values into tiles first, as ATTENTION does. Which way a sequence goes depends on it alone, so its
-// result does not depend on what else is in the batch.
+// result does not depend on what else is in the batch. When it shall not depend either on how many of its tokens one
+// call brings, every token goes the way of decoding, a few at a time.
 #include "attention_decode.h"
 #include "attention_tile.h"
 #include "kv_cache.h"
@@ -40,9 +41,10 @@ const char* check_attention_paged(Context& ctx, const uint32_t*, const View* o, 
                   shape_text(context).text);
 }
 
-// Positions of a sequence that one decoding task covers.
+// Tokens and positions of a sequence that one decoding task covers.
 struct DecodeRun {
   int32_t sequence;
+  int32_t first_token, tokens;
   int32_t start, end;
   int32_t number;  // among the runs of the sequence
 };
@@ -52,8 +54,8 @@ class PagedPass {
   using Element = typename Math::Element;
 
  public:
-  PagedPass(Context& ctx, const AttentionParams& p, const View* o)
-      : ctx(ctx), p(p), q(o[0]), k_cache(o[1]), v_cache(o[2]), block_table(o[3]), cu_q(o[4]), contexts(o[5]), out(o[6]),
+  PagedPass(Context& ctx, const AttentionParams& p, bool invariant, const View* o)
+      : ctx(ctx), p(p), invariant(invariant), q(o[0]), k_cache(o[1]), v_cache(o[2]), block_table(o[3]), cu_q(o[4]), contexts(o[5]), out(o[6]),
         head(q.shape[2]), heads(q.shape[1]), kv_heads(k_cache.shape[1]), group(heads / kv_heads),
         positions_a_block(k_cache.shape[2]), sequences(contexts.shape[0]) {}
 
@@ -79,11 +81,11 @@ class PagedPass {
         decode_run(task / kv_heads, task % kv_heads, worker);
       });
       if (longest_run_count > 1)
-        ctx.for_each(sequences, [&](int64_t b, int worker) {
-          if (!decodes(b) || runs_of(b) == 1) return;
+        ctx.for_each(q.shape[0], [&](int64_t token, int worker) {
+          const int64_t b = sequence_of(token);
+          if (b < 0 || !decodes(b) || runs_of(b) == 1) return;
           float* row = static_cast<float*>(ctx.local(worker, local_bytes));
-          for (int64_t i = 0; i < new_tokens(b); i++)
-            for (int64_t h = 0; h < heads; h++) join_row(b, i, h, row);
+          for (int64_t h = 0; h < heads; h++) join_row(b, token - cumulative(cu_q, b), h, row);
         });
     }
     return nullptr;
@@ -92,12 +94,23 @@ class PagedPass {
  private:
   int64_t context_of(int64_t b) const { return contexts.as<const int32_t>()[b * contexts.stride[0]]; }
   int64_t new_tokens(int64_t b) const { return cumulative(cu_q, b + 1) - cumulative(cu_q, b); }
-  bool decodes(int64_t b) const { return new_tokens(b) > 0 && new_tokens(b) < kTiledQueries; }
-  bool tiled(int64_t b) const { return new_tokens(b) >= kTiledQueries; }
-  // The first position that any new token of the sequence sees.
+  bool decodes(int64_t b) const { return new_tokens(b) > 0 && (invariant || new_tokens(b) < kTiledQueries); }
+  bool tiled(int64_t b) const { return !invariant && new_tokens(b) >= kTiledQueries; }
+  // The sequence that a row of q belongs to, or -1.
+  int64_t sequence_of(int64_t token) const {
+    int64_t low = 0, high = sequences;  // the first sequence that ends after the token
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      if (cumulative(cu_q, middle + 1) > token) high = middle;
+      else low = middle + 1;
+    }
+    return low < sequences && cumulative(cu_q, low) <= token ? low : -1;
+  }
+  // The first position that any new token of the sequence sees; rounded down to a whole number of vectors when the sums
+  // must not depend on where a window begins.
   int64_t first_position(int64_t b) const {
-    const int64_t first = context_of(b) - new_tokens(b);
-    return visible_keys(p, first, first, context_of(b)).low;
+    const int64_t first = context_of(b) - new_tokens(b), low = visible_keys(p, first, first, context_of(b)).low;
+    return invariant ? low / kLanes * kLanes : low;
   }
   int64_t block_of(int64_t b, int64_t position) const {
     return block_table.as<const int32_t>()[b * block_table.stride[0] + position / positions_a_block * block_table.stride[1]];
@@ -142,7 +155,7 @@ class PagedPass {
         query_blocks += ceil_div(new_tokens(b), kBlock);
         key_blocks += tile_count(b);
       } else if (decodes(b)) {
-        run_count += runs_of(b);
+        run_count += runs_of(b) * ceil_div(new_tokens(b), kTiledQueries - 1);
         longest_run_count = larger(longest_run_count, runs_of(b));
         partial_rows += runs_of(b) * new_tokens(b) * heads;
       }
@@ -172,10 +185,11 @@ class PagedPass {
           keys[key++] = {int32_t(b), int32_t(tile * kBlock), int32_t(smaller(kBlock, context_of(b) - tile * kBlock))};
       } else if (decodes(b)) {
         first_partial[b] = partial;
-        for (int64_t r = first_run(b); r < first_run(b) + runs_of(b); r++) {
-          runs[run++] = {int32_t(b), int32_t(larger(first_position(b), r * kRun)),
-                         int32_t(smaller(context_of(b), (r + 1) * kRun)), int32_t(r - first_run(b))};
-        }
+        for (int64_t r = first_run(b); r < first_run(b) + runs_of(b); r++)
+          for (int64_t i = 0; i < new_tokens(b); i += kTiledQueries - 1)
+            runs[run++] = {int32_t(b), int32_t(i), int32_t(smaller<int64_t>(kTiledQueries - 1, new_tokens(b) - i)),
+                           int32_t(larger(first_position(b), r * kRun)), int32_t(smaller(context_of(b), (r + 1) * kRun)),
+                           int32_t(r - first_run(b))};
         partial += runs_of(b) * new_tokens(b) * heads;
       }
     }
@@ -254,13 +268,15 @@ class PagedPass {
   // The rows of one KV head of one sequence, i.e. its new tokens times the heads of the group, against one run.
   void decode_run(int64_t index, int64_t kv_head, int worker) {
     const DecodeRun& run = runs[index];
-    const int64_t b = run.sequence, tokens = new_tokens(b), rows = tokens * group, n = head.n, padded = padded_columns();
-    const int64_t length = run.end - run.start, position = context_of(b) - tokens;
+    const int64_t b = run.sequence, rows = run.tokens * group, n = head.n, padded = padded_columns();
+    const int64_t position = context_of(b) - new_tokens(b) + run.first_token;
+    // Keys behind the last of these tokens are seen by none of them.
+    const int64_t length = smaller<int64_t>(run.end, position + run.tokens) - run.start;
     DecodeScratch s;
     carve_decode(static_cast<uint8_t*>(ctx.local(worker, local_bytes)), &s);
     for (int64_t r = 0; r < rows; r++) {
       float* dst = s.query + r * padded;
-      const int64_t token = cumulative(cu_q, b) + r / group, h = kv_head * group + r % group;
+      const int64_t token = cumulative(cu_q, b) + run.first_token + r / group, h = kv_head * group + r % group;
       const float* src = read_row(q, token * q.stride[0] + h * q.stride[1], n, 1, dst);
       for (int64_t c = 0; c < padded; c++) dst[c] = c < n ? src[c] * p.scale : 0.0f;
     }
@@ -277,7 +293,7 @@ class PagedPass {
       });
     });
     for (int64_t r = 0; r < rows; r++) {
-      const int64_t slot = partial_index(b, run.number, r / group, kv_head * group + r % group);
+      const int64_t slot = partial_index(b, run.number, run.first_token + r / group, kv_head * group + r % group);
       s.out[r] = partial_out + slot * padded;
       for (int64_t c = 0; c < padded; c += kLanes) store(s.out[r] + c, broadcast(0.0f));
       weigh(s.weights + r * kRun, length, run.start, position + r / group, context_of(b), &partial_largest[slot],
@@ -293,7 +309,7 @@ class PagedPass {
       });
     });
     if (runs_of(b) == 1)
-      for (int64_t r = 0; r < rows; r++) join_row(b, r / group, kv_head * group + r % group, s.query);
+      for (int64_t r = 0; r < rows; r++) join_row(b, run.first_token + r / group, kv_head * group + r % group, s.query);
   }
 
   // Turns the scores of a row over one run into weights relative to the run's largest score.
@@ -343,6 +359,7 @@ class PagedPass {
 
   Context& ctx;
   const AttentionParams& p;
+  const bool invariant;
   const View &q, &k_cache, &v_cache, &block_table, &cu_q, &contexts, &out;
   const HeadLayout<Math> head;
   const int64_t heads, kv_heads, group, positions_a_block, sequences;
@@ -359,10 +376,12 @@ class PagedPass {
 const char* attention_paged(Context& ctx, const uint32_t* params, const View* o, int count) {
   LF_CHECK(check_attention_paged(ctx, params, o, count));
   const AttentionParams p{param_f32(params, 0), true, int64_t(params[1]), param_f32(params, 2)};
+  const bool invariant = params[5] != 0;
 #if LF_ISA_LEVEL >= 3
-  if (o[0].dtype == LF_BF16 && o[1].dtype == LF_BF16 && o[2].dtype == LF_BF16) return PagedPass<Bf16Math>(ctx, p, o).run();
+  if (o[0].dtype == LF_BF16 && o[1].dtype == LF_BF16 && o[2].dtype == LF_BF16) 
+    return PagedPass<Bf16Math>(ctx, p, invariant, o).run();
 #endif
-  return PagedPass<F32Math>(ctx, p, o).run();
+  return PagedPass<F32Math>(ctx, p, invariant, o).run();
 }
 
 }  // namespace

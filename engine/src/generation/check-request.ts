@@ -1,0 +1,32 @@
+import { generationErrors } from './errors.js';
+import type { GenerateRequest } from './request.js';
+
+/** What the engine can take. */
+export interface RequestBounds {
+  readonly contextLength: number;
+  readonly vocabSize: number;
+}
+
+/**
+ * Throws LF_ENGINE_CONTEXT_LENGTH when prompt and `maxTokens` exceed the context, and LF_ENGINE_INVALID_REQUEST when a
+ * value is out of range.
+ */
+export function checkRequest(request: GenerateRequest, { contextLength, vocabSize }: RequestBounds): void {
+  const refuse = (field: string, reason: string) => generationErrors.INVALID_REQUEST({ field, reason });
+  const { promptTokens, maxTokens, sampling } = request;
+  if (promptTokens.length === 0) throw refuse('promptTokens', 'the prompt is empty');
+  if (!Number.isInteger(maxTokens) || maxTokens < 1)
+    throw refuse('maxTokens', `${maxTokens} is not a positive integer`);
+  if (promptTokens.length + maxTokens > contextLength) {
+    throw generationErrors.CONTEXT_LENGTH({ prompt: promptTokens.length, requested: maxTokens, limit: contextLength });
+  }
+  const inVocabulary = (token: number) => Number.isInteger(token) && token >= 0 && token < vocabSize;
+  for (let i = 0; i < promptTokens.length; i++) {
+    const token = promptTokens[i]!;
+    if (inVocabulary(token)) continue;
+    throw refuse(`promptTokens[${i}]`, `${token} is not a token of this model's vocabulary of ${vocabSize}`);
+  }
+  for (const token of sampling.logitBias?.keys() ?? []) {
+    if (!inVocabulary(token)) throw refuse('logitBias', `${token} is not in the vocabulary of ${vocabSize}`);
+  }
+}

@@ -99,7 +99,7 @@ function gambler(random: (n: number) => number): DraftProposer {
       sequences.map((sequence) => {
         const draft: number[] = [];
         while (draft.length < Math.min(4, limit(sequence))) {
-          const right = nextToken([...sequence.tokens, ...draft], sequence.request.adapter);
+          const right = nextToken([...sequence.tokens, ...draft], sequence.request.adapter?.slot);
           draft.push(random(4) === 0 ? (right + 1) % EOS : right);
         }
         return draft;
@@ -141,7 +141,7 @@ describe('generation engine', () => {
       const own = Array.from({ length: 1 + random(12) }, () => random(VOCABULARY - 1));
       const prompt = [...common.slice(0, random(20)), ...own];
       const count = 1 + random(20);
-      const adapter = i % 4 === 0 ? 3 : undefined;
+      const adapter = i % 4 === 0 ? { slot: 3, serial: 9 } : undefined;
       const cancelled = i % 7 === 0 ? new AbortController() : undefined;
       if (cancelled) void turns(random(30)).then(() => cancelled.abort(new Error('hung up')));
       const stream = engine.generate(request(prompt, count, { priority: i % 3, adapter, signal: cancelled?.signal }));
@@ -149,7 +149,7 @@ describe('generation engine', () => {
         expect(cancelled?.signal.aborted, String(error)).toBe(true);
       });
       if (!result) return;
-      expect(result.tokens).toEqual(expectedTokens(prompt, count, adapter));
+      expect(result.tokens).toEqual(expectedTokens(prompt, count, adapter?.slot));
       expect(result.done).toEqual({
         type: 'done',
         finishReason: 'length',
@@ -192,7 +192,8 @@ describe('generation engine', () => {
       (await collect(engine.generate(request(prompt, 1, extra)))).done.usage.cachedTokens;
     expect(await cachedFor({})).toBe(0);
     expect(await cachedFor({})).toBe(20);
-    expect(await cachedFor({ adapter: 0 })).toBe(0);
+    expect(await cachedFor({ adapter: { slot: 0, serial: 1 } })).toBe(0);
+    expect(await cachedFor({ adapter: { slot: 0, serial: 2 } })).toBe(0);
     expect(await cachedFor({ cacheSalt: 'tenant' })).toBe(0);
     expect(await cachedFor({ cacheSalt: 'tenant' })).toBe(20);
     await engine.close();
@@ -343,6 +344,39 @@ describe('generation engine', () => {
     })();
     await expect(open).rejects.toMatchObject({ code: 'LF_ENGINE_CLOSED' });
     await closing;
+  });
+
+  it('fails the streams whose guesses fail, and serves the others', async () => {
+    const engine = makeEngine(
+      new FakeModel(64, 4),
+      {},
+      {
+        propose: async (sequences) => {
+          if (sequences.some(({ promptLength }) => promptLength === 3)) throw new Error('the draft model failed');
+          return sequences.map(() => []);
+        },
+      },
+    );
+    await expect(collect(engine.generate(request([1, 2, 3], 10)))).rejects.toThrow('the draft model failed');
+    expect((await collect(engine.generate(request([1, 2], 4)))).tokens).toEqual(expectedTokens([1, 2], 4));
+    await engine.close();
+  });
+
+  it('says when the last request of an adapter has ended', async () => {
+    const engine = makeEngine(new FakeModel(64, 4));
+    const adapter = { slot: 0, serial: 4 };
+    let running = 2;
+    for (const count of [5, 20]) {
+      void collect(engine.generate(request([1, 2], count, { adapter }))).then(() => running--);
+    }
+    const other = collect(engine.generate(request([1, 2], 100))).catch((error) => error.code);
+    await engine.drained(adapter);
+    await turns(1);
+    expect(running).toBe(0);
+    expect(engine.stats().running).toBe(1);
+    await engine.drained({ slot: 0, serial: 5 });
+    await engine.close();
+    expect(await other).toBe('LF_ENGINE_CLOSED');
   });
 
   it('gives as many log probabilities as each stream asked for', async () => {

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import type { AdapterHandle } from './adapter-slots.js';
 import { checkRequest } from './check-request.js';
 import { generationErrors } from './errors.js';
 import { EventQueue } from './event-queue.js';
@@ -106,6 +107,8 @@ export class GenerationEngine {
   private acceptedTokens = 0;
   /** Wakes the loop while every sequence is blocked. */
   private wake: (() => void) | undefined;
+  /** Called when a stream leaves. */
+  private readonly releases: (() => void)[] = [];
 
   constructor(private readonly options: GenerationOptions) {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -178,6 +181,14 @@ export class GenerationEngine {
     };
   }
 
+  /** Resolves when no request uses the adapter any more. New ones are the caller's affair. */
+  async drained(adapter: AdapterHandle): Promise<void> {
+    const { serial } = adapter;
+    while ([...this.streams.keys()].some(({ request }) => request.adapter?.serial === serial)) {
+      await new Promise<void>((resolve) => this.releases.push(resolve));
+    }
+  }
+
   /** Ends every stream with an error, waits for the step that runs, and frees the cache. */
   async close(): Promise<void> {
     if (this.closed) return;
@@ -192,6 +203,13 @@ export class GenerationEngine {
     this.options.executor.close();
   }
 
+  private fail(sequence: Sequence, error: unknown): void {
+    const stream = this.streams.get(sequence);
+    if (!stream) return;
+    stream.events.fail(error);
+    this.release(stream);
+  }
+
   private cancel(sequence: Sequence): void {
     const stream = this.streams.get(sequence);
     if (stream) this.release(stream);
@@ -204,6 +222,7 @@ export class GenerationEngine {
     this.scheduler.remove(stream.sequence);
     this.options.proposer?.release?.(stream.sequence);
     stream.sequence.request.constraint?.dispose?.();
+    for (const resolve of this.releases.splice(0)) resolve();
     this.wake?.();
   }
 
@@ -222,10 +241,7 @@ export class GenerationEngine {
         sequence.blocked = false;
         this.wake?.();
       },
-      (error) => {
-        stream.events.fail(error);
-        this.cancel(sequence);
-      },
+      (error) => this.fail(sequence, error),
     );
   }
 
@@ -260,12 +276,7 @@ export class GenerationEngine {
       result = await this.options.executor.execute(batch, rows);
     } catch (error) {
       // The step's requests fail; those that still wait may work (a smaller batch may fit where this one did not).
-      for (const { sequence } of scheduled) {
-        const stream = this.streams.get(sequence);
-        if (!stream) continue;
-        stream.events.fail(error);
-        this.release(stream);
-      }
+      for (const { sequence } of scheduled) this.fail(sequence, error);
       return;
     }
     this.steps++;
@@ -289,7 +300,13 @@ export class GenerationEngine {
     const ready = this.scheduler.drawing();
     if (ready.length === 0 || ready.length > this.limits.maxSpeculating) return;
     const able = ready.filter(({ request }) => request.constraint === undefined);
-    const drafts = await proposer.propose(able, ({ request, outputLength }) => request.maxTokens - outputLength - 1);
+    let drafts: readonly number[][];
+    try {
+      drafts = await proposer.propose(able, ({ request, outputLength }) => request.maxTokens - outputLength - 1);
+    } catch (error) {
+      for (const sequence of able) this.fail(sequence, error);
+      return;
+    }
     able.forEach((sequence, i) => {
       if (sequence.state === 'running') sequence.draft = drafts[i] ?? [];
     });

@@ -16,6 +16,11 @@ export const generationErrors = defineEngineErrors({
       `the key-value cache may take ${Math.floor(args.bytes)} bytes, and one block takes ${args.needed}`,
     remedy: () => 'Give the cache more memory, or use a smaller model.',
   },
+  DRAFT_VOCABULARY: {
+    message: (args: { draft: number; model: number }) =>
+      `the draft model has a vocabulary of ${args.draft} tokens, and the model that it shall guess for one of ${args.model}`,
+    remedy: () => 'Use a draft model of the same family, with the same tokenizer.',
+  },
   CLOSED: {
     message: () => 'the generation engine was closed',
     remedy: () => 'Load the model again.',

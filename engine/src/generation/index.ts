@@ -1,4 +1,6 @@
+export { type AdapterHandle, AdapterSlots } from './adapter-slots.js';
 export { type CreateOptions, createGenerationEngine } from './create.js';
+export { DraftModel, type DraftModelOptions } from './draft-model.js';
 export {
   GenerationEngine,
   type GenerationLimits,

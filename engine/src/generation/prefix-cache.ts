@@ -86,6 +86,6 @@ export class PrefixCache implements BlockKeeper {
 }
 
 function root(sequence: Sequence): string {
-  const { adapter = -1, cacheSalt = '' } = sequence.request;
-  return `${adapter}:${JSON.stringify(cacheSalt)}`;
+  const { adapter, cacheSalt = '' } = sequence.request;
+  return `${adapter?.serial ?? 0}:${JSON.stringify(cacheSalt)}`;
 }

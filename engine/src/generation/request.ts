@@ -1,4 +1,5 @@
 /** What a caller asks of the generation engine, and what it gets back. */
+import type { AdapterHandle } from './adapter-slots.js';
 
 /** How the next token is chosen. The order of application is that of the backend's SAMPLE op. */
 export interface SamplingParams {
@@ -63,8 +64,8 @@ export interface GenerateRequest {
   readonly signal?: AbortSignal;
   /** Smaller runs earlier; equal ones by arrival. */
   readonly priority?: number;
-  /** Index of the adapter among those that the model serves (`AdapterSlots`); absent: the model itself. */
-  readonly adapter?: number;
+  /** An adapter that the model serves (`AdapterSlots`); absent: the model itself. */
+  readonly adapter?: AdapterHandle;
   /** Requests share cached prefixes only with requests of the same salt. */
   readonly cacheSalt?: string;
   /** Restricts which token may come next. */

@@ -72,9 +72,10 @@ export function layOutStep(step: readonly ScheduledSequence[], blockSize: number
     maxNewTokens = Math.max(maxNewTokens, count);
     const used = Math.ceil(end / blockSize);
     for (let i = 0; i < used; i++) blockTable[index * maxBlocks + i] = sequence.blocks[i]!;
-    if (sequence.request.adapter !== undefined) {
+    const { adapter } = sequence.request;
+    if (adapter) {
       adapters ??= new Int32Array(rows).fill(-1);
-      adapters.fill(sequence.request.adapter, cuSeqlens[index]!, row);
+      adapters.fill(adapter.slot, cuSeqlens[index]!, row);
     }
   });
   return {

@@ -1,4 +1,5 @@
 export * from './autograd/index.js';
+export * from './constraint/index.js';
 export * from './device/index.js';
 export { defineEngineErrors, EngineError, hasCode } from './errors.js';
 export * from './formats/index.js';

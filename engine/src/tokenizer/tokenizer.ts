@@ -125,6 +125,11 @@ export class Tokenizer {
     return new StreamDecoder(this.bytesOf, skipSpecialTokens ? this.special : new Set(), this.stripsLeadingSpace);
   }
 
+  /** Whether a token is a control token: no part of any text. */
+  isSpecial(id: number): boolean {
+    return this.special.has(id);
+  }
+
   /** Bytes of one token, as `logprobs` in OpenAI's shape lists them. */
   tokenBytes(id: number): Uint8Array {
     return this.bytesOf?.(id) ?? Buffer.from(this.native.idToToken(id) ?? '', 'utf8');

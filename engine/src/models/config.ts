@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { UnaryKind } from '../device/opcodes.js';
+import type { DecoderModules } from './decoder-modules.js';
 import { modelErrors } from './errors.js';
 import type { RopeConfig } from './rope.js';
 
@@ -17,16 +18,30 @@ export interface DecoderConfig {
   readonly headDim: number;
   /** Positions that the model was made for. */
   readonly maxPositions: number;
-  readonly normEps: number;
+  /** `offset` is added to the weights of an RMSNorm. */
+  readonly norm: { readonly kind: 'rms' | 'layer'; readonly eps: number; readonly offset: 0 | 1 };
   readonly activation: UnaryKind;
   readonly tieWordEmbeddings: boolean;
+  /** What token embeddings are multiplied by. */
+  readonly embeddingScale: number;
   readonly attentionBias: { readonly qkv: boolean; readonly output: boolean };
   readonly mlpBias: boolean;
   /** RMSNorm of each head of queries and keys before the rotation. */
   readonly qkNorm: boolean;
+  /** What scores are multiplied by, in each layer. */
+  readonly attentionScales: readonly number[];
+  /** Scores are cap * tanh(score / cap); 0 is off. */
+  readonly attentionSoftcap: number;
+  /** The same for logits. */
+  readonly logitSoftcap: number;
+  /** Attention and feed-forward both read the stream as it enters the layer, instead of one after the other. */
+  readonly parallelResidual: boolean;
   readonly rope: RopeConfig;
+  /** Of layers with a window, where it is another one. */
+  readonly localRope: RopeConfig | undefined;
   /** Sliding window of each layer; 0 sees everything before it. */
   readonly windows: readonly number[];
+  readonly modules: DecoderModules;
   readonly bosTokenId: number | undefined;
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | undefined;

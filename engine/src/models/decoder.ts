@@ -6,7 +6,7 @@ import type { Device } from '../device/device.js';
 import type { FloatDType } from '../device/dtype.js';
 import type { Parameter } from '../nn/parameter.js';
 import { attention } from '../ops/attention.js';
-import { add } from '../ops/elementwise.js';
+import { add, softcap } from '../ops/elementwise.js';
 import { embedding, gatherRows } from '../ops/embedding.js';
 import { linear } from '../ops/linear.js';
 import { type CrossEntropyOptions, type CrossEntropyResult, crossEntropy } from '../ops/loss.js';
@@ -15,25 +15,29 @@ import { Tensor } from '../tensor/tensor.js';
 import { BaseModel } from './base-model.js';
 import { largest, longestRun, type PackedBatch, type PagedBatch, upload } from './batch.js';
 import type { DecoderConfig } from './config.js';
-import { type BlockContext, DecoderBlock, normalise, type Stream } from './decoder-block.js';
+import { type BlockContext, DecoderBlock } from './decoder-block.js';
+import { modelErrors } from './errors.js';
 import type { KvCache } from './kv-cache.js';
 import type { CausalLanguageModel, ForwardOptions } from './model.js';
 import { addNoise } from './noise.js';
+import { Norm, type Stream } from './norm.js';
 import { ParameterSet } from './parameter-set.js';
 import { Rotary } from './rotary.js';
 import type { WeightProvider } from './weights.js';
 
-/** Positions [T], starts of the sequences [B + 1], and inverse frequencies: what blocks read besides the stream. */
-type BatchIndices = [positions: Tensor, cuSeqlens: Tensor, invFreq: Tensor];
+/** Positions [T], starts of the sequences [B + 1], inverse frequencies of the rotations: what blocks read besides the stream. */
+type BatchIndices = [positions: Tensor, cuSeqlens: Tensor, invFreq: Tensor, localInvFreq: Tensor];
 
-/** A decoder-only transformer of the Llama kind: Llama, Mistral, Qwen and what is built like them. */
+/** A decoder-only transformer, put together as its config says. */
 export class DecoderModel extends BaseModel implements CausalLanguageModel {
   readonly kind = 'causal';
   private readonly embedTokens: Parameter;
   private readonly blocks: readonly DecoderBlock[];
-  private readonly norm: Parameter;
+  private readonly embedPositions: Parameter | undefined;
+  private readonly norm: Norm;
   private readonly head: Parameter;
   private readonly rotary: Rotary;
+  private readonly localRotary: Rotary;
 
   constructor(
     device: Device,
@@ -42,38 +46,54 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
     weights: WeightProvider,
   ) {
     const set = new ParameterSet(weights);
-    const { vocabSize, hiddenSize } = config;
-    const embedTokens = set.add('model.embed_tokens.weight', [vocabSize, hiddenSize], 'normal');
+    const { vocabSize, hiddenSize, modules } = config;
+    const embedTokens = set.add(`${modules.embedding}.weight`, [vocabSize, hiddenSize], 'normal');
+    const embedPositions =
+      modules.positions && set.add(`${modules.positions}.weight`, [config.maxPositions, hiddenSize], 'normal');
     const blocks = Array.from({ length: config.numLayers }, (_, layer) => new DecoderBlock(config, layer, set));
-    const norm = set.add('model.norm.weight', [hiddenSize], 'ones');
-    const head = config.tieWordEmbeddings ? embedTokens : set.add('lm_head.weight', [vocabSize, hiddenSize], 'normal');
+    const norm = new Norm(config, set, modules.finalNorm, hiddenSize);
+    const head = config.tieWordEmbeddings
+      ? embedTokens
+      : set.add(`${modules.head}.weight`, [vocabSize, hiddenSize], 'normal');
     super(device, dtype, set);
     this.embedTokens = embedTokens;
+    this.embedPositions = embedPositions || undefined;
     this.blocks = blocks;
     this.norm = norm;
     this.head = head;
     this.rotary = new Rotary(device, config.rope);
+    this.localRotary = config.localRope ? new Rotary(device, config.localRope) : this.rotary;
   }
 
   hidden(batch: PackedBatch, options: ForwardOptions = {}): Tensor {
     const { device, dtype, config } = this;
+    const length = largest(batch.positions) + 1;
+    this.checkLength(length);
     return scope(() => {
       const indices: BatchIndices = [
         upload(device, batch.positions),
         upload(device, batch.cuSeqlens),
-        this.rotary.frequencies(largest(batch.positions) + 1),
+        this.rotary.frequencies(length),
+        this.localRotary.frequencies(length),
       ];
-      const contextOf = ([positions, cuSeqlens, invFreq]: BatchIndices): BlockContext => ({
+      const contextOf = ([positions, cuSeqlens, invFreq, localInvFreq]: BatchIndices): BlockContext => ({
         dtype,
         positions,
-        invFreq,
-        ropeScale: this.rotary.scale,
+        rotation: { invFreq, scale: this.rotary.scale },
+        localRotation: { invFreq: localInvFreq, scale: this.localRotary.scale },
         dropout: options.dropout,
         attend: (layer, q, k, v) =>
-          attention(q, k, v, { cuSeqlens, maxSeqlen: batch.maxSeqlen, causal: true, window: config.windows[layer] }),
+          attention(q, k, v, {
+            cuSeqlens,
+            maxSeqlen: batch.maxSeqlen,
+            causal: true,
+            window: config.windows[layer],
+            scale: config.attentionScales[layer],
+            softcap: config.attentionSoftcap,
+          }),
       });
       const context = contextOf(indices);
-      const embedded = this.embed(batch.tokens);
+      const embedded = this.embed(batch.tokens, indices[0]);
       if (options.noise) addNoise(embedded, batch.cuSeqlens, options.noise);
       const recompute = { random: options.dropout, tracked: this.trainableParameters().size > 0 };
       let stream: Stream = { residual: embedded, delta: undefined };
@@ -85,24 +105,25 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
         before.delta?.dispose();
         before.residual.dispose();
       }
-      return normalise(stream, this.norm, config.normEps, dtype).y;
+      return this.norm.enter(stream, dtype).y;
     });
   }
 
   crossEntropy(hidden: Tensor, labels: Tensor | Int32Array, options: CrossEntropyOptions = {}): CrossEntropyResult {
     return scope(() => {
       const ids = labels instanceof Int32Array ? upload(this.device, labels) : labels;
-      return crossEntropy(hidden, this.head, ids, options);
+      return crossEntropy(hidden, this.head, ids, { softcap: this.config.logitSoftcap, ...options });
     });
   }
 
   logits(hiddenRows: Tensor): Tensor {
-    return linear(hiddenRows, this.head, { dtype: 'f32' });
+    return scope(() => softcap(linear(hiddenRows, this.head, { dtype: 'f32' }), this.config.logitSoftcap));
   }
 
   decode(batch: PagedBatch, cache: KvCache): Tensor {
     const { device, dtype, config } = this;
     const { maxContext = largest(batch.context), maxNewTokens = longestRun(batch.cuSeqlens) } = batch;
+    this.checkLength(largest(batch.positions) + 1);
     return withoutTape(() =>
       scope(() => {
         const sequences = batch.context.length;
@@ -111,11 +132,13 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
         const cuQ = upload(device, batch.cuSeqlens);
         const lengths = upload(device, batch.context);
         const outputRows = upload(device, batch.outputRows);
+        const positions = upload(device, batch.positions);
+        const rotation = (rotary: Rotary) => ({ invFreq: rotary.frequencies(maxContext), scale: rotary.scale });
         const context: BlockContext = {
           dtype,
-          positions: upload(device, batch.positions),
-          invFreq: this.rotary.frequencies(maxContext),
-          ropeScale: this.rotary.scale,
+          positions,
+          rotation: rotation(this.rotary),
+          localRotation: rotation(this.localRotary),
           adapterIds: batch.adapters && upload(device, batch.adapters),
           attend: (layer, q, k, v) => {
             const kCache = cache.keys[layer]!;
@@ -125,8 +148,9 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
             commands.attentionPaged(
               device.recorder,
               {
-                scale: 1 / Math.sqrt(config.headDim),
+                scale: config.attentionScales[layer]!,
                 window: config.windows[layer],
+                softcap: config.attentionSoftcap,
                 maxQ: maxNewTokens,
                 maxContext,
                 invariant: batch.invariant,
@@ -136,7 +160,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
             return out;
           },
         };
-        let stream: Stream = { residual: this.embed(batch.tokens), delta: undefined };
+        let stream: Stream = { residual: this.embed(batch.tokens, positions), delta: undefined };
         for (const block of this.blocks) {
           const before = stream;
           stream = block.forward(before, context);
@@ -148,7 +172,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
           residual: gatherRows(stream.residual, outputRows),
           delta: gatherRows(stream.delta!, outputRows),
         };
-        return normalise(rows, this.norm, config.normEps, dtype).y;
+        return this.norm.enter(rows, dtype).y;
       }),
     );
   }
@@ -161,11 +185,20 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
 
   override dispose(): void {
     this.rotary.dispose();
+    this.localRotary.dispose();
     super.dispose();
   }
 
-  private embed(tokens: Int32Array): Tensor {
-    return embedding([{ ids: upload(this.device, tokens), table: this.embedTokens }]);
+  private embed(tokens: Int32Array, positions: Tensor): Tensor {
+    const words = { ids: upload(this.device, tokens), table: this.embedTokens };
+    if (this.embedPositions) return embedding([words, { ids: positions, table: this.embedPositions }]);
+    return embedding([words], { scale: this.config.embeddingScale });
+  }
+
+  /** Learnt positions end where the table does. */
+  private checkLength(length: number): void {
+    const limit = this.config.maxPositions;
+    if (this.embedPositions && length > limit) throw modelErrors.SEQUENCE_TOO_LONG({ length, limit });
   }
 
   /** Runs a block that keeps its input alone: the backward pass computes the rest again. */

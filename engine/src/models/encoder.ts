@@ -44,13 +44,15 @@ class EncoderBlock {
   ) {
     const { hiddenSize, intermediateSize } = config;
     const name = `encoder.layer.${layer}`;
-    this.query = set.linear(`${name}.attention.self.query`, hiddenSize, hiddenSize, true);
-    this.key = set.linear(`${name}.attention.self.key`, hiddenSize, hiddenSize, true);
-    this.value = set.linear(`${name}.attention.self.value`, hiddenSize, hiddenSize, true);
-    this.attentionOutput = set.linear(`${name}.attention.output.dense`, hiddenSize, hiddenSize, true);
+    const linear = (own: string, out: number, input: number) =>
+      set.linear(name, { name: own, out, in: input, bias: true });
+    this.query = linear('attention.self.query', hiddenSize, hiddenSize);
+    this.key = linear('attention.self.key', hiddenSize, hiddenSize);
+    this.value = linear('attention.self.value', hiddenSize, hiddenSize);
+    this.attentionOutput = linear('attention.output.dense', hiddenSize, hiddenSize);
     this.attentionNorm = addNorm(set, `${name}.attention.output.LayerNorm`, hiddenSize);
-    this.intermediate = set.linear(`${name}.intermediate.dense`, intermediateSize, hiddenSize, true);
-    this.output = set.linear(`${name}.output.dense`, hiddenSize, intermediateSize, true);
+    this.intermediate = linear('intermediate.dense', intermediateSize, hiddenSize);
+    this.output = linear('output.dense', hiddenSize, intermediateSize);
     this.outputNorm = addNorm(set, `${name}.output.LayerNorm`, hiddenSize);
   }
 

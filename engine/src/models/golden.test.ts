@@ -87,7 +87,7 @@ describe('the comparison fails without', () => {
     ['biases', 'qwen2', () => ({ attentionBias: { qkv: false, output: false } })],
     ['the norm of queries and keys', 'qwen3', () => ({ qkNorm: false })],
     ['the activation', 'llama', () => ({ activation: 'gelu' })],
-    ['the epsilon', 'llama', () => ({ normEps: 1e-2 })],
+    ['the epsilon', 'llama', ({ norm }) => ({ norm: { ...norm, eps: 1e-2 } })],
     ...ROTATIONS.map((name): (typeof without)[number] => [
       `the scaling of ${name}`,
       name,

@@ -207,7 +207,7 @@ describe('config.json is read', () => {
     expect(parseModelConfig({ ...plain, model_type: 'llama' })).toMatchObject({
       numKvHeads: 2,
       headDim: 128,
-      normEps: 1e-6,
+      norm: { kind: 'rms', eps: 1e-6, offset: 0 },
       rope: { theta: 10000, scaling: { type: 'default' } },
       windows: [0, 0, 0],
       tieWordEmbeddings: false,

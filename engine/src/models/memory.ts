@@ -1,5 +1,6 @@
 import { elementBytes, type FloatDType } from '../device/dtype.js';
 import type { DecoderConfig, EncoderConfig, ModelConfig } from './config.js';
+import { attentionLinears, feedForwardLinears } from './decoder-modules.js';
 import { type TargetModules, targetLayers } from './lora/targets.js';
 
 /** What is going to run, for an estimate of its memory. */
@@ -54,7 +55,8 @@ export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEst
   const sum = (shapes: readonly Shape[]) => shapes.reduce((total, shape) => total + size(shape), 0);
   const blockMatrices = sum(block.linears) * config.numLayers;
   const { embeddings, head } = tableElements(config);
-  const vectors = block.vectors * config.numLayers + config.hiddenSize * (config.kind === 'decoder' ? 1 : 2);
+  const finalNorm = config.hiddenSize * (config.kind === 'decoder' && config.norm.kind === 'rms' ? 1 : 2);
+  const vectors = block.vectors * config.numLayers + finalNorm;
   const tied = config.kind === 'decoder' && config.tieWordEmbeddings;
   const parameters = blockMatrices + embeddings + (tied ? 0 : head) + vectors;
 
@@ -80,24 +82,13 @@ export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEst
 }
 
 function decoderBlock(config: DecoderConfig): BlockShapes {
-  const { hiddenSize, intermediateSize, headDim, numHeads, numKvHeads, attentionBias, mlpBias, qkNorm } = config;
-  const [q, kv] = [numHeads * headDim, numKvHeads * headDim];
+  const { hiddenSize, headDim, qkNorm, norm, modules } = config;
+  const linears = [...attentionLinears(config), ...feedForwardLinears(config)];
+  const norms = 2 + (modules.attentionOutputNorm ? 1 : 0) + (modules.feedForwardOutputNorm ? 1 : 0);
+  const biases = linears.reduce((sum, { out, bias }) => sum + (bias ? out : 0), 0);
   return {
-    linears: [
-      { name: 'self_attn.q_proj', out: q, in: hiddenSize },
-      { name: 'self_attn.k_proj', out: kv, in: hiddenSize },
-      { name: 'self_attn.v_proj', out: kv, in: hiddenSize },
-      { name: 'self_attn.o_proj', out: hiddenSize, in: q },
-      { name: 'mlp.gate_proj', out: intermediateSize, in: hiddenSize },
-      { name: 'mlp.up_proj', out: intermediateSize, in: hiddenSize },
-      { name: 'mlp.down_proj', out: hiddenSize, in: intermediateSize },
-    ],
-    vectors:
-      2 * hiddenSize +
-      (qkNorm ? 2 * headDim : 0) +
-      (attentionBias.qkv ? q + 2 * kv : 0) +
-      (attentionBias.output ? hiddenSize : 0) +
-      (mlpBias ? 2 * intermediateSize + hiddenSize : 0),
+    linears,
+    vectors: norms * hiddenSize * (norm.kind === 'layer' ? 2 : 1) + (qkNorm ? 2 * headDim : 0) + biases,
   };
 }
 
@@ -118,7 +109,10 @@ function encoderBlock({ hiddenSize, intermediateSize }: EncoderConfig): BlockSha
 
 function tableElements(config: ModelConfig): { embeddings: number; head: number } {
   const words = config.vocabSize * config.hiddenSize;
-  if (config.kind === 'decoder') return { embeddings: words, head: words };
+  if (config.kind === 'decoder') {
+    const positions = config.modules.positions ? config.maxPositions * config.hiddenSize : 0;
+    return { embeddings: words + positions, head: words };
+  }
   return { embeddings: words + (config.maxPositions + config.typeVocabSize) * config.hiddenSize, head: 0 };
 }
 
@@ -127,7 +121,7 @@ function loraElements(
   block: BlockShapes,
   { r, targetModules = 'all-linear' }: { r: number; targetModules?: TargetModules },
 ): number {
-  const prefix = config.kind === 'decoder' ? 'model.layers' : 'encoder.layer';
+  const prefix = config.kind === 'decoder' ? config.modules.layers : 'encoder.layer';
   const layers = Array.from({ length: config.numLayers }, (_, i) =>
     block.linears.map((shape): [string, Shape] => [`${prefix}.${i}.${shape.name}`, shape]),
   );
@@ -142,10 +136,12 @@ function cacheBytes(config: DecoderConfig, positions: number, bytes: number): nu
 }
 
 /** Layers of a block that read the same activation, which is kept once when any of them is trained. */
-const INPUT_GROUPS = {
-  decoder: [['q_proj', 'k_proj', 'v_proj'], ['gate_proj', 'up_proj'], ['down_proj']],
-  encoder: [['query', 'key', 'value'], ['intermediate.dense'], ['output.dense']],
-};
+function inputGroups(config: ModelConfig): string[][] {
+  if (config.kind === 'encoder') return [['query', 'key', 'value'], ['intermediate.dense'], ['output.dense']];
+  const names = (linears: readonly Shape[]) => linears.map(({ name }) => name);
+  const feedForward = names(feedForwardLinears(config));
+  return [names(attentionLinears(config)).slice(0, -1), feedForward.slice(0, -1), feedForward.slice(-1)];
+}
 
 /** Bytes of activations for each token: what one block keeps, and what is at work in its passes. */
 function perToken(
@@ -161,7 +157,7 @@ function perToken(
   const names = new Map(block.linears.map((shape) => [shape.name, shape]));
   const targets = training?.lora ? targetNames(names, training.lora.targetModules ?? 'all-linear') : [...names.keys()];
   const xa = training?.lora ? targets.length * training.lora.r * b : 0;
-  const [first, second, third] = INPUT_GROUPS[config.kind].map((group) =>
+  const [first, second, third] = inputGroups(config).map((group) =>
     group.some((name) => targets.some((target) => target.endsWith(name))),
   );
   // q, k, v, the attention's output, and its log-sum-exp.

@@ -1,5 +1,6 @@
 import { Linear } from '../nn/linear.js';
 import type { Parameter } from '../nn/parameter.js';
+import type { LinearShape } from './decoder-modules.js';
 import type { Initial, WeightProvider } from './weights.js';
 
 /** Collects the parameters and linear layers of a model while it is built. */
@@ -15,10 +16,15 @@ export class ParameterSet {
     return parameter;
   }
 
-  /** A layer `name` with `name.weight` [out, in] and, perhaps, `name.bias`. */
-  linear(name: string, out: number, input: number, bias: boolean): Linear {
-    const weight = this.add(`${name}.weight`, [out, input], 'normal');
-    const layer = new Linear(name, weight, bias ? this.add(`${name}.bias`, [out], 'zeros') : undefined);
+  /**
+   * A layer of the module `owner` with a weight [out, in] and, perhaps, a bias. `transposed` says that files have the
+   * weight as [in, out].
+   */
+  linear(owner: string, shape: LinearShape, transposed = false): Linear {
+    const name = `${owner}.${shape.name}`;
+    const weight = this.weights.parameter(`${name}.weight`, [shape.out, shape.in], 'normal', transposed);
+    this.parameters.set(weight.name, weight);
+    const layer = new Linear(name, weight, shape.bias ? this.add(`${name}.bias`, [shape.out], 'zeros') : undefined);
     this.linears.set(name, layer);
     return layer;
   }

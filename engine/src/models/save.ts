@@ -8,9 +8,11 @@ import {
   writeTokenizerFiles,
   writeWeights,
 } from '../formats/index.js';
+import type { Parameter } from '../nn/parameter.js';
 import { Tensor } from '../tensor/tensor.js';
 import { mergedWeight } from './lora/merge.js';
 import type { LanguageModel } from './model.js';
+import { transpose } from './weights.js';
 
 export interface SaveOptions {
   /** Of the weights in the files; that of the model unless given. */
@@ -36,7 +38,7 @@ export async function savePretrained(model: LanguageModel, folder: string, optio
   const layers = new Map([...model.linears.values()].map((layer) => [layer.weight, layer]));
   const tensors = [...model.parameters()].map(([name, parameter]) => {
     const layer = mergeAdapter ? layers.get(parameter) : undefined;
-    return tensorToWrite(name, parameter.shape, dtype, () => (layer ? mergedWeight(layer) : parameter.toFloat32()));
+    return parameterToWrite(name, parameter, dtype, layer && (() => mergedWeight(layer)));
   });
   await writeWeights(folder, tensors, ...(shardBytes === undefined ? [] : [shardBytes]));
   if (tokenizer) writeTokenizerFiles(folder, tokenizer);
@@ -46,8 +48,22 @@ export async function savePretrained(model: LanguageModel, folder: string, optio
   writeJson(join(folder, 'config.json'), { ...config, dtype: TORCH_NAMES[dtype] });
 }
 
+/** A parameter as Hugging Face's files have it. `values` makes other f32 values than its own, which are disposed. */
+export function parameterToWrite(
+  name: string,
+  parameter: Parameter,
+  dtype: FloatDType,
+  values: () => Tensor = () => parameter.toFloat32(),
+): TensorToWrite {
+  if (!parameter.transposed) return tensorToWrite(name, parameter.shape, dtype, values);
+  return tensorToWrite(name, parameter.shape.toReversed(), dtype, () => {
+    using own = values();
+    return transpose(own);
+  });
+}
+
 /** A tensor whose bytes are read from the device when it is written. `values` makes an f32 tensor that is disposed. */
-export function tensorToWrite(
+function tensorToWrite(
   name: string,
   shape: readonly number[],
   dtype: FloatDType,

@@ -12,7 +12,8 @@ export type Initial = 'normal' | 'ones' | 'zeros';
 
 /** Gives a model its parameters by name and shape: from files, or drawn at random. */
 export interface WeightProvider {
-  parameter(name: string, shape: readonly number[], initial: Initial): Parameter;
+  /** `transposed` says that files have the matrix as [columns, rows]; the parameter has the given shape in any case. */
+  parameter(name: string, shape: readonly number[], initial: Initial, transposed?: boolean): Parameter;
 }
 
 /** A tensor of a model's files: where it lies, and what must be done to it before it is what its name says. */
@@ -23,8 +24,11 @@ export interface StoredTensor {
   readonly file: string;
   readonly offset: number;
   readonly bytes: number;
-  /** Rows of each head are stored as pairs (2i, 2i + 1), as GGUF has them; they belong at (i, i + half). */
-  readonly transform?: 'unpermute-rope';
+  /**
+   * unpermute-rope: rows of each head are stored as pairs (2i, 2i + 1), as GGUF has them; they belong at (i, i + half).
+   * transposed: a matrix that Hugging Face keeps as [in, out] lies in the file as [out, in], as GGUF has it.
+   */
+  readonly transform?: 'unpermute-rope' | 'transposed';
   /** Heads of the tensor, for the transform. */
   readonly heads?: number;
 }
@@ -36,7 +40,7 @@ export interface WeightFiles {
 }
 
 /** Names that checkpoints carry although they are no weights, or none that this engine uses. */
-const IGNORED = [/\.rotary_emb\.inv_freq$/, /\.position_ids$/, /^(bert\.)?pooler\./, /^cls\./, /\.masked_bias$/];
+const IGNORED = [/\.rotary_emb\.inv_freq$/, /\.position_ids$/, /^(bert\.)?pooler\./, /^cls\./, /\.masked_bias$/, /\.attn\.bias$/, /\.attention\.bias$/];
 
 /** Parameters that are read from files, which stay mapped or are mapped again when a parameter is needed in another form. */
 export class FileWeights implements WeightProvider {
@@ -51,20 +55,25 @@ export class FileWeights implements WeightProvider {
     private readonly prefix: string,
   ) {}
 
-  parameter(name: string, shape: readonly number[]): Parameter {
+  parameter(name: string, shape: readonly number[], _initial: Initial, transposed = false): Parameter {
     const stored = this.find(name);
     if (!stored) {
       this.missing.push(name);
       return new Parameter(this.device, name, shape, this.dtype, unavailable(name));
     }
     this.used.add(stored.name);
-    if (stored.shape.length !== shape.length || stored.shape.some((n, i) => n !== shape[i])) {
-      throw modelErrors.TENSOR_SHAPE({ name, expected: shape, actual: stored.shape });
+    const turned = transposed && stored.transform !== 'transposed';
+    const expected = turned ? shape.toReversed() : shape;
+    if (stored.shape.length !== shape.length || stored.shape.some((n, i) => n !== expected[i])) {
+      throw modelErrors.TENSOR_SHAPE({ name, expected, actual: stored.shape });
     }
     if (!isBlockFormat(stored.dtype) && !['f32', 'f16', 'bf16', 'f64'].includes(stored.dtype)) {
       throw modelErrors.TENSOR_DTYPE({ name, dtype: stored.dtype });
     }
-    return new Parameter(this.device, name, shape, this.dtype, fileSource(this.device, stored));
+    const source = fileSource(this.device, stored);
+    const parameter = new Parameter(this.device, name, shape, this.dtype, turned ? transposedSource(source) : source);
+    parameter.transposed = transposed;
+    return parameter;
   }
 
   /** Throws when tensors were missing, or when the files hold some that no parameter asked for. */
@@ -110,6 +119,34 @@ function fileSource(device: Device, stored: StoredTensor): WeightSource {
   };
 }
 
+/** The values of a source that has [columns, rows], as [rows, columns]. */
+function transposedSource(source: WeightSource): WeightSource {
+  return {
+    direct: false,
+    open: () => {
+      using stored = source.open();
+      return unscoped(() => transpose(stored));
+    },
+  };
+}
+
+/** A new tensor [columns, rows] of one [rows, columns], which stays the caller's. */
+export function transpose(matrix: Tensor): Tensor {
+  const { device, shape } = matrix;
+  const [rows, columns] = shape as [number, number];
+  const blocks = isBlockFormat(matrix.dtype);
+  const out = Tensor.empty(device, [columns, rows], blocks ? 'f32' : matrix.dtype);
+  scope(() => {
+    let plain = matrix;
+    if (blocks) {
+      plain = Tensor.empty(device, shape, 'f32');
+      commands.copy(device.recorder, matrix, plain);
+    }
+    commands.copy(device.recorder, plain.view([columns, rows], [1, columns]), out);
+  });
+  return out;
+}
+
 /** Puts rows (2i, 2i + 1) of each head to (i, i + half). GGUF stores llama's queries and keys the other way round. */
 function unpermuteRope(stored: Tensor, heads: number): Tensor {
   const { device, shape } = stored;
@@ -139,7 +176,7 @@ export class RandomWeights implements WeightProvider {
     private readonly seed: number,
   ) {}
 
-  parameter(name: string, shape: readonly number[], initial: Initial): Parameter {
+  parameter(name: string, shape: readonly number[], initial: Initial, transposed = false): Parameter {
     const { device } = this;
     const values = unscoped(() => Tensor.empty(device, shape, 'f32', 'persistent'));
     const key: RandomKey = {
@@ -149,6 +186,8 @@ export class RandomWeights implements WeightProvider {
     };
     if (initial === 'normal') commands.random(device.recorder, 'normal', 0, this.deviation, key, values);
     else commands.fill(device.recorder, initial === 'ones' ? 1 : 0, values);
-    return new Parameter(device, name, shape, this.dtype, values);
+    const parameter = new Parameter(device, name, shape, this.dtype, values);
+    parameter.transposed = transposed;
+    return parameter;
   }
 }

@@ -28,6 +28,9 @@ export class Parameter implements Disposable {
   private readonly packed = new Map<LayoutKind, Tensor>();
   private training = false;
 
+  /** Whether Hugging Face's files have the matrix as [columns, rows] (GPT-2's Conv1D). */
+  transposed = false;
+
   private readonly source: WeightSource | undefined;
 
   constructor(

@@ -47,6 +47,32 @@ export function unary(kind: UnaryKind, x: Tensor): Tensor {
   return out;
 }
 
+/** cap * tanh(x / cap), which stays between -cap and cap. A cap of 0 leaves x as it is. */
+export function softcap(x: Tensor, cap: number): Tensor {
+  if (cap === 0) return x;
+  const { recorder } = x.device;
+  const inner = scaled(x, 1 / cap);
+  const out = Tensor.empty(x.device, x.shape, x.dtype);
+  commands.unary(recorder, 'tanh', inner, out);
+  commands.binary(recorder, 'add', out, out, out, cap, 0);
+  const tape = currentTape();
+  if (tape && x.requiresGrad) {
+    tape.record({
+      name: 'softcap',
+      inputs: [x],
+      outputs: [out],
+      saved: [inner],
+      backward(gradients, [savedInner]) {
+        const dx = Tensor.empty(x.device, x.shape, x.dtype);
+        commands.unaryBackward(recorder, 'tanh', savedInner!, gradients.of(out)!, dx);
+        gradients.add(x, dx);
+      },
+    });
+  }
+  inner.dispose();
+  return out;
+}
+
 /** Zeroes elements with the given probability and scales the others by 1 / (1 - probability). */
 export function dropout(x: Tensor, probability: number, key: RandomKey): Tensor {
   if (probability === 0) return x;

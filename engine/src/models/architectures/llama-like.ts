@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { count, type DecoderConfig, hiddenAct, tokenId, tokenIds } from '../config.js';
 import { DecoderModel } from '../decoder.js';
+import { LLAMA_MODULES } from '../decoder-modules.js';
 import { modelErrors } from '../errors.js';
 import { parseRope, ropeFields } from '../rope.js';
 import type { Architecture } from './architecture.js';
@@ -29,7 +30,7 @@ export const llamaFields = {
 const schema = z.looseObject(llamaFields);
 export type LlamaFields = z.infer<typeof schema>;
 
-type Particular = Pick<DecoderConfig, 'attentionBias' | 'mlpBias' | 'qkNorm' | 'windows'>;
+type Particular = Pick<DecoderConfig, 'attentionBias' | 'mlpBias' | 'qkNorm' | 'windows'> & Partial<DecoderConfig>;
 
 /** The config of a family that differs from Llama in a few particulars only. */
 export function llamaLikeConfig(
@@ -60,9 +61,16 @@ export function llamaLikeConfig(
     numKvHeads,
     headDim,
     maxPositions,
-    normEps: fields.rms_norm_eps,
+    norm: { kind: 'rms', eps: fields.rms_norm_eps, offset: 0 },
     activation: fields.hidden_act,
     tieWordEmbeddings: fields.tie_word_embeddings,
+    embeddingScale: 1,
+    attentionScales: new Array(fields.num_hidden_layers).fill(1 / Math.sqrt(headDim)),
+    attentionSoftcap: 0,
+    logitSoftcap: 0,
+    parallelResidual: false,
+    localRope: undefined,
+    modules: LLAMA_MODULES,
     rope: parseRope(fields, { headDim, maxPositions }, fail),
     bosTokenId: fields.bos_token_id ?? undefined,
     eosTokenIds: fields.eos_token_id,

@@ -85,7 +85,8 @@ const schema = z.looseObject({
   rank_pattern: numbers,
   alpha_pattern: numbers,
   base_model_name_or_path: z.string().nullish(),
-  fan_in_fan_out: unsupported('fan_in_fan_out'),
+  /** How the base model keeps its weights, which the model itself knows. */
+  fan_in_fan_out: z.boolean().nullish(),
   use_dora: unsupported('DoRA'),
   lora_bias: unsupported('lora_bias'),
   use_qalora: unsupported('QALoRA'),
@@ -115,15 +116,15 @@ export function parseAdapterConfig(path: string, raw: Readonly<Record<string, un
   };
 }
 
-/** adapter_config.json as PEFT writes it. */
+/** adapter_config.json as PEFT writes it. `transposed`: the base layers keep their weights as [in, out] (Conv1D). */
 export function adapterConfigJson(
   config: LoraConfig,
-  taskType: 'CAUSAL_LM' | 'FEATURE_EXTRACTION',
+  { taskType, transposed }: { taskType: 'CAUSAL_LM' | 'FEATURE_EXTRACTION'; transposed: boolean },
 ): Record<string, unknown> {
   return {
     base_model_name_or_path: config.baseModel ?? null,
     bias: config.bias,
-    fan_in_fan_out: false,
+    fan_in_fan_out: transposed,
     inference_mode: true,
     init_lora_weights: true,
     lora_alpha: config.alpha,

@@ -5,7 +5,8 @@ import { type AdapterSource, readAdapter, writeAdapter } from '../../formats/ind
 import { Tensor } from '../../tensor/tensor.js';
 import { modelErrors } from '../errors.js';
 import type { LanguageModel } from '../model.js';
-import { tensorToWrite } from '../save.js';
+import { parameterToWrite } from '../save.js';
+import { transpose } from '../weights.js';
 import { attach, attachedAdapter, type LoraAdapter } from './attach.js';
 import { adapterConfigJson, type LoraConfig, loraScale, parseAdapterConfig } from './config.js';
 import { adapterParameters, PEFT_PREFIX } from './parameters.js';
@@ -65,8 +66,10 @@ export function loadAdapter(
   if (unknown.length > 0 || missing.length > 0) throw modelErrors.ADAPTER_TENSORS({ path, missing, unknown });
   for (const name of extras) {
     const parameter = adapter.extras.get(name)!;
-    using values = Tensor.empty(model.device, parameter.shape, 'f32');
-    copyStored(model.device, files, name, values);
+    const { shape, transposed } = parameter;
+    using stored = Tensor.empty(model.device, transposed ? shape.toReversed() : shape, 'f32');
+    copyStored(model.device, files, name, stored);
+    using values = transposed ? transpose(stored) : stored.retain();
     parameter.assign(values);
   }
   return adapter;
@@ -104,11 +107,10 @@ export async function saveAdapter(
     targetModules: savedTargets(model, adapter),
   };
   const named = [...adapterParameters(model.linears), ...adapter.extras].sort(([a], [b]) => (a < b ? -1 : 1));
-  const tensors = named.map(([name, parameter]) =>
-    tensorToWrite(name, parameter.shape, dtype, () => parameter.toFloat32()),
-  );
+  const tensors = named.map(([name, parameter]) => parameterToWrite(name, parameter, dtype));
   const taskType = model.kind === 'causal' ? 'CAUSAL_LM' : 'FEATURE_EXTRACTION';
-  await writeAdapter(path, adapterConfigJson(config, taskType), tensors);
+  const transposed = adapter.modules.some((name) => model.linears.get(name)!.weight.transposed);
+  await writeAdapter(path, adapterConfigJson(config, { taskType, transposed }), tensors);
 }
 
 /** The targets as they were given, when they mean just the layers that have a branch; else those layers by name. */

@@ -1,0 +1,39 @@
+import type { Linear } from '../nn/linear.js';
+import { narrow } from '../ops/elementwise.js';
+import { glu } from '../ops/feedforward.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { DecoderConfig } from './config.js';
+import type { BlockContext } from './decoder-block.js';
+import { feedForwardLinears } from './decoder-modules.js';
+import type { ParameterSet } from './parameter-set.js';
+
+/** Feed-forward of a decoder's layer: down(activation(gate x) * up x), or down(activation(up x)). */
+export class FeedForward {
+  private readonly inputs: readonly Linear[];
+  private readonly down: Linear;
+
+  constructor(
+    private readonly config: DecoderConfig,
+    layerName: string,
+    set: ParameterSet,
+  ) {
+    const { transposed } = config.modules;
+    const linears = feedForwardLinears(config).map((shape) => set.linear(layerName, shape, transposed));
+    this.inputs = linears.slice(0, -1);
+    this.down = linears.at(-1)!;
+  }
+
+  /** x [T, hiddenSize] to what is added to the residual stream. */
+  forward(x: Tensor, { dropout, adapterIds }: BlockContext): Tensor {
+    const { activation, intermediateSize, modules } = this.config;
+    const call = { dropout, adapterIds };
+    if (modules.feedForward.kind === 'plain') {
+      return this.down.apply(this.inputs[0]!.apply(x, { ...call, activation }), call);
+    }
+    const [first, second] = this.inputs.map((layer) => layer.apply(x, call));
+    const [gate, up] = second
+      ? [first!, second]
+      : [narrow(first!, 1, 0, intermediateSize), narrow(first!, 1, intermediateSize, intermediateSize)];
+    return this.down.apply(glu(activation, gate, up), call);
+  }
+}

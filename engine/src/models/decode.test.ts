@@ -3,18 +3,12 @@ import * as commands from '../device/commands/index.js';
 import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
 import { packSequences } from './batch.js';
-import { difference, golden, goldenFiles } from './golden.fixture.js';
+import { CAUSAL, difference, golden, goldenFiles } from './golden.fixture.js';
 import { KvCache } from './kv-cache.js';
 import { asCausal, loadModelFiles } from './load.js';
 import type { CausalLanguageModel } from './model.js';
 
-const MODELS = [
-  ['llama', 'llama'],
-  ['mistral', 'mistral'],
-  ['qwen2', 'qwen2'],
-  ['qwen3', 'qwen3'],
-  ['rotation-yarn', 'llama-tied'],
-] as const;
+const MODELS = [...CAUSAL.map((name) => [name, name] as const), ['rotation-yarn', 'llama-tied'] as const];
 const BLOCK = 4;
 
 let device: Device;

@@ -54,7 +54,7 @@ export class DecoderBlock {
     this.feedForwardOutputNorm = perhaps(modules.feedForwardOutputNorm);
   }
 
-  /** The stream after the layer. That which came in stays the caller's. */
+  /** The stream after the layer. That which came in stays the caller's; its residual may be that of the result. */
   forward(stream: Stream, context: BlockContext): Stream {
     if (this.config.parallelResidual) return this.parallel(stream, context);
     const middle = scope(() => {

@@ -103,7 +103,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
           ? this.checkpointed(block, before, indices, contextOf, recompute)
           : block.forward(before, context);
         before.delta?.dispose();
-        before.residual.dispose();
+        if (stream.residual !== before.residual) before.residual.dispose();
       }
       return this.norm.enter(stream, dtype).y;
     });
@@ -165,7 +165,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
           const before = stream;
           stream = block.forward(before, context);
           before.delta?.dispose();
-          before.residual.dispose();
+          if (stream.residual !== before.residual) before.residual.dispose();
         }
         // Only the rows that are asked for are normalised.
         const rows: Stream = {

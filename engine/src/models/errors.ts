@@ -44,7 +44,7 @@ export const modelErrors = defineEngineErrors({
   },
   NOT_CAUSAL: {
     message: ({ modelType }: { modelType: string }) => `a ${modelType} model is an encoder: it does not generate text`,
-    remedy: () => 'Use a causal language model (llama, mistral, qwen2, qwen3).',
+    remedy: () => 'Use a causal language model (llama, mistral, qwen3 and others).',
   },
   SEQUENCE_TOO_LONG: {
     message: ({ length, limit }: { length: number; limit: number }) =>

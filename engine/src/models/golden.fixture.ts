@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { DType } from '../device/dtype.js';
+import type { Parameter } from '../nn/parameter.js';
 import { packSequences } from './batch.js';
 import type { StoredTensor, WeightFiles } from './weights.js';
 
@@ -49,6 +50,16 @@ export function readTensors(path: string) {
     ints: (name: string) => new Int32Array(bytes(name)),
     names: [...tensors.keys()],
   };
+}
+
+/** Fixtures of causal language models that have weights of their own. */
+export const CAUSAL = ['llama', 'llama-tied', 'mistral', 'qwen2', 'qwen3', 'gpt2', 'gpt-neox', 'gpt-neox-sequential'];
+
+/** Values of a parameter in the order in which files have them. */
+export function stored(values: Float32Array, { shape, transposed }: Parameter): Float32Array {
+  if (!transposed) return values;
+  const [rows, columns] = shape as [number, number];
+  return values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!);
 }
 
 /** What transformers computed for a fixture. */

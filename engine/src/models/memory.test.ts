@@ -2,10 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Tape, withTape } from '../autograd/index.js';
 import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
+import type { Parameter } from '../nn/parameter.js';
 import { Tensor } from '../tensor/index.js';
 import { packSequences } from './batch.js';
-import { asCausal, createModel, parseModelConfig } from './load.js';
-import { attachLora } from './lora/attach.js';
+import { CAUSAL, goldenFiles } from './golden.fixture.js';
+import { asCausal, createModel, loadModelFiles, parseModelConfig } from './load.js';
+import { attachLora, detachLora } from './lora/attach.js';
 import { estimateMemory, type MemoryPlan } from './memory.js';
 
 const CONFIG = {
@@ -138,4 +140,23 @@ test('the parts add up, and the numbers of a known model are right', () => {
   expect(full.total).toBe(full.weights + full.gradients + full.optimizer + full.activations + full.cache);
   const lora = estimateMemory(config, { dtype: 'bf16', tokens: 2048, training: { lora: { r: 16 } } });
   expect(lora.trainableParameters).toBe(4_884_480);
+});
+
+describe.each(CAUSAL)('parameters of %s are counted', (name) => {
+  const elements = (parameters: Map<string, Parameter>) =>
+    [...parameters.values()].reduce((sum, parameter) => sum + parameter.elements, 0);
+
+  test('all of them, and those of adapters on every layer or on some', () => {
+    using model = asCausal(loadModelFiles(device, goldenFiles(name), { dtype: 'f32' }));
+    const { config } = model;
+    const plan = { dtype: 'f32', tokens: 8 } as const;
+    expect(estimateMemory(config, plan).parameters).toBe(elements(model.parameters()));
+    const last = config.modules.attentionOutput.split('.').at(-1)!;
+    for (const targetModules of ['all-linear', [last]] as const) {
+      attachLora(model, { r: 3, targetModules });
+      const estimate = estimateMemory(config, { ...plan, training: { lora: { r: 3, targetModules } } });
+      expect(estimate.trainableParameters).toBe(elements(model.trainableParameters()));
+      detachLora(model);
+    }
+  });
 });

@@ -63,12 +63,7 @@ export function parameterToWrite(
 }
 
 /** A tensor whose bytes are read from the device when it is written. `values` makes an f32 tensor that is disposed. */
-function tensorToWrite(
-  name: string,
-  shape: readonly number[],
-  dtype: FloatDType,
-  values: () => Tensor,
-): TensorToWrite {
+function tensorToWrite(name: string, shape: readonly number[], dtype: FloatDType, values: () => Tensor): TensorToWrite {
   return {
     name,
     dtype,

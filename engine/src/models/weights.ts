@@ -40,7 +40,15 @@ export interface WeightFiles {
 }
 
 /** Names that checkpoints carry although they are no weights, or none that this engine uses. */
-const IGNORED = [/\.rotary_emb\.inv_freq$/, /\.position_ids$/, /^(bert\.)?pooler\./, /^cls\./, /\.masked_bias$/, /\.attn\.bias$/, /\.attention\.bias$/];
+const IGNORED = [
+  /\.rotary_emb\.inv_freq$/,
+  /\.position_ids$/,
+  /^(bert\.)?pooler\./,
+  /^cls\./,
+  /\.masked_bias$/,
+  /\.attn\.bias$/,
+  /\.attention\.bias$/,
+];
 
 /** Parameters that are read from files, which stay mapped or are mapped again when a parameter is needed in another form. */
 export class FileWeights implements WeightProvider {

@@ -1,6 +1,8 @@
 import { modelErrors } from '../errors.js';
 import type { Architecture } from './architecture.js';
 import { bert } from './bert.js';
+import { gptNeox } from './gpt-neox.js';
+import { gpt2 } from './gpt2.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
 import { qwen2 } from './qwen2.js';
@@ -13,7 +15,7 @@ export function registerArchitecture(architecture: Architecture): void {
   for (const type of architecture.modelTypes) architectures.set(type, architecture);
 }
 
-for (const architecture of [llama, mistral, qwen2, qwen3, bert]) registerArchitecture(architecture);
+for (const architecture of [llama, mistral, qwen2, qwen3, gpt2, gptNeox, bert]) registerArchitecture(architecture);
 
 /** Model types that can be loaded. */
 export function knownModelTypes(): string[] {

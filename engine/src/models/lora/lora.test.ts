@@ -21,6 +21,8 @@ const ADAPTERS = [
   ['adapter-llama', 'llama'],
   ['adapter-qwen3', 'qwen3'],
   ['adapter-llama-bias', 'llama'],
+  ['adapter-gpt2', 'gpt2'],
+  ['adapter-gpt-neox', 'gpt-neox'],
 ] as const;
 
 let device: Device;

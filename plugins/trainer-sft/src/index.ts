@@ -1,5 +1,6 @@
 import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
+import { trainSft } from './command.js';
 
 export default definePlugin({
   name: '@largeforge/trainer-sft',
@@ -11,5 +12,6 @@ export default definePlugin({
       describe: 'Supervised fine-tuning, full or LoRA',
       load: async () => (await import('./trainer.js')).sftRunner,
     });
+    context.commands.add(trainSft);
   },
 });

@@ -1,0 +1,124 @@
+import type { DatasetFormat, Example, ReadingOptions } from '../formats/format.js';
+import { type RejectedRow, readRow } from '../formats/read-row.js';
+import type { RawRow } from '../reading/raw-row.js';
+import type { PreviewPiece } from '../report.js';
+import type { TokenColumns } from '../store/shard.js';
+import type { RowTokenizer } from './row-tokenizer.js';
+import { type TrainOn, tokeniseExample } from './tokenise-example.js';
+
+/** A row on its way to the tokenizer: still text, or already read where its format cannot be loaded by a worker. */
+export type TaskRow = RawRow | { readonly row: number; readonly line: number; readonly examples: readonly Example[] };
+
+export interface TokeniseTask {
+  readonly rows: readonly TaskRow[];
+  /** Examples to show as text. */
+  readonly preview: number;
+}
+
+export interface TokeniseResult extends TokenColumns {
+  readonly rejected: readonly RejectedRow[];
+  readonly targets: number;
+  readonly stops: number;
+  readonly splitPrompts: number;
+  readonly preview: readonly (readonly PreviewPiece[])[];
+}
+
+export interface TaskSetting {
+  readonly tokenizer: RowTokenizer;
+  readonly format: DatasetFormat | undefined;
+  readonly reading: ReadingOptions;
+  readonly trainOn: TrainOn;
+}
+
+/** Reads and tokenises some rows. What is wrong with a row rejects that row alone. */
+export async function runTask(task: TokeniseTask, setting: TaskSetting): Promise<TokeniseResult> {
+  const { tokenizer } = setting;
+  const pieces: { tokens: Int32Array; mask: Uint8Array; line: number }[] = [];
+  const rejected: RejectedRow[] = [];
+  const preview: PreviewPiece[][] = [];
+  let [targets, stops, splitPrompts] = [0, 0, 0];
+  const reject = ({ row, line }: TaskRow, field: string, reason: string) => rejected.push({ row, line, field, reason });
+
+  for (const source of task.rows) {
+    const reading = read(source, setting);
+    if ('reason' in reading) {
+      reject(source, reading.field, reading.reason);
+      continue;
+    }
+    for (const example of reading.examples) {
+      try {
+        const { tokens, mask, split } = await tokeniseExample(example, tokenizer, setting.trainOn);
+        const count = countTargets(mask);
+        if (count === 0) {
+          reject(source, '', 'nothing in it is a target of the loss');
+          continue;
+        }
+        pieces.push({ tokens, mask, line: source.line });
+        targets += count;
+        if (endsWithStop(tokens, mask, tokenizer.eosTokenIds)) stops++;
+        if (split) splitPrompts++;
+        if (preview.length < task.preview) preview.push(await previewOf(tokens, mask, tokenizer));
+      } catch (error) {
+        reject(source, '', (error as Error).message);
+      }
+    }
+  }
+  return { ...columnsOf(pieces), rejected, targets, stops, splitPrompts, preview };
+}
+
+function read(source: TaskRow, setting: TaskSetting) {
+  if ('examples' in source) return { examples: source.examples };
+  if (source.problem !== undefined) return { field: '', reason: source.problem };
+  if (!setting.format) throw new Error('rows that are text need the format');
+  return readRow(source.text, setting.format, setting.reading);
+}
+
+function columnsOf(pieces: readonly { tokens: Int32Array; mask: Uint8Array; line: number }[]): TokenColumns {
+  const total = pieces.reduce((sum, piece) => sum + piece.tokens.length, 0);
+  const columns = {
+    offsets: new Int32Array(pieces.length + 1),
+    tokens: new Int32Array(total),
+    mask: new Uint8Array(total),
+    lines: new Uint32Array(pieces.length),
+  };
+  let at = 0;
+  for (const [i, piece] of pieces.entries()) {
+    columns.tokens.set(piece.tokens, at);
+    columns.mask.set(piece.mask, at);
+    columns.lines[i] = piece.line;
+    at += piece.tokens.length;
+    columns.offsets[i + 1] = at;
+  }
+  return columns;
+}
+
+/** The first token is no target: nothing stands before it. */
+function countTargets(mask: Uint8Array): number {
+  let count = 0;
+  for (let t = 1; t < mask.length; t++) count += mask[t] as number;
+  return count;
+}
+
+/** Whether a stop token is among the last targets; templates may count a line break behind it to the turn. */
+function endsWithStop(tokens: Int32Array, mask: Uint8Array, stop: readonly number[]): boolean {
+  let seen = 0;
+  for (let t = mask.length - 1; t >= 0 && seen < 3; t--) {
+    if (mask[t] === 0) continue;
+    if (stop.includes(tokens[t] as number)) return true;
+    seen++;
+  }
+  return false;
+}
+
+async function previewOf(tokens: Int32Array, mask: Uint8Array, tokenizer: RowTokenizer): Promise<PreviewPiece[]> {
+  const pieces: PreviewPiece[] = [];
+  const end = Math.min(tokens.length, 2048);
+  for (let from = 0; from < end; ) {
+    let to = from + 1;
+    while (to < end && mask[to] === mask[from]) to++;
+    const text = await tokenizer.decode(tokens.subarray(from, to), { skipSpecialTokens: false });
+    pieces.push({ text, trained: mask[from] === 1 });
+    from = to;
+  }
+  return pieces;
+}

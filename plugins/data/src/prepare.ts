@@ -66,7 +66,9 @@ export async function prepareData(request: PrepareRequest): Promise<PreparedData
   try {
     const { report } = store;
     if (report.stops === 0 && options.stopToken === 'require') {
-      const stop = await Promise.all(tokenizer.eosTokenIds.map((id) => tokenizer.decode([id], { skipSpecialTokens: false })));
+      const stop = await Promise.all(
+        tokenizer.eosTokenIds.map((id) => tokenizer.decode([id], { skipSpecialTokens: false })),
+      );
       throw dataErrors.LF_DATA_NO_STOP_TOKEN({ stop });
     }
     const { maxLength, overlong: policy } = options;

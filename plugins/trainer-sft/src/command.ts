@@ -13,7 +13,11 @@ export const trainSft: CommandDefinition<CommandContext> = {
   ],
   options: [
     { flags: '--model <model>', description: 'folder, .gguf file or cached name', required: true },
-    { flags: '--dataset <paths...>', description: 'JSON, JSON Lines or text files, or folders of them', required: true },
+    {
+      flags: '--dataset <paths...>',
+      description: 'JSON, JSON Lines or text files, or folders of them',
+      required: true,
+    },
     { flags: '--output-dir <folder>', description: 'where the adapter (or the model) goes', required: true },
     { flags: '--format <name>', description: 'of the rows: messages, sharegpt, alpaca, prompt-completion, text' },
     { flags: '--chat-template <file>', description: "Jinja file, or chatml, instead of the model's template" },
@@ -33,7 +37,11 @@ export const trainSft: CommandDefinition<CommandContext> = {
     { flags: '--scheduler <name>', description: 'its shape', choices: ['constant', 'linear', 'cosine', 'wsd'] },
     { flags: '--warmup-ratio <share>', description: 'of the steps', parse: number },
     { flags: '--max-length <tokens>', description: 'of a row at most', parse: number },
-    { flags: '--overlong <policy>', description: 'rows that are longer', choices: ['error', 'truncate', 'drop', 'split'] },
+    {
+      flags: '--overlong <policy>',
+      description: 'rows that are longer',
+      choices: ['error', 'truncate', 'drop', 'split'],
+    },
     { flags: '--packing', description: 'lay several rows into each of max-length tokens' },
     { flags: '--precision <type>', description: 'of the arithmetic', choices: ['bf16', 'f32'] },
     { flags: '--gradient-checkpointing', description: 'less memory, more time' },
@@ -61,7 +69,8 @@ export function stepOptions(flags: Readonly<Record<string, unknown>>): Record<st
     r: loraR,
     alpha: loraAlpha,
     dropout: loraDropout,
-    targetModules: Array.isArray(loraTargetModules) && loraTargetModules.length === 1 ? loraTargetModules[0] : loraTargetModules,
+    targetModules:
+      Array.isArray(loraTargetModules) && loraTargetModules.length === 1 ? loraTargetModules[0] : loraTargetModules,
   });
   return {
     ...rest,

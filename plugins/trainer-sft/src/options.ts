@@ -46,7 +46,10 @@ export const sftOptions = z
     batchSize: z.int().positive().default(4).describe('rows (with packing: bins) of a micro-batch'),
     gradientAccumulation: z.int().positive().default(1).describe('micro-batches of an optimiser step'),
     maxLength: z.int().min(2).default(1024).describe('tokens of a row at most; see dataset.overlong'),
-    packing: z.boolean().default(false).describe('lay several rows into each of maxLength tokens; they do not see each other'),
+    packing: z
+      .boolean()
+      .default(false)
+      .describe('lay several rows into each of maxLength tokens; they do not see each other'),
     order: z.enum(['shuffle', 'sequential']).default('shuffle').describe('order of the rows in each epoch'),
     learningRate: z.number().positive().optional().describe('peak; 2e-4 with LoRA, 2e-5 in full unless given'),
     weightDecay,
@@ -61,7 +64,10 @@ export const sftOptions = z
     decayRatio,
     decayShape,
     precision: z.enum(['bf16', 'f32']).default('bf16').describe('of weights and activations; sums and masters are f32'),
-    gradientCheckpointing: z.boolean().default(false).describe('compute blocks again instead of keeping what they computed'),
+    gradientCheckpointing: z
+      .boolean()
+      .default(false)
+      .describe('compute blocks again instead of keeping what they computed'),
     neftuneAlpha: z.number().positive().optional().describe('noise on embeddings (NEFTune)'),
     labelSmoothing: z.number().min(0).lt(1).default(0),
     seed: z.int().nonnegative().default(42).describe('of everything that is random'),
@@ -71,15 +77,21 @@ export const sftOptions = z
     evalSteps: evaluationOptions.shape.steps,
     keepBest: evaluationOptions.shape.keepBest,
     patience: evaluationOptions.shape.patience,
-    dryRun: z.boolean().default(false).describe('print the data report, the memory estimate and the plan, and train nothing'),
+    dryRun: z
+      .boolean()
+      .default(false)
+      .describe('print the data report, the memory estimate and the plan, and train nothing'),
   })
   .superRefine((options, context) => {
     const wrong = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
-    if (options.full && options.adapter !== undefined) wrong('full', 'an adapter cannot be trained in full: leave one of the two out');
+    if (options.full && options.adapter !== undefined)
+      wrong('full', 'false beside an adapter, which is never trained in full');
     const heldOut = options.evalDataset !== undefined || options.evalSplit > 0;
-    if (options.evalDataset !== undefined && options.evalSplit > 0) wrong('evalSplit', 'evalDataset is held out already');
-    if (options.keepBest && !heldOut) wrong('keepBest', 'needs held-out rows: set evalDataset or evalSplit');
-    if (options.patience !== undefined && !heldOut) wrong('patience', 'needs held-out rows: set evalDataset or evalSplit');
+    if (options.evalDataset !== undefined && options.evalSplit > 0)
+      wrong('evalSplit', '0 beside evalDataset, whose rows are held out already');
+    if (options.keepBest && !heldOut) wrong('keepBest', 'false, or held-out rows (evalDataset or evalSplit)');
+    if (options.patience !== undefined && !heldOut)
+      wrong('patience', 'none, or held-out rows (evalDataset or evalSplit)');
   });
 
 export type SftOptions = z.output<typeof sftOptions>;

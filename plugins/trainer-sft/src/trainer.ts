@@ -146,7 +146,9 @@ async function report(context: StepContext<'train'>, event: TrainingEvent): Prom
         type: 'message',
         level: 'info',
         text:
-          event.step === 0 ? 'there is no checkpoint yet: from the beginning' : `goes on at step ${event.step}, from ${event.path}`,
+          event.step === 0
+            ? 'there is no checkpoint yet: from the beginning'
+            : `goes on at step ${event.step}, from ${event.path}`,
       });
       return;
     case 'damaged':

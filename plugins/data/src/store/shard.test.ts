@@ -13,8 +13,8 @@ describe('encodeShard', () => {
   it('writes a file that Arrow reads back', () => {
     const table = tableFromIPC(encodeShard(columns).bytes);
     expect(table.numRows).toBe(3);
-    expect([...(table.get(2)?.tokens as Iterable<number>)]).toEqual([-1, 70000, 2, 3, 4]);
-    expect([...(table.get(0)?.mask as Iterable<number>)]).toEqual([0, 1, 1]);
+    expect([...(table.get(2)!.tokens as Iterable<number>)]).toEqual([-1, 70000, 2, 3, 4]);
+    expect([...(table.get(0)!.mask as Iterable<number>)]).toEqual([0, 1, 1]);
     expect(table.get(2)?.line).toBe(9);
   });
 

@@ -18,8 +18,8 @@ export interface TokenisePool {
 export function workerPool(setting: WorkerSetting, threads: number, signal: AbortSignal): TokenisePool {
   const count = threads > 0 ? threads : Math.max(1, Math.min(8, availableParallelism() - 1));
   const pool = new Piscina({
-    filename: workerFile(),
-    workerData: setting,
+    filename: fileURLToPath(compiled(new URL('./worker.js', import.meta.url).href)),
+    workerData: { ...setting, formatModule: setting.formatModule && compiled(setting.formatModule) },
     minThreads: 1,
     maxThreads: count,
     // Each thread keeps a tokenizer: starting one anew for a pause in reading costs more than it saves.
@@ -31,10 +31,9 @@ export function workerPool(setting: WorkerSetting, threads: number, signal: Abor
   };
 }
 
-/** Compiled next to this file; when this file runs from its source (in tests), in the package's `dist`. */
-function workerFile(): string {
-  const beside = new URL('./worker.js', import.meta.url).href;
-  return fileURLToPath(beside.replace('/data/src/', '/data/dist/'));
+/** What a thread can load: when this package runs from its source (in tests), the module in its `dist`. */
+function compiled(module: string): string {
+  return module.replace('/data/src/', '/data/dist/').replace(/\.ts$/, '.js');
 }
 
 /** Keeps up to `ahead` runs going, and yields their results in order. */

@@ -53,7 +53,19 @@ export function readTensors(path: string) {
 }
 
 /** Fixtures of causal language models that have weights of their own. */
-export const CAUSAL = ['llama', 'llama-tied', 'mistral', 'qwen2', 'qwen3', 'gpt2', 'gpt-neox', 'gpt-neox-sequential'];
+export const CAUSAL = [
+  'llama',
+  'llama-tied',
+  'mistral',
+  'qwen2',
+  'qwen3',
+  'phi3',
+  'gemma2',
+  'gemma3',
+  'gpt2',
+  'gpt-neox',
+  'gpt-neox-sequential',
+];
 
 /** Values of a parameter in the order in which files have them. */
 export function stored(values: Float32Array, { shape, transposed }: Parameter): Float32Array {

@@ -12,7 +12,7 @@ import type { CausalLanguageModel } from './model.js';
 import type { RopeScaling } from './rope.js';
 import { FileWeights } from './weights.js';
 
-const ROTATIONS = ['linear', 'dynamic', 'llama3', 'yarn', 'yarn-mscale'].map((name) => `rotation-${name}`);
+const ROTATIONS = ['linear', 'dynamic', 'llama3', 'yarn', 'yarn-mscale', 'longrope'].map((name) => `rotation-${name}`);
 
 let device: Device;
 beforeAll(() => {
@@ -107,6 +107,40 @@ describe('the comparison fails without', () => {
     ['the order of heads', 'gpt-neox', inOneStack],
     ['biases of the attention', 'gpt-neox', () => ({ attentionBias: { qkv: false, output: false } })],
     ['biases of the feed-forward', 'gpt-neox', () => ({ mlpBias: false })],
+    ['the scaling of the rotation', 'phi3', ({ rope }) => ({ rope: { ...rope, scaling: { type: 'default' } } })],
+    [
+      'the attention factor',
+      'phi3',
+      ({ rope }) => ({
+        rope: { ...rope, scaling: { ...(rope.scaling as object), attentionFactor: 1 } as RopeScaling },
+      }),
+    ],
+    ['the part that is rotated', 'phi3', ({ rope, headDim }) => ({ rope: { ...rope, dimensions: headDim } })],
+    ['the window', 'phi3', () => ({ windows: [0, 0] })],
+    ['the scale of the embeddings', 'gemma2', () => ({ embeddingScale: 1 })],
+    ['the offset of norms', 'gemma2', ({ norm }) => ({ norm: { ...norm, offset: 0 } })],
+    ['the cap of scores', 'gemma2', () => ({ attentionSoftcap: 0 })],
+    ['the cap of logits', 'gemma2', () => ({ logitSoftcap: 0 })],
+    ['the scale of scores', 'gemma2', ({ headDim }) => ({ attentionScales: [headDim ** -0.5, headDim ** -0.5] })],
+    ['the window of every other layer', 'gemma2', () => ({ windows: [0, 0] })],
+    ['a layer without a window', 'gemma2', () => ({ windows: [6, 6] })],
+    ['the activation', 'gemma2', () => ({ activation: 'silu' })],
+    [
+      'the norm after the attention',
+      'gemma2',
+      ({ modules }) => ({ modules: { ...modules, attentionOutputNorm: undefined } }),
+    ],
+    [
+      'the norm after the feed-forward',
+      'gemma2',
+      ({ modules }) => ({ modules: { ...modules, feedForwardOutputNorm: undefined } }),
+    ],
+    ['the norm of queries and keys', 'gemma3', () => ({ qkNorm: false })],
+    ['the offset of norms', 'gemma3', ({ norm }) => ({ norm: { ...norm, offset: 0 } })],
+    ['the rotation of layers with a window', 'gemma3', () => ({ localRope: undefined })],
+    ['the rotation of layers without one', 'gemma3', ({ localRope }) => ({ rope: localRope! })],
+    ['the window', 'gemma3', () => ({ windows: [0, 0, 0] })],
+    ['the scale of scores', 'gemma3', ({ headDim }) => ({ attentionScales: new Array(3).fill(headDim ** -0.5) })],
     ['the epsilon', 'llama', ({ norm }) => ({ norm: { ...norm, eps: 1e-2 } })],
     ...ROTATIONS.map((name): (typeof without)[number] => [
       `the scaling of ${name}`,

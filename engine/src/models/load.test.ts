@@ -48,7 +48,7 @@ describe('what cannot be loaded is refused with what is known', () => {
   test('an unknown type of model', () => {
     expect(failure({ ...goldenFiles('llama'), config: { model_type: 'mamba' } })).toMatchObject({
       code: 'LF_ENGINE_UNKNOWN_ARCHITECTURE',
-      message: expect.stringMatching(/"mamba".*bert, gpt2, gpt_neox, llama, mistral/),
+      message: expect.stringMatching(/"mamba".*bert, gemma2, .*gpt2, gpt_neox, llama, mistral/),
     });
     expect(failure({ ...goldenFiles('llama'), config: {} })).toMatchObject({ code: 'LF_ENGINE_UNKNOWN_ARCHITECTURE' });
   });
@@ -189,6 +189,82 @@ describe('a model made from its config', () => {
     const mean = (await nll.floats()).reduce((sum, x) => sum + x, 0) / 20;
     nll.dispose();
     expect(Math.abs(mean - Math.log(64))).toBeLessThan(0.3);
+  });
+});
+
+describe('config.json as published', () => {
+  const parse = (config: Record<string, unknown>) => parseModelConfig(config) as DecoderConfig;
+  const plain = { vocab_size: 8, hidden_size: 64, intermediate_size: 8, num_hidden_layers: 7, num_attention_heads: 4 };
+
+  test('of GPT-2 needs nothing but its type', () => {
+    expect(parse({ model_type: 'gpt2' })).toMatchObject({
+      vocabSize: 50257,
+      hiddenSize: 768,
+      intermediateSize: 3072,
+      maxPositions: 1024,
+      activation: 'gelu_tanh',
+      tieWordEmbeddings: true,
+    });
+    expect(() => parse({ model_type: 'gpt2', add_cross_attention: true })).toThrow(/add_cross_attention/);
+    expect(() => parse({ model_type: 'gpt2', n_head: 7 })).toThrow(/n_embd: 768 does not divide by 7 heads/);
+  });
+
+  test('of Pythia rotates a quarter of each head', () => {
+    const pythia = { ...plain, model_type: 'gpt_neox', hidden_act: 'gelu' };
+    expect(parse({ ...pythia, rotary_emb_base: 500 }).rope).toMatchObject({ dimensions: 4, theta: 500 });
+    expect(parse({ ...pythia, rotary_pct: 1 }).rope).toMatchObject({ dimensions: 16, theta: 10000 });
+    expect(parse(pythia)).toMatchObject({ activation: 'gelu', parallelResidual: true, tieWordEmbeddings: false });
+  });
+
+  test('of Phi-3 calls LongRoPE by its older names', () => {
+    const factors = { short_factor: new Array(8).fill(1), long_factor: new Array(8).fill(2) };
+    const phi = {
+      ...plain,
+      model_type: 'phi3',
+      max_position_embeddings: 131072,
+      original_max_position_embeddings: 4096,
+    };
+    for (const type of ['su', 'yarn', 'longrope']) {
+      expect(parse({ ...phi, rope_scaling: { type, ...factors } }).rope.scaling).toMatchObject({
+        type: 'longrope',
+        originalPositions: 4096,
+        attentionFactor: Math.sqrt(1 + Math.log(32) / Math.log(4096)),
+      });
+    }
+    expect(parse({ ...plain, model_type: 'phi3', rope_scaling: null }).rope.scaling).toEqual({ type: 'default' });
+    const short = { ...factors, long_factor: [1] };
+    expect(() => parse({ ...phi, rope_scaling: { type: 'su', ...short } })).toThrow(
+      /long_factor: has 1 factors for 8 pairs/,
+    );
+    expect(() => parse({ ...phi, rope_scaling: { type: 'su' } })).toThrow(/short_factor: is required for longrope/);
+    expect(() => parse({ ...phi, rope_scaling: { type: 'other' } })).toThrow(/unknown kind "other"/);
+  });
+
+  test('of Gemma has the defaults of its family', () => {
+    expect(parse({ ...plain, model_type: 'gemma2' })).toMatchObject({
+      headDim: 256,
+      attentionSoftcap: 50,
+      logitSoftcap: 30,
+      embeddingScale: 8,
+      windows: [4096, 0, 4096, 0, 4096, 0, 4096],
+      localRope: undefined,
+    });
+    const none = { attn_logit_softcapping: null, final_logit_softcapping: null };
+    expect(parse({ ...plain, model_type: 'gemma2', ...none })).toMatchObject({ attentionSoftcap: 0, logitSoftcap: 0 });
+    expect(
+      parse({
+        ...plain,
+        model_type: 'gemma3_text',
+        sliding_window: 512,
+        rope_scaling: { rope_type: 'linear', factor: 8 },
+      }),
+    ).toMatchObject({
+      attentionSoftcap: 0,
+      logitSoftcap: 0,
+      windows: [512, 512, 512, 512, 512, 0, 512],
+      rope: { theta: 1e6, scaling: { type: 'linear', factor: 8 } },
+      localRope: { theta: 10000, scaling: { type: 'default' } },
+    });
   });
 });
 

@@ -33,10 +33,19 @@ export type RopeScaling =
       readonly betaSlow: number;
       readonly originalPositions: number;
       readonly truncate: boolean;
+    }
+  | {
+      readonly type: 'longrope';
+      readonly attentionFactor: number;
+      /** What each frequency is divided by: in sequences of up to `originalPositions`, and in longer ones. */
+      readonly shortFactors: readonly number[];
+      readonly longFactors: readonly number[];
+      readonly originalPositions: number;
     };
 
 const positive = z.number().positive();
-const parametersSchema = z.looseObject({
+/** `rope_parameters`, or `rope_scaling` as it was called. */
+export const ropeParameters = z.looseObject({
   rope_type: z.string().optional(),
   type: z.string().optional(),
   rope_theta: positive.nullish(),
@@ -51,14 +60,16 @@ const parametersSchema = z.looseObject({
   mscale: z.number().nullish(),
   mscale_all_dim: z.number().nullish(),
   truncate: z.boolean().nullish(),
+  short_factor: z.array(positive).nullish(),
+  long_factor: z.array(positive).nullish(),
 });
-type Parameters = z.infer<typeof parametersSchema>;
+type Parameters = z.infer<typeof ropeParameters>;
 
 /** The fields of config.json that say how positions are rotated; both the old and the new spelling. */
 export const ropeFields = {
   rope_theta: positive.nullish(),
-  rope_scaling: parametersSchema.nullish(),
-  rope_parameters: parametersSchema.nullish(),
+  rope_scaling: ropeParameters.nullish(),
+  rope_parameters: ropeParameters.nullish(),
   partial_rotary_factor: positive.max(1).nullish(),
   original_max_position_embeddings: positive.nullish(),
   /** Written by our GGUF reader for files whose pairs lie side by side. */
@@ -83,10 +94,16 @@ export function parseRope(
     const value = parameters[key];
     return typeof value === 'number' ? value : fail(`${path}.${key}`, `is required for ${type}`);
   };
+  const needFactors = (key: 'short_factor' | 'long_factor'): readonly number[] => {
+    const factors = parameters[key] ?? fail(`${path}.${key}`, `is required for ${type}`);
+    const pairs = dimensions / 2;
+    if (factors.length !== pairs) fail(`${path}.${key}`, `has ${factors.length} factors for ${pairs} pairs`);
+    return factors;
+  };
   const type = parameters.rope_type ?? parameters.type ?? 'default';
   const originalPositions =
     fields.original_max_position_embeddings ?? parameters.original_max_position_embeddings ?? maxPositions;
-  const known = ['default', 'linear', 'dynamic', 'llama3', 'yarn'];
+  const known = ['default', 'linear', 'dynamic', 'llama3', 'yarn', 'longrope'];
   const scaling = (): RopeScaling => {
     switch (type) {
       case 'default':
@@ -115,6 +132,16 @@ export function parseRope(
           truncate: parameters.truncate ?? true,
         };
       }
+      case 'longrope':
+        return {
+          type,
+          attentionFactor:
+            parameters.attention_factor ??
+            longRopeAttentionFactor(parameters.factor ?? maxPositions / originalPositions, originalPositions),
+          shortFactors: needFactors('short_factor'),
+          longFactors: needFactors('long_factor'),
+          originalPositions,
+        };
       default:
         return fail(`${path}.rope_type`, `unknown kind "${type}"; known: ${known.join(', ')}`);
     }
@@ -127,14 +154,18 @@ function yarnAttentionFactor(factor: number, { mscale, mscale_all_dim }: Paramet
   return mscale && mscale_all_dim ? m(mscale) / m(mscale_all_dim) : m(1);
 }
 
+function longRopeAttentionFactor(factor: number, originalPositions: number): number {
+  return factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalPositions));
+}
+
 /** What cos and sin are multiplied by. */
 export function ropeScale({ scaling }: RopeConfig): number {
-  return scaling.type === 'yarn' ? scaling.attentionFactor : 1;
+  return scaling.type === 'yarn' || scaling.type === 'longrope' ? scaling.attentionFactor : 1;
 }
 
 /**
- * Inverse frequencies, [dimensions / 2]. `length` is the longest sequence in the batch; only the dynamic kind depends on
- * it. Rounded to f32 where transformers rounds.
+ * Inverse frequencies, [dimensions / 2]. `length` is the longest sequence in the batch; only the dynamic kind and
+ * longrope depend on it. Rounded to f32 where transformers rounds.
  */
 export function inverseFrequencies(rope: RopeConfig, length: number): Float32Array {
   const { dimensions: dim, scaling } = rope;
@@ -156,6 +187,11 @@ export function inverseFrequencies(rope: RopeConfig, length: number): Float32Arr
       return inverse(rope.theta).map((f) => llama3Frequency(f, scaling));
     case 'yarn':
       return yarnFrequencies(powers(rope.theta), rope.theta, dim, scaling);
+    case 'longrope': {
+      // LongRoPE (Ding et al. 2024): factors that were searched for, one for each frequency.
+      const factors = length > scaling.originalPositions ? scaling.longFactors : scaling.shortFactors;
+      return powers(rope.theta).map((power, i) => 1 / (Math.fround(factors[i]!) * power));
+    }
   }
 }
 

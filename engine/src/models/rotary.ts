@@ -1,7 +1,7 @@
 import type { Device } from '../device/device.js';
 import { unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
-import { inverseFrequencies, type RopeConfig, ropeScale } from './rope.js';
+import { inverseFrequencies, type RopeConfig, type RopeScaling, ropeScale } from './rope.js';
 
 /** Frequencies of a model's rotation on the device, kept from one batch to the next. */
 export class Rotary implements Disposable {
@@ -20,8 +20,7 @@ export class Rotary implements Disposable {
   /** Inverse frequencies for a batch whose longest sequence has `length` positions. */
   frequencies(length: number): Tensor {
     const { scaling } = this.config;
-    // Only the dynamic kind depends on the length, and only beyond the trained context.
-    const key = scaling.type === 'dynamic' ? Math.max(length, scaling.maxPositions) : 0;
+    const key = lengthThatCounts(scaling, length);
     let table = this.tables.get(key);
     if (!table) {
       for (const [old, tensor] of this.tables) {
@@ -44,4 +43,11 @@ export class Rotary implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** The same for all lengths that have the same frequencies. */
+function lengthThatCounts(scaling: RopeScaling, length: number): number {
+  // Both kinds depend on the length only beyond the trained context, and longrope only on whether it is beyond.
+  if (scaling.type === 'dynamic') return Math.max(length, scaling.maxPositions);
+  return scaling.type === 'longrope' && length > scaling.originalPositions ? 1 : 0;
 }

@@ -1,10 +1,12 @@
 import { modelErrors } from '../errors.js';
 import type { Architecture } from './architecture.js';
 import { bert } from './bert.js';
+import { gemma2, gemma3 } from './gemma.js';
 import { gptNeox } from './gpt-neox.js';
 import { gpt2 } from './gpt2.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
+import { phi3 } from './phi3.js';
 import { qwen2 } from './qwen2.js';
 import { qwen3 } from './qwen3.js';
 
@@ -15,7 +17,8 @@ export function registerArchitecture(architecture: Architecture): void {
   for (const type of architecture.modelTypes) architectures.set(type, architecture);
 }
 
-for (const architecture of [llama, mistral, qwen2, qwen3, gpt2, gptNeox, bert]) registerArchitecture(architecture);
+for (const architecture of [llama, mistral, qwen2, qwen3, phi3, gemma2, gemma3, gpt2, gptNeox, bert])
+  registerArchitecture(architecture);
 
 /** Model types that can be loaded. */
 export function knownModelTypes(): string[] {

@@ -81,11 +81,18 @@ export function llamaLikeConfig(
   };
 }
 
+export const layerTypes = z.array(z.enum(['full_attention', 'sliding_attention'])).nullish();
+
+/** The window of each layer by its type; 0 sees everything before it. */
+export function windowsOf(types: readonly string[], window: number): number[] {
+  return types.map((type) => (type === 'sliding_attention' ? window : 0));
+}
+
 export const windowFields = {
   sliding_window: count.nullish(),
   use_sliding_window: z.boolean().default(false),
   max_window_layers: z.number().int().nonnegative().default(28),
-  layer_types: z.array(z.enum(['full_attention', 'sliding_attention'])).nullish(),
+  layer_types: layerTypes,
 };
 const windowSchema = z.object(windowFields);
 

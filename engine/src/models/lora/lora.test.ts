@@ -23,6 +23,8 @@ const ADAPTERS = [
   ['adapter-llama-bias', 'llama'],
   ['adapter-gpt2', 'gpt2'],
   ['adapter-gpt-neox', 'gpt-neox'],
+  ['adapter-phi3', 'phi3'],
+  ['adapter-gemma2', 'gemma2'],
 ] as const;
 
 let device: Device;

@@ -40,7 +40,7 @@ export type { AutoChoice, Probe, RegistryEntry, RegistryView } from './kernel/re
 export type { ServicesView } from './kernel/services.js';
 export type * from './lifecycle/config-contract.js';
 export type * from './lifecycle/plan-contract.js';
-export type { BackendEntry, ChosenBackend, LifecycleRegistries, StageName } from './lifecycle/registries.js';
+export type * from './lifecycle/registries.js';
 export type * from './lifecycle/serve-contract.js';
 export { type LifecycleHooks, lifecycleHooks, type Refusal } from './lifecycle/stages.js';
 export {

@@ -15,12 +15,23 @@ export interface ChosenBackend extends BackendEntry {
 }
 
 /**
- * What each registry holds. Entries of `datasetFormat`, `router`, `storage` and `tracker` are contracts of the plugins
- * that use them.
+ * Contracts of registries whose entries the core knows nothing about. The package that uses the entries declares theirs:
+ * `declare module '@largeforge/core' { interface RegistryContracts { loss: ... } }`.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: others add to it by declaration merging
+export interface RegistryContracts {}
+
+type ContractOf<Name extends string> = Name extends keyof RegistryContracts ? RegistryContracts[Name] : unknown;
+
+/**
+ * What each registry holds. Entries of `datasetFormat`, `loss`, `router`, `storage` and `tracker` are contracts of the
+ * plugins that use them.
  */
 export interface LifecycleRegistries {
   backend: BackendEntry;
   trainer: AnyStepRunner<'train'>;
+  /** What a trainer minimises. */
+  loss: ContractOf<'loss'>;
   optimizer: AnyStepRunner<'optimize'>;
   quantizer: AnyStepRunner<'optimize'>;
   evaluator: AnyStepRunner<'evaluate'>;
@@ -37,6 +48,7 @@ export const registryNames = [
   'dataSource',
   'datasetFormat',
   'trainer',
+  'loss',
   'optimizer',
   'quantizer',
   'evaluator',

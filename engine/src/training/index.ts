@@ -21,4 +21,12 @@ export { memoryRows, type RowSource } from './row-source.js';
 export { BatchSampler, type SamplerCursor, type SamplerOptions, splitRows } from './sampler.js';
 export { learningRate, type ScheduleOptions, scheduleOptions, warmupSteps } from './schedule.js';
 export { ignoredLabel, type TokenBatch, type TokenRow, targetsOf, tokenBatch } from './token-batch.js';
+export {
+  type AnyTokenLossDefinition,
+  crossEntropyLoss,
+  defineTokenLoss,
+  type TokenLoss,
+  type TokenLossDefinition,
+  type TokenLossInput,
+} from './token-loss.js';
 export { type TrainingResult, type TrainingRun, totalStepsOf, train } from './train.js';

@@ -1,26 +1,34 @@
+import { upload } from '../models/batch.js';
 import type { CausalLanguageModel } from '../models/model.js';
 import { scope } from '../tensor/scope.js';
 import type { Objective, Sum } from './objective.js';
 import { ignoredLabel, type TokenBatch, type TokenRow, tokenBatch } from './token-batch.js';
+import { crossEntropyLoss, type TokenLoss } from './token-loss.js';
 
 /**
- * Next-token cross-entropy over the targets of rows: supervised fine-tuning, and pre-training when every token is a
- * target.
+ * Prediction of the targets of rows: supervised fine-tuning, and pre-training when every token is a target. Held-out
+ * rows are measured by cross-entropy whatever the loss, so that runs with different losses can be compared.
  */
 export function nextTokenObjective(
   model: CausalLanguageModel,
-  options: { labelSmoothing?: number } = {},
+  options: {
+    /** Cross-entropy unless given. */
+    readonly loss?: TokenLoss;
+    /** Names the loss with its options: a run is resumed only by a run of the same name. */
+    readonly name?: string;
+  } = {},
 ): Objective<TokenRow, TokenBatch> {
-  const { labelSmoothing = 0 } = options;
+  const { loss = crossEntropyLoss(), name = 'next-token' } = options;
   return {
-    name: 'next-token',
+    name,
     collate: tokenBatch,
-    weight: (batch) => batch.targets,
+    weight: (batch) => loss.weight?.(batch) ?? batch.targets,
     tokens: (batch) => batch.tokens.length,
     loss(batch, { scale, forward }) {
       const hidden = model.hidden(batch, forward);
-      const { nll } = model.crossEntropy(hidden, batch.labels, { gradScale: scale, labelSmoothing });
-      return { values: nll, fused: true };
+      const labels = upload(model.device, batch.labels);
+      const crossEntropy = (wanted = {}) => model.crossEntropy(hidden, labels, wanted);
+      return loss.compute({ hidden, labels, batch, scale, crossEntropy });
     },
     async evaluate(batch) {
       const { nll, argmax } = scope(() => {

@@ -12,6 +12,10 @@ export default definePlugin({
       describe: 'Supervised fine-tuning, full or LoRA',
       load: async () => (await import('./trainer.js')).sftRunner,
     });
+    context.registries.loss.add('cross-entropy', {
+      describe: 'cross-entropy of the next token, with label smoothing if asked for',
+      load: async () => (await import('./loss.js')).crossEntropyDefinition,
+    });
     context.commands.add(trainSft);
   },
 });

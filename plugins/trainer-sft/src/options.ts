@@ -17,6 +17,11 @@ const lora = z.strictObject({
   modulesToSave: z.array(path).default([]).describe('modules that are trained in full beside the adapter'),
 });
 
+const loss = z.strictObject({
+  name: path.default('cross-entropy').describe('a loss of this plugin or of another one'),
+  with: z.record(z.string(), z.unknown()).default({}).describe('options of the loss, such as labelSmoothing'),
+});
+
 /** A data set: a path, several, or an object that says how they are read. The length limit is the trainer's. */
 const dataset = z.preprocess(
   (value) => (typeof value === 'string' || Array.isArray(value) ? { paths: value } : value),
@@ -41,6 +46,7 @@ export const sftOptions = z
     outputDir: path.optional().describe('where the adapter (or the model) and the checkpoints go'),
     full: z.boolean().default(false).describe('train every weight instead of a LoRA adapter'),
     lora: lora.prefault({}),
+    loss: loss.prefault({}).describe('what is minimised'),
     epochs: z.number().positive().default(3).describe('passes over the data; ignored when maxSteps is given'),
     maxSteps: z.int().positive().optional().describe('optimiser steps'),
     batchSize: z.int().positive().default(4).describe('rows (with packing: bins) of a micro-batch'),
@@ -69,7 +75,6 @@ export const sftOptions = z
       .default(false)
       .describe('compute blocks again instead of keeping what they computed'),
     neftuneAlpha: z.number().positive().optional().describe('noise on embeddings (NEFTune)'),
-    labelSmoothing: z.number().min(0).lt(1).default(0),
     seed: z.int().nonnegative().default(42).describe('of everything that is random'),
     saveSteps: checkpointOptions.shape.steps,
     saveMinutes: checkpointOptions.shape.minutes,

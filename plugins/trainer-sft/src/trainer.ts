@@ -20,6 +20,7 @@ import {
   type TrainingResult,
   train,
 } from '@largeforge/engine';
+import { type ChosenLoss, chosenLoss } from './loss.js';
 import { type SftOptions, sftOptions } from './options.js';
 import { announcePlan } from './plan.js';
 import { loopOptions } from './training-options.js';
@@ -32,6 +33,7 @@ export const sftRunner = defineStepRunner('train', {
     paths: [model, ...(adapter === undefined ? [] : [adapter]), ...dataset.paths, ...(evalDataset?.paths ?? [])],
   }),
   async run(context, options: SftOptions) {
+    const loss = await chosenLoss(context, options.loss);
     const base = modelPath(context, options.model);
     const source = readModelSource(base);
     const tokenizer = Tokenizer.of(source);
@@ -42,7 +44,7 @@ export const sftRunner = defineStepRunner('train', {
       if (options.evalDataset) {
         heldOut = await trainingData(context, tokenizer, { ...options.evalDataset, maxLength }, 'evalDataset');
       }
-      return await fineTune(context, options, { base, source, data, heldOut });
+      return await fineTune(context, options, { base, source, data, heldOut, loss });
     } finally {
       data.close();
       heldOut?.close();
@@ -55,6 +57,7 @@ interface Inputs {
   readonly source: ModelSource;
   readonly data: TrainingData;
   readonly heldOut: TrainingData | undefined;
+  readonly loss: ChosenLoss;
 }
 
 async function fineTune(context: StepContext<'train'>, options: SftOptions, inputs: Inputs) {
@@ -70,7 +73,7 @@ async function fineTune(context: StepContext<'train'>, options: SftOptions, inpu
     const save = saver(model, inputs, options);
     const result = await train({
       model,
-      objective: nextTokenObjective(model, { labelSmoothing: options.labelSmoothing }),
+      objective: nextTokenObjective(model, inputs.loss),
       ...rows,
       folder: join(folder, 'checkpoints'),
       resume: context.resume,

@@ -20,6 +20,7 @@ export const checkpointOptions = z.strictObject({
 
 /** When the held-out rows are looked at, and what follows from it. */
 export const evaluationOptions = z.strictObject({
+  onStart: z.boolean().default(false).describe('look at the held-out rows before the first step too'),
   steps: z.int().min(1).optional().describe('optimiser steps between evaluations; the end of each epoch unless given'),
   batchSize: z.int().min(1).optional().describe('rows of a batch; that of training unless given'),
   keepBest: z.boolean().default(false).describe('end with the weights of the best evaluation'),

@@ -229,7 +229,8 @@ class TrainingLoop<Row, Batch> {
     const { heldOut, options, objective, signal } = this.spec;
     const { state } = this;
     const { steps = this.loader.stepsPerEpoch, keepBest, patience, batchSize = options.batchSize } = options.evaluation;
-    if (!heldOut || state.step === 0 || (state.step % steps !== 0 && state.step !== this.totalSteps)) return false;
+    if (!heldOut || (state.step % steps !== 0 && state.step !== this.totalSteps)) return false;
+    if (state.step === 0 && !options.evaluation.onStart) return false;
     const outOfPatience = () => patience !== undefined && state.sinceBest >= patience;
     // A resumed run stands where the evaluation was made already.
     if (state.evaluations.at(-1)?.step === state.step) return outOfPatience();
@@ -242,6 +243,12 @@ class TrainingLoop<Row, Batch> {
     if (signal?.aborted) return false;
     const evaluation = { step: state.step, metrics };
     state.evaluations.push(evaluation);
+    if (state.step === 0) {
+      // What the run starts from is there to be compared with; it is no candidate for the best weights.
+      await this.emit({ type: 'evaluated', ...evaluation });
+      this.progress.pause(performance.now() - begun);
+      return false;
+    }
     const better = state.best === null || (metrics.loss as number) < (state.best.metrics.loss as number);
     state.sinceBest = better ? 0 : state.sinceBest + 1;
     if (better) state.best = evaluation;

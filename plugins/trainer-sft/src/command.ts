@@ -48,6 +48,7 @@ export const trainSft: CommandDefinition<CommandContext> = {
     { flags: '--neftune-alpha <number>', description: 'noise on embeddings', parse: number },
     { flags: '--save-steps <count>', description: 'a checkpoint every so many steps', parse: number },
     { flags: '--eval-steps <count>', description: 'look at the held-out rows every so many steps', parse: number },
+    { flags: '--eval-on-start', description: 'look at the held-out rows before the first step too' },
     { flags: '--seed <number>', description: 'of everything that is random', parse: number },
     { flags: '--resume', description: 'go on from the last checkpoint in the output folder' },
     { flags: '--force', description: 'begin again, whatever an unfinished run left in the output folder' },
@@ -64,7 +65,18 @@ export const trainSft: CommandDefinition<CommandContext> = {
 
 /** The step's options of the flags that were given. */
 export function stepOptions(flags: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const { dataset, format, chatTemplate, overlong, loraR, loraAlpha, loraDropout, loraTargetModules, ...rest } = flags;
+  const {
+    dataset,
+    evalDataset,
+    format,
+    chatTemplate,
+    overlong,
+    loraR,
+    loraAlpha,
+    loraDropout,
+    loraTargetModules,
+    ...rest
+  } = flags;
   const lora = given({
     r: loraR,
     alpha: loraAlpha,
@@ -72,9 +84,11 @@ export function stepOptions(flags: Readonly<Record<string, unknown>>): Record<st
     targetModules:
       Array.isArray(loraTargetModules) && loraTargetModules.length === 1 ? loraTargetModules[0] : loraTargetModules,
   });
+  const reading = given({ format, chatTemplate, overlong });
   return {
     ...rest,
-    dataset: { paths: dataset, ...given({ format, chatTemplate, overlong }) },
+    dataset: { paths: dataset, ...reading },
+    ...(evalDataset === undefined ? {} : { evalDataset: { paths: evalDataset, ...reading } }),
     ...(Object.keys(lora).length > 0 ? { lora } : {}),
   };
 }

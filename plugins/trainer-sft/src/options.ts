@@ -80,6 +80,7 @@ export const sftOptions = z
     saveMinutes: checkpointOptions.shape.minutes,
     keepCheckpoints: checkpointOptions.shape.keep,
     evalSteps: evaluationOptions.shape.steps,
+    evalOnStart: evaluationOptions.shape.onStart,
     keepBest: evaluationOptions.shape.keepBest,
     patience: evaluationOptions.shape.patience,
     dryRun: z

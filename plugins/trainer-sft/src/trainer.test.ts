@@ -76,7 +76,13 @@ const losses = (events: readonly RunEvent[]) =>
 
 describe('a fine-tuning step', () => {
   it('tells what the data is, what will run and what memory it takes, before it trains; then the loss falls', async () => {
-    const { outputs, events } = await run({ maxSteps: 12, learningRate: 5e-3, evalSplit: 4, evalSteps: 6 });
+    const { outputs, events } = await run({
+      maxSteps: 12,
+      learningRate: 5e-3,
+      evalSplit: 4,
+      evalSteps: 6,
+      evalOnStart: true,
+    });
     const order = events.map((event) => event.type);
     const first = order.indexOf('train.step');
     for (const type of ['data.report', 'plan', 'memory.estimate'] as const) {
@@ -86,7 +92,7 @@ describe('a fine-tuning step', () => {
     const seen = losses(events);
     expect(seen.length).toBe(12);
     expect(seen.at(-1)).toBeLessThan(0.7 * (seen[0] as number));
-    expect(events.filter((event) => event.type === 'train.evaluated').map((event) => event.step)).toEqual([6, 12]);
+    expect(events.filter((event) => event.type === 'train.evaluated').map((event) => event.step)).toEqual([0, 6, 12]);
     expect(outputs).toMatchObject({ steps: 12, evalLoss: expect.any(Number) });
     expect(readdirSync(outputs.adapter as string)).toContain('adapter_config.json');
   });

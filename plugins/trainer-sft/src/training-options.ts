@@ -26,6 +26,11 @@ export function loopOptions(options: SftOptions): TrainingOptions {
     },
     schedule: { type: scheduler, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape },
     checkpoints: { steps: options.saveSteps, minutes: options.saveMinutes, keep: options.keepCheckpoints },
-    evaluation: { steps: options.evalSteps, keepBest: options.keepBest, patience: options.patience },
+    evaluation: {
+      steps: options.evalSteps,
+      onStart: options.evalOnStart,
+      keepBest: options.keepBest,
+      patience: options.patience,
+    },
   });
 }

@@ -15,7 +15,7 @@ const OWN_FOLDER = dirname(fileURLToPath(import.meta.url));
 const SCOPE = '@largeforge';
 
 /** What a package of a plugin carries among its keywords, so that it is found as one. */
-const KEYWORD = 'largeforge-plugin';
+export const PLUGIN_KEYWORD = 'largeforge-plugin';
 
 /** First-party plugins that are installed beside the core, in the order in which a built-in config lists them. */
 export function installedPlugins(): string[] {
@@ -32,7 +32,7 @@ function isPlugin(folder: string): boolean {
   const manifest = join(folder, 'package.json');
   if (!existsSync(manifest)) return false;
   const { keywords } = JSON.parse(readFileSync(manifest, 'utf8')) as { keywords?: readonly string[] };
-  return keywords?.includes(KEYWORD) ?? false;
+  return keywords?.includes(PLUGIN_KEYWORD) ?? false;
 }
 
 /** A plugin, and the part of the config that its schema checks. */

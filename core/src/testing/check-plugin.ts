@@ -89,7 +89,12 @@ async function entryProblems(test: PluginTest): Promise<string[]> {
       if (!probe.ok) continue;
       try {
         const entry = await registry.get(id);
-        if (!runners.has(name)) continue;
+        if (!runners.has(name)) {
+          const options = (entry as { readonly options?: z.ZodType } | null)?.options;
+          if (typeof options?.safeParse === 'function')
+            problems.push(...schemaProblems(`${what} options`, options, undefined));
+          continue;
+        }
         if (typeof entry.run !== 'function') problems.push(`${what} has no run function`);
         if (typeof entry.options?.safeParse !== 'function') problems.push(`${what} has no options schema`);
         else problems.push(...schemaProblems(`${what} options`, entry.options, undefined));
@@ -103,9 +108,12 @@ async function entryProblems(test: PluginTest): Promise<string[]> {
 
 /** The command line can be built with the plugin's commands: flags parse, and hide no global one. */
 function commandProblems(test: PluginTest): string[] {
-  const owned = test.application.ownedCommands.filter(({ plugin }) => plugin === test.plugin.name);
+  const { ownedCommands } = test.application;
+  const owned = ownedCommands.filter(({ plugin }) => plugin === test.plugin.name);
   return owned.flatMap(({ command }) => {
     const problems: string[] = [];
+    const others = ownedCommands.filter((other) => other.command.name === command.name && other.command !== command);
+    if (others.length > 0) problems.push(`command "${command.name}" is there already, from ${others[0]!.plugin}`);
     if (!command.summary) problems.push(`command "${command.name}" has no summary`);
     try {
       buildProgram(

@@ -1,5 +1,6 @@
 /** The kit for authors of plugins: one plugin, set up without the rest, its hooks fired, its steps run. */
 
+export { checkPackage } from './check-package.js';
 export { checkPlugin } from './check-plugin.js';
 export {
   type HookName,

@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -7,7 +8,7 @@ import { definePlugin, type Plugin } from '../application/context.js';
 import { failure } from '../config/config.fixture.js';
 import { defineStepRunner } from '../lifecycle/step-runner.js';
 import { makeToy } from '../pipeline/pipeline.fixture.js';
-import { checkPlugin, testPlugin } from './index.js';
+import { checkPackage, checkPlugin, testPlugin } from './index.js';
 
 /** A plugin as a stranger might write it. */
 const gate = definePlugin({
@@ -180,6 +181,21 @@ describe('checkPlugin', () => {
       'trainer "t" options: an unknown key is not refused',
     ],
     [
+      'a loss that takes any option',
+      wrong({ setup: ({ registries }) => registries.loss.add('l', { load: () => ({ options: z.looseObject({}) }) }) }),
+      'loss "l" options: an unknown key is not refused',
+    ],
+    [
+      'a command that is there twice',
+      wrong({
+        setup: ({ commands }) => {
+          commands.add({ name: 'x', summary: 'x', run: async () => {} });
+          commands.add({ name: 'x', summary: 'y', run: async () => {} });
+        },
+      }),
+      'command "x" is there already, from @stranger/gate',
+    ],
+    [
       'a probe without a reason',
       wrong({
         setup: ({ registries }) =>
@@ -230,5 +246,58 @@ describe('checkPlugin', () => {
     });
     expect(await checkPlugin(leaking)).toContain('2 TCPServerWrap left open after dispose');
     for (const server of servers) server.close();
+  });
+});
+
+describe('checkPackage', () => {
+  const good = {
+    name: '@stranger/gate',
+    version: '0.3.0',
+    description: 'A gate',
+    type: 'module',
+    keywords: ['largeforge-plugin'],
+    exports: { '.': { types: './dist/index.d.ts', default: './dist/index.js' } },
+    files: ['dist'],
+    peerDependencies: { '@largeforge/core': '^0.1.0', '@largeforge/data': '^0.1.0' },
+  };
+
+  /** What is said of a package with this manifest. */
+  function check(change: Record<string, unknown>, files = ['dist/index.js', 'dist/index.d.ts', 'README.md']): string {
+    const folder = mkdtempSync(join(tmpdir(), 'largeforge-package-'));
+    try {
+      mkdirSync(join(folder, 'dist'));
+      for (const file of files) writeFileSync(join(folder, file), '');
+      writeFileSync(join(folder, 'package.json'), JSON.stringify({ ...good, ...change }));
+      return checkPackage(gate, folder, '0.1.3').join('\n');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  it('finds nothing wrong with a package that can be installed', () => {
+    expect(check({})).toBe('');
+    expect(check({ files: undefined })).toBe('');
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ['name is not "@stranger/gate"', { name: 'gate' }],
+    ['version is not 0.3.0', { version: '0.2.0' }],
+    ['type is not "module"', { type: undefined }],
+    ['there is no description', { description: '' }],
+    ['keywords lack "largeforge-plugin"', { keywords: ['gate'] }],
+    ['exports has no "." with a default', { exports: {} }],
+    ['exports["."] has no types', { exports: './dist/index.js' }],
+    ['files leave out ./dist/index.js', { files: ['src'] }],
+    ['@largeforge/core is no peer dependency', { peerDependencies: { '@largeforge/data': '*' } }],
+    ['@largeforge/core ^0.2.0 does not take 0.1.3', { peerDependencies: { '@largeforge/core': '^0.2.0' } }],
+    ['@largeforge/data, which the plugin requires', { peerDependencies: { '@largeforge/core': '^0.1.0' } }],
+  ])('finds: %s', (problem, change) => {
+    expect(check(change)).toContain(problem);
+  });
+
+  it('finds what is not built, not written or not there', () => {
+    expect(check({}, ['README.md'])).toContain('./dist/index.js does not exist: is the package built?');
+    expect(check({}, ['dist/index.js', 'dist/index.d.ts'])).toBe('there is no README.md');
+    expect(checkPackage(gate, '/no/such/folder')[0]).toContain('package.json: ');
   });
 });

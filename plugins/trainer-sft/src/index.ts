@@ -2,6 +2,9 @@ import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
 import { trainSft } from './command.js';
 
+// Also declares, to those who import it, what the registry `loss` holds.
+export type { ChosenLoss } from './loss.js';
+
 export default definePlugin({
   name: '@largeforge/trainer-sft',
   version: '0.1.0',

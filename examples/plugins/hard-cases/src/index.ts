@@ -9,7 +9,7 @@ export default definePlugin({
   name: 'largeforge-plugin-hard-cases',
   version: '0.1.0',
   apiVersion: 1,
-  requires: { '@largeforge/trainer-sft': '^0.1.0' },
+  requires: { '@largeforge/trainer-sft': '>=0.1.0 <1.0.0' },
   options: z.strictObject({ gate: gateOptions.optional().describe('no gate unless given') }),
   setup({ hooks, registries }, { gate }) {
     registries.loss.add('focal', {

@@ -1,3 +1,4 @@
+import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { GrammarCall, GrammarReply, GrammarThreadData } from './messages.js';
@@ -6,6 +7,9 @@ interface Waiting {
   resolve(mask: Uint32Array | undefined): void;
   reject(error: Error): void;
 }
+
+/** Milliseconds by which the text of an abort may be later than the abort. */
+const COMPLAINT_DELAY = 1000;
 
 /** A running grammar thread. XGrammar aborts on bad input: then the thread is lost, and all calls to it fail. */
 export class GrammarThread {
@@ -28,8 +32,7 @@ export class GrammarThread {
       this.waiting.delete(id);
       if (this.waiting.size === 0) this.worker.unref();
       if (error === undefined) call?.resolve(mask);
-      // What was written arrives on another channel, perhaps a moment later.
-      else setImmediate(() => call?.reject(new Error(this.reason(error))));
+      else void this.reason(error).then((reason) => call?.reject(new Error(reason)));
     });
     this.worker.on('error', (error) => this.die(error));
     this.worker.on('exit', () => this.die(new Error('the grammar thread ended')));
@@ -56,10 +59,17 @@ export class GrammarThread {
     await this.worker.terminate();
   }
 
-  private reason(error: string): string {
-    const fatal = /\[FATAL\][^:]*:\d+: (?:Check failed: \([^)]*\) is false: )?([^\n]+)/.exec(this.complaint)?.[1];
-    this.complaint = '';
-    return fatal ?? error;
+  /** What XGrammar wrote, which arrives on another channel than the abort, perhaps a moment later; else the error itself. */
+  private async reason(error: string): Promise<string> {
+    const patience = performance.now() + (error.startsWith('Aborted') ? COMPLAINT_DELAY : 0);
+    for (;;) {
+      const fatal = /\[FATAL\][^:]*:\d+: (?:Check failed: \([^)]*\) is false: )?([^\n]+)/.exec(this.complaint)?.[1];
+      if (fatal !== undefined || performance.now() >= patience) {
+        this.complaint = '';
+        return fatal ?? error;
+      }
+      await setTimeoutPromise(5);
+    }
   }
 
   private die(error: Error): void {

@@ -164,6 +164,7 @@ uint32_t written_operands(uint32_t op) {
     case LF_OP_LINEAR: return 1u << 3 | 1u << 7;
     case LF_OP_LINEAR_BACKWARD_INPUT: return 1u << 2 | 3u << 5;
     case LF_OP_LINEAR_BACKWARD_WEIGHT: return 3u << 2;
+    case LF_OP_GROUPED_LINEAR: case LF_OP_GROUPED_LINEAR_BACKWARD_INPUT: case LF_OP_GROUPED_LINEAR_BACKWARD_WEIGHT:
     case LF_OP_ROPE: return 1u << 3;
     case LF_OP_ATTENTION: return 3u << 5;
     case LF_OP_ATTENTION_BACKWARD: return 7u << 8;
@@ -171,6 +172,8 @@ uint32_t written_operands(uint32_t op) {
     case LF_OP_ATTENTION_PAGED: return 1u << 6;
     case LF_OP_KV_COPY_BLOCKS: return 3u << 0;
     case LF_OP_GLU_BACKWARD: return 3u << 3;
+    case LF_OP_ROUTE: return 7u << 1;
+    case LF_OP_ROUTE_BACKWARD: return 1u << 5;
     case LF_OP_CROSS_ENTROPY: return 15u << 5 | 7u << 10;
     case LF_OP_ADAMW: return 1u << 0 | 3u << 2 | 1u << 5;
     case LF_OP_SAMPLE: return 15u << 5;
@@ -184,7 +187,9 @@ uint32_t index_operands(uint32_t op) {
     case LF_OP_EMBEDDING: case LF_OP_EMBEDDING_BACKWARD: return 1u << 0;
     case LF_OP_LINEAR: return 1u << 8;
     case LF_OP_ATTENTION: case LF_OP_ATTENTION_BACKWARD: return 3u << 3;
-    case LF_OP_KV_WRITE: case LF_OP_KV_COPY_BLOCKS: return 1u << 2;
+    case LF_OP_KV_WRITE: case LF_OP_KV_COPY_BLOCKS: case LF_OP_GROUPED_LINEAR_BACKWARD_WEIGHT: return 1u << 2;
+    case LF_OP_GROUPED_LINEAR: case LF_OP_GROUPED_LINEAR_BACKWARD_INPUT: return 1u << 1;
+    case LF_OP_ROUTE_BACKWARD: return 3u << 1;
     case LF_OP_ATTENTION_PAGED: return 7u << 3;
     case LF_OP_CROSS_ENTROPY: return 1u << 3;
     case LF_OP_SAMPLE: return 3u << 1;

@@ -184,6 +184,14 @@ typedef enum lf_op {
    * LINEAR_BACKWARD_INPUT as dst.layout says. src is strided float, a block format, or integer codes. dst.dtype is
    * the precision kept; its size comes from `packed_size`. */
   LF_OP_PACK = 36,
+  /* params: u math. operands: x [M, K], offsets i32 [E+1], w [E, N, K] (strided float), y* [M, N].
+   * Rows offsets[e]..offsets[e+1] of y are those of x times w[e]^T. Offsets rise from 0 to M. */
+  LF_OP_GROUPED_LINEAR = 37,
+  /* params: u math. operands: dy [M, N], offsets i32 [E+1], w [E, N, K], dx* [M, K]. dx = dy w[e] in each group. */
+  LF_OP_GROUPED_LINEAR_BACKWARD_INPUT = 38,
+  /* params: f beta, u math. operands: x [M, K], dy [M, N], offsets i32 [E+1], dw+ f32 [E, N, K].
+   * dw[e] = dy^T x over the rows of the group + beta * dw[e]. */
+  LF_OP_GROUPED_LINEAR_BACKWARD_WEIGHT = 39,
 
   /* ---- attention ---- */
 
@@ -221,6 +229,15 @@ typedef enum lf_op {
   LF_OP_GLU = 64,
   /* params: u activation. operands: gate, up, dout, dgate*, dup*. */
   LF_OP_GLU_BACKWARD = 65,
+  /* params: u top_k, u normalize.
+   * operands: probs f32 [T, E], rows* i32 [T * top_k], offsets* i32 [E+1], weights* f32 [T * top_k].
+   * Chooses the top_k largest of each row (the lower index on a tie), and orders the pairs of token and expert by
+   * expert, then by token: pair r is of token rows[r] and has weight weights[r], its probability, divided by the sum of
+   * the token's chosen ones if `normalize`; expert e has the pairs offsets[e]..offsets[e+1]. */
+  LF_OP_ROUTE = 66,
+  /* params: u normalize. operands: probs, rows, offsets, weights, dweights f32 [T * top_k], dlogits* f32 [T, E].
+   * Gradient of the logits whose softmax `probs` is. */
+  LF_OP_ROUTE_BACKWARD = 67,
 
   /* ---- losses ---- */
 

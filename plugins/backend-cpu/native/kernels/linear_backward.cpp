@@ -133,10 +133,16 @@ constexpr int64_t kThin = 128;
 
 const char* run_weight(Context& ctx, const uint32_t* params, const View* o, int count) {
   LF_CHECK(check_weight(ctx, params, o, count));
-  const View &x = o[kWX], &dy = o[kWDy], &dw = o[kDw];
+  const View &dy = o[kWDy], &dw = o[kDw];
   const float alpha = param_f32(params, 0), beta = param_f32(params, 1);
   if (o[kDbias].present()) sum_columns(ctx, dy, o[kDbias], alpha, beta);
-  if (!dw.present()) return nullptr;
+  return dw.present() ? weight_gradient(ctx, kWeight, o[kWX], dy, dw, alpha, beta, lf_math(params[2])) : nullptr;
+}
+
+}  // namespace
+
+const char* weight_gradient(Context& ctx, const char* op, const View& x, const View& dy, const View& dw, float alpha,
+                            float beta, lf_math math) {
   // A tall, thin dw (of LoRA) is formed as its transpose, which reads dy as it lies.
   const bool swap = dw.shape[1] <= kThin && dw.shape[1] < dw.shape[0];
   const View &narrow = swap ? x : dy, &wide = swap ? dy : x;
@@ -148,22 +154,20 @@ const char* run_weight(Context& ctx, const uint32_t* params, const View* o, int 
   p.out = output_of(dw);
   if (swap) p.out.row_stride = dw.stride[1], p.out.column_stride = dw.stride[0];
   p.out.alpha = alpha, p.out.beta = beta;
-  p.math = lf_math(params[2]);
+  p.math = math;
   const size_t bytes = product_scratch(ctx, p);
   void* scratch = ctx.shared(bytes);
-  if (!scratch) return out_of_scratch(ctx, kWeight, bytes);
-  LF_CHECK(multiply(ctx, kWeight, p, scratch));
+  if (!scratch) return out_of_scratch(ctx, op, bytes);
+  LF_CHECK(multiply(ctx, op, p, scratch));
   p.out.beta = 1.0f;
   for (int64_t first = kSumRows; first < rows; first += kSumRows) {
     p.k = smaller(kSumRows, rows - first);
     p.a.data = narrow.data + first * narrow.stride[0] * element_bytes(narrow.dtype);
     p.b.data = wide.data + first * wide.stride[0] * element_bytes(wide.dtype);
-    LF_CHECK(multiply(ctx, kWeight, p, scratch));
+    LF_CHECK(multiply(ctx, op, p, scratch));
   }
   return nullptr;
 }
-
-}  // namespace
 
 void register_linear_backward(KernelTable& table) {
   table.entry[LF_OP_LINEAR_BACKWARD_INPUT] = {run_input, check_input};

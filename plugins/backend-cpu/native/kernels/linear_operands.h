@@ -52,5 +52,9 @@ static inline const char* expect_math(Context& ctx, const char* op, uint32_t mat
   return math <= LF_MATH_BF16 ? nullptr : ctx.fail(LF_UNSUPPORTED, "%s: there is no math mode %u", op, math);
 }
 
+// dw [N, K] = alpha * dy^T x + beta * dw, of checked operands (linear_backward.cpp).
+const char* weight_gradient(Context& ctx, const char* op, const View& x, const View& dy, const View& dw, float alpha,
+                            float beta, lf_math math);
+
 }  // namespace LF_ISA
 }  // namespace lf_cpu

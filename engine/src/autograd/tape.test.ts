@@ -151,6 +151,28 @@ describe('gradients agree with finite differences', () => {
     await checkGradients(() => ops.gatherRows(x, ids), [x]);
   });
 
+  test('soft caps', async () => {
+    const x = leaf(3, 4);
+    await checkGradients(() => ops.softcap(x, 0.7), [x]);
+  });
+
+  test.each([false, true])('routes to experts, normalised %s', async (normalize) => {
+    const [x, router, w, v] = [leaf(6, 5), parameter(4, 5), parameter(4, 7, 5), parameter(4, 5, 7)];
+    // Two experts stand out for each token: a small step must not change which are chosen.
+    const ahead = Tensor.from(
+      device,
+      Array.from({ length: 24 }, (_, i) => (((i % 4) + Math.floor(i / 4)) % 4 < 2 ? 5 : 0)),
+      [6, 4],
+    );
+    await checkGradients(() => {
+      const logits = ops.add(ops.linear(x, router), ahead);
+      const { rows, offsets, weights } = ops.route(logits, { topK: 2, normalize });
+      const wide = ops.groupedLinear(ops.gatherRows(x, rows), w, offsets);
+      const narrow = ops.groupedLinear(ops.unary('tanh', wide), v, offsets);
+      return ops.sumRows(ops.scaleRows(narrow, weights), rows, 6);
+    }, [x, router, w, v]);
+  });
+
   test('embedding tables and mean pooling', async () => {
     const [a, b] = [parameter(5, 6), parameter(3, 6)];
     const first = Tensor.from(device, Int32Array.of(1, 4, 1, 0));

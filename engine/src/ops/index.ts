@@ -1,6 +1,7 @@
 export { type AttentionOptions, attention, type RopeOptions, rope } from './attention.js';
-export { add, cast, dropout, narrow, unary } from './elementwise.js';
+export { add, cast, dropout, narrow, softcap, unary } from './elementwise.js';
 export { embedding, gatherRows, type Lookup } from './embedding.js';
+export { groupedLinear, type Routing, route, scaleRows, sumRows } from './experts.js';
 export { glu } from './feedforward.js';
 export { type LinearOptions, type LoraBranch, type LoraStack, linear } from './linear.js';
 export { type CrossEntropyOptions, type CrossEntropyResult, crossEntropy } from './loss.js';

@@ -1,6 +1,7 @@
 export * from './attention.js';
 export * from './data.js';
 export * from './embedding.js';
+export * from './experts.js';
 export * from './feedforward.js';
 export * from './generation.js';
 export * from './loss.js';

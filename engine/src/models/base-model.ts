@@ -9,6 +9,7 @@ import type { ParameterSet } from './parameter-set.js';
 export abstract class BaseModel implements Disposable {
   readonly linears: ReadonlyMap<string, Linear>;
   private readonly named: Map<string, Parameter>;
+  private readonly matrices: ReadonlySet<Parameter>;
 
   protected constructor(
     readonly device: Device,
@@ -17,6 +18,7 @@ export abstract class BaseModel implements Disposable {
   ) {
     this.named = set.parameters;
     this.linears = set.linears;
+    this.matrices = set.matrices;
   }
 
   parameters(): Map<string, Parameter> {
@@ -37,9 +39,8 @@ export abstract class BaseModel implements Disposable {
   }
 
   prepare({ backward = false }: { backward?: boolean } = {}): void {
-    const matrices = new Set([...this.linears.values()].map(({ weight }) => weight));
     for (const parameter of this.named.values()) {
-      if (matrices.has(parameter)) {
+      if (this.matrices.has(parameter)) {
         parameter.forward();
         if (backward) parameter.backward();
       } else if (parameter.shape.length === 1) parameter.value();

@@ -1,8 +1,22 @@
 import { z } from 'zod';
 import type { UnaryKind } from '../device/opcodes.js';
-import type { DecoderModules } from './decoder-modules.js';
+import type { DecoderModules, ExpertModules } from './decoder-modules.js';
 import { modelErrors } from './errors.js';
 import type { RopeConfig } from './rope.js';
+
+/** Feed-forwards of which each token uses some (mixture of experts). */
+export interface ExpertsConfig {
+  readonly count: number;
+  readonly perToken: number;
+  readonly intermediateSize: number;
+  /** Whether the weights of a token's experts are divided by their sum. */
+  readonly normalize: boolean;
+  /** Of the expert that every token goes to besides; 0 is none. */
+  readonly sharedIntermediateSize: number;
+  /** Which layers have experts; the others have one feed-forward. */
+  readonly layers: readonly boolean[];
+  readonly modules: ExpertModules;
+}
 
 /** The shape of a decoder-only transformer, in the engine's own terms: whatever a family calls it in its config.json. */
 export interface DecoderConfig {
@@ -41,6 +55,7 @@ export interface DecoderConfig {
   readonly localRope: RopeConfig | undefined;
   /** Sliding window of each layer; 0 sees everything before it. */
   readonly windows: readonly number[];
+  readonly experts: ExpertsConfig | undefined;
   readonly modules: DecoderModules;
   readonly bosTokenId: number | undefined;
   readonly eosTokenIds: readonly number[];

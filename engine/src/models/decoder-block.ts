@@ -8,6 +8,7 @@ import { FeedForward } from './feed-forward.js';
 import { Norm, type Stream } from './norm.js';
 import type { ParameterSet } from './parameter-set.js';
 import { SelfAttention } from './self-attention.js';
+import { SparseFeedForward } from './sparse-feed-forward.js';
 
 /** Inverse frequencies f32 [dimensions / 2], and what cos and sin are multiplied by. */
 export interface Rotation {
@@ -34,7 +35,7 @@ export class DecoderBlock {
   private readonly attention: SelfAttention;
   private readonly attentionOutputNorm: Norm | undefined;
   private readonly feedForwardNorm: Norm;
-  private readonly feedForward: FeedForward;
+  private readonly feedForward: FeedForward | SparseFeedForward;
   private readonly feedForwardOutputNorm: Norm | undefined;
 
   constructor(
@@ -50,7 +51,9 @@ export class DecoderBlock {
     this.attention = new SelfAttention(config, layer, set);
     this.attentionOutputNorm = perhaps(modules.attentionOutputNorm);
     this.feedForwardNorm = norm(modules.feedForwardNorm);
-    this.feedForward = new FeedForward(config, name, set);
+    this.feedForward = config.experts?.layers[layer]
+      ? new SparseFeedForward(config, config.experts, name, set)
+      : new FeedForward(config, name, set);
     this.feedForwardOutputNorm = perhaps(modules.feedForwardOutputNorm);
   }
 

@@ -32,6 +32,18 @@ export interface DecoderModules {
   readonly transposed: boolean;
 }
 
+/** What the modules of a layer with experts are called. */
+export interface ExpertModules {
+  readonly router: string;
+  /** Expert e is `${experts}.${e}`. */
+  readonly experts: string;
+  /** Of one expert. */
+  readonly names: readonly [gate: string, up: string, down: string];
+  /** Of the expert that every token goes to. */
+  readonly shared: readonly [gate: string, up: string, down: string];
+  readonly sharedGate: string;
+}
+
 /** A linear layer of a block, by its name inside of the layer. */
 export interface LinearShape {
   readonly name: string;
@@ -62,6 +74,20 @@ export function feedForwardLinears(config: DecoderConfig): LinearShape[] {
       ? { name, out: wide, in: hiddenSize, bias }
       : { name, out: hiddenSize, in: intermediateSize, bias },
   );
+}
+
+/** Linear layers of the expert that every token goes to, and of its gate, which comes last; none without it. */
+export function sharedExpertLinears({ experts, hiddenSize }: DecoderConfig): LinearShape[] {
+  if (!experts?.sharedIntermediateSize) return [];
+  const { sharedIntermediateSize: wide, modules } = experts;
+  const [gate, up, down] = modules.shared;
+  const layer = (name: string, out: number, input: number) => ({ name, out, in: input, bias: false });
+  return [
+    layer(gate, wide, hiddenSize),
+    layer(up, wide, hiddenSize),
+    layer(down, hiddenSize, wide),
+    layer(modules.sharedGate, 1, hiddenSize),
+  ];
 }
 
 /** Names as Llama has them, which most families share. */

@@ -141,6 +141,16 @@ describe('the comparison fails without', () => {
     ['the rotation of layers without one', 'gemma3', ({ localRope }) => ({ rope: localRope! })],
     ['the window', 'gemma3', () => ({ windows: [0, 0, 0] })],
     ['the scale of scores', 'gemma3', ({ headDim }) => ({ attentionScales: new Array(3).fill(headDim ** -0.5) })],
+    ['the sum of weights', 'mixtral', ({ experts }) => ({ experts: { ...experts!, normalize: false } })],
+    ['one of the experts of a token', 'mixtral', ({ experts }) => ({ experts: { ...experts!, perToken: 1 } })],
+    ['weights as they are', 'qwen2-moe', ({ experts }) => ({ experts: { ...experts!, normalize: true } })],
+    [
+      'the expert that all share',
+      'qwen2-moe',
+      ({ experts }) => ({ experts: { ...experts!, sharedIntermediateSize: 0 } }),
+    ],
+    ['the sum of weights', 'qwen3-moe', ({ experts }) => ({ experts: { ...experts!, normalize: false } })],
+    ['the norm of queries and keys', 'qwen3-moe', () => ({ qkNorm: false })],
     ['the epsilon', 'llama', ({ norm }) => ({ norm: { ...norm, eps: 1e-2 } })],
     ...ROTATIONS.map((name): (typeof without)[number] => [
       `the scaling of ${name}`,

@@ -36,9 +36,10 @@ const TORCH_NAMES: Readonly<Record<FloatDType, string>> = { f32: 'float32', bf16
 export async function savePretrained(model: LanguageModel, folder: string, options: SaveOptions = {}): Promise<void> {
   const { dtype = model.dtype, mergeAdapter = false, tokenizer, generationConfig, shardBytes } = options;
   const layers = new Map([...model.linears.values()].map((layer) => [layer.weight, layer]));
-  const tensors = [...model.parameters()].map(([name, parameter]) => {
+  const tensors = [...model.parameters()].flatMap(([name, parameter]) => {
     const layer = mergeAdapter ? layers.get(parameter) : undefined;
-    return parameterToWrite(name, parameter, dtype, layer && (() => mergedWeight(layer)));
+    if (parameter.parts) return partsToWrite(parameter, parameter.parts, dtype);
+    return [parameterToWrite(name, parameter, dtype, layer && (() => mergedWeight(layer)))];
   });
   await writeWeights(folder, tensors, ...(shardBytes === undefined ? [] : [shardBytes]));
   if (tokenizer) writeTokenizerFiles(folder, tokenizer);
@@ -60,6 +61,26 @@ export function parameterToWrite(
     using own = values();
     return transpose(own);
   });
+}
+
+/** The tensors that files have in the place of a stack [E, rows, columns]. Its values are made once for all of them. */
+function partsToWrite(parameter: Parameter, parts: readonly (readonly string[])[], dtype: FloatDType): TensorToWrite[] {
+  const [, height, columns] = parameter.shape as [number, number, number];
+  let left = parts.flat().length;
+  let whole: Tensor | undefined;
+  return parts.flatMap((names, e) =>
+    names.map((name, i) => {
+      const rows = height / names.length;
+      return tensorToWrite(name, [rows, columns], dtype, () => {
+        whole ??= parameter.toFloat32();
+        using matrix = whole.narrow(0, e, 1);
+        using place = matrix.narrow(1, i * rows, rows);
+        const part = place.reshape(rows, columns);
+        if (--left === 0) whole.dispose();
+        return part;
+      });
+    }),
+  );
 }
 
 /** A tensor whose bytes are read from the device when it is written. `values` makes an f32 tensor that is disposed. */

@@ -14,6 +14,8 @@ export type Initial = 'normal' | 'ones' | 'zeros';
 export interface WeightProvider {
   /** `transposed` says that files have the matrix as [columns, rows]; the parameter has the given shape in any case. */
   parameter(name: string, shape: readonly number[], initial: Initial, transposed?: boolean): Parameter;
+  /** Matrices [E, rows, columns] that files have one by one: the rows of matrix e are those of the tensors `parts[e]`. */
+  stack(name: string, shape: readonly [number, number, number], parts: readonly (readonly string[])[]): Parameter;
 }
 
 /** A tensor of a model's files: where it lies, and what must be done to it before it is what its name says. */
@@ -69,19 +71,36 @@ export class FileWeights implements WeightProvider {
       this.missing.push(name);
       return new Parameter(this.device, name, shape, this.dtype, unavailable(name));
     }
-    this.used.add(stored.name);
     const turned = transposed && stored.transform !== 'transposed';
-    const expected = turned ? shape.toReversed() : shape;
-    if (stored.shape.length !== shape.length || stored.shape.some((n, i) => n !== expected[i])) {
+    this.use(stored, name, turned ? shape.toReversed() : shape);
+    const source = fileSource(this.device, stored);
+    const parameter = new Parameter(this.device, name, shape, this.dtype, turned ? transposedSource(source) : source);
+    parameter.transposed = transposed;
+    return parameter;
+  }
+
+  stack(name: string, shape: readonly [number, number, number], parts: readonly (readonly string[])[]): Parameter {
+    const [, rows, columns] = shape;
+    const found = parts.map((names) => names.map((part) => this.find(part)));
+    this.missing.push(...parts.flatMap((names, e) => names.filter((_, i) => !found[e]![i])));
+    const stored = found.map((matrix) => matrix.filter((part) => part !== undefined));
+    stored.forEach((matrix, e) => {
+      matrix.forEach((part, i) => void this.use(part, parts[e]![i]!, [rows / parts[e]!.length, columns]));
+    });
+    const parameter = new Parameter(this.device, name, shape, this.dtype, stackSource(this.device, shape, stored));
+    parameter.parts = parts;
+    return parameter;
+  }
+
+  /** Checks a tensor that is going to be a parameter, or a part of one. */
+  private use(stored: StoredTensor, name: string, expected: readonly number[]): void {
+    this.used.add(stored.name);
+    if (stored.shape.length !== expected.length || stored.shape.some((n, i) => n !== expected[i])) {
       throw modelErrors.TENSOR_SHAPE({ name, expected, actual: stored.shape });
     }
     if (!isBlockFormat(stored.dtype) && !['f32', 'f16', 'bf16', 'f64'].includes(stored.dtype)) {
       throw modelErrors.TENSOR_DTYPE({ name, dtype: stored.dtype });
     }
-    const source = fileSource(this.device, stored);
-    const parameter = new Parameter(this.device, name, shape, this.dtype, turned ? transposedSource(source) : source);
-    parameter.transposed = transposed;
-    return parameter;
   }
 
   /** Throws when tensors were missing, or when the files hold some that no parameter asked for. */
@@ -123,6 +142,34 @@ function fileSource(device: Device, stored: StoredTensor): WeightSource {
     open: () => {
       using mapped = map();
       return unscoped(() => unpermuteRope(mapped, stored.heads!));
+    },
+  };
+}
+
+/** Matrices of files, one under the other: in their own type where that is one and the same, else in f32. */
+function stackSource(
+  device: Device,
+  shape: readonly number[],
+  stored: readonly (readonly StoredTensor[])[],
+): WeightSource {
+  const types = new Set(stored.flat().map(({ dtype }) => dtype));
+  const [only = 'f32'] = types;
+  const dtype = types.size > 1 || isBlockFormat(only) || only === 'f64' ? 'f32' : only;
+  return {
+    direct: false,
+    open: () => {
+      const out = unscoped(() => Tensor.empty(device, shape, dtype));
+      stored.forEach((matrix, e) => {
+        matrix.forEach((part, i) => {
+          const rows = shape[1]! / matrix.length;
+          scope(() => {
+            const place = out.narrow(0, e, 1).narrow(1, i * rows, rows);
+            using source = fileSource(device, part).open();
+            commands.copy(device.recorder, source, place.view([rows, shape[2]!], [shape[2]!, 1]));
+          });
+        });
+      });
+      return out;
     },
   };
 }
@@ -183,6 +230,12 @@ export class RandomWeights implements WeightProvider {
     private readonly deviation: number,
     private readonly seed: number,
   ) {}
+
+  stack(name: string, shape: readonly [number, number, number], parts: readonly (readonly string[])[]): Parameter {
+    const parameter = this.parameter(name, shape, 'normal');
+    parameter.parts = parts;
+    return parameter;
+  }
 
   parameter(name: string, shape: readonly number[], initial: Initial, transposed = false): Parameter {
     const { device } = this;

@@ -31,6 +31,9 @@ export class Parameter implements Disposable {
   /** Whether Hugging Face's files have the matrix as [columns, rows] (GPT-2's Conv1D). */
   transposed = false;
 
+  /** Names of the tensors that files have instead, when this is a stack [E, rows, columns]: the rows of each matrix. */
+  parts: readonly (readonly string[])[] | undefined;
+
   private readonly source: WeightSource | undefined;
 
   constructor(

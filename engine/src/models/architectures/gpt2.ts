@@ -80,6 +80,7 @@ export const gpt2: Architecture = {
       parallelResidual: false,
       rope: { theta: 1, dimensions: 2, interleaved: false, scaling: { type: 'none' } },
       localRope: undefined,
+      experts: undefined,
       windows: new Array(numLayers).fill(0),
       modules: MODULES,
       bosTokenId: fields.bos_token_id ?? undefined,

@@ -6,7 +6,9 @@ import { gptNeox } from './gpt-neox.js';
 import { gpt2 } from './gpt2.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
+import { mixtral } from './mixtral.js';
 import { phi3 } from './phi3.js';
+import { qwen2Moe, qwen3Moe } from './qwen-moe.js';
 import { qwen2 } from './qwen2.js';
 import { qwen3 } from './qwen3.js';
 
@@ -17,7 +19,21 @@ export function registerArchitecture(architecture: Architecture): void {
   for (const type of architecture.modelTypes) architectures.set(type, architecture);
 }
 
-for (const architecture of [llama, mistral, qwen2, qwen3, phi3, gemma2, gemma3, gpt2, gptNeox, bert])
+for (const architecture of [
+  llama,
+  mistral,
+  mixtral,
+  qwen2,
+  qwen2Moe,
+  qwen3,
+  qwen3Moe,
+  phi3,
+  gemma2,
+  gemma3,
+  gpt2,
+  gptNeox,
+  bert,
+])
   registerArchitecture(architecture);
 
 /** Model types that can be loaded. */

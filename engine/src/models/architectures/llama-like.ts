@@ -70,6 +70,7 @@ export function llamaLikeConfig(
     logitSoftcap: 0,
     parallelResidual: false,
     localRope: undefined,
+    experts: undefined,
     modules: LLAMA_MODULES,
     rope: parseRope(fields, { headDim, maxPositions }, fail),
     bosTokenId: fields.bos_token_id ?? undefined,

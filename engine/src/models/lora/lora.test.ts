@@ -25,6 +25,7 @@ const ADAPTERS = [
   ['adapter-gpt-neox', 'gpt-neox'],
   ['adapter-phi3', 'phi3'],
   ['adapter-gemma2', 'gemma2'],
+  ['adapter-qwen2-moe', 'qwen2-moe'],
 ] as const;
 
 let device: Device;

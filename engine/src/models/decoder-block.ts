@@ -78,7 +78,8 @@ export class DecoderBlock {
   private parallel(stream: Stream, context: BlockContext): Stream {
     return scope(() => {
       const { y, sum } = this.attentionNorm.enter(stream, context.dtype);
-      const attended = this.attention.forward(y, context);
+      const attended = scope(() => this.attention.forward(y, context));
+      y.dispose();
       const { y: again } = this.feedForwardNorm.enter({ residual: sum, delta: undefined }, context.dtype);
       return { residual: sum, delta: add(attended, this.feedForward.forward(again, context)) };
     });

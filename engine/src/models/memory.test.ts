@@ -31,9 +31,9 @@ beforeAll(() => {
 afterAll(() => device.close());
 
 /** Peak of activations of one step, and what is held for good, by the device's counters. */
-async function measure({ dtype, training }: MemoryPlan) {
+async function measure({ dtype, training }: MemoryPlan, config: Record<string, unknown> = CONFIG) {
   const before = device.stats().persistentBytes;
-  using model = asCausal(createModel(device, CONFIG, { dtype }));
+  using model = asCausal(createModel(device, config, { dtype }));
   const drawn = device.stats().persistentBytes - before;
   if (training?.lora) attachLora(model, training.lora);
   else if (training) model.setTrainable(true);
@@ -86,6 +86,36 @@ describe.each(['f32', 'bf16'] as const)('in %s the estimate is near what is meas
     const weights = estimate.weights + estimate.gradients;
     expect(measured.held / weights).toBeGreaterThan(0.85);
     expect(measured.held / weights).toBeLessThan(1.25);
+  });
+});
+
+describe.each([
+  ['gpt2', { n_embd: 96, n_layer: 4, n_head: 6, n_inner: 256, n_positions: 256 }],
+  ['gpt_neox', { tie_word_embeddings: true }],
+  ['phi3', {}],
+  ['gemma2', { query_pre_attn_scalar: 16 }],
+  ['gemma3_text', {}],
+  ['mixtral', { num_local_experts: 6, intermediate_size: 128 }],
+  [
+    'qwen2_moe',
+    { num_experts: 6, num_experts_per_tok: 2, moe_intermediate_size: 64, shared_expert_intermediate_size: 128 },
+  ],
+])('a %s model is estimated as well', (modelType, change) => {
+  const config = { ...CONFIG, num_attention_heads: 6, ...change, model_type: modelType };
+  test.each([
+    ['full', {}],
+    ['full, checkpointing', { checkpointing: true }],
+    ['LoRA', { lora: { r: 8 } }],
+    ['inference', undefined],
+  ] as [string, MemoryPlan['training']][])('%s', async (_, training) => {
+    for (const dtype of ['f32', 'bf16'] as const) {
+      const plan = { dtype, tokens: TOKENS, training };
+      const estimate = estimateMemory(parseModelConfig(config), plan);
+      const measured = await measure(plan, config);
+      expect(estimate.trainableParameters).toBe(measured.trainable);
+      expect(measured.activations / estimate.activations, dtype).toBeGreaterThan(0.85);
+      expect(measured.activations / estimate.activations, dtype).toBeLessThan(1.15);
+    }
   });
 });
 

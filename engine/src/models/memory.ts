@@ -1,6 +1,6 @@
 import { elementBytes, type FloatDType } from '../device/dtype.js';
 import type { DecoderConfig, EncoderConfig, ModelConfig } from './config.js';
-import { attentionLinears, feedForwardLinears } from './decoder-modules.js';
+import { attentionLinears, feedForwardLinears, sharedExpertLinears } from './decoder-modules.js';
 import { type TargetModules, targetLayers } from './lora/targets.js';
 
 /** What is going to run, for an estimate of its memory. */
@@ -41,6 +41,8 @@ interface Shape {
 interface BlockShapes {
   readonly linears: readonly Shape[];
   readonly vectors: number;
+  /** Elements of matrices that no adapter goes to: experts and their router. */
+  readonly experts: number;
 }
 
 /**
@@ -50,24 +52,28 @@ interface BlockShapes {
 export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEstimate {
   const { training, dtype } = plan;
   const lora = training?.lora;
-  const block = config.kind === 'decoder' ? decoderBlock(config) : encoderBlock(config);
+  const blocks = Array.from({ length: config.numLayers }, (_, layer) =>
+    config.kind === 'decoder' ? decoderBlock(config, layer) : encoderBlock(config),
+  );
   const size = ({ out, in: columns }: Shape) => out * columns;
-  const sum = (shapes: readonly Shape[]) => shapes.reduce((total, shape) => total + size(shape), 0);
-  const blockMatrices = sum(block.linears) * config.numLayers;
+  const sum = (shapes: readonly Shape[]) => total(shapes.map(size));
+  const blockMatrices = total(blocks.map(({ linears }) => sum(linears)));
+  const experts = total(blocks.map((block) => block.experts));
   const { embeddings, head } = tableElements(config);
   const finalNorm = config.hiddenSize * (config.kind === 'decoder' && config.norm.kind === 'rms' ? 1 : 2);
-  const vectors = block.vectors * config.numLayers + finalNorm;
+  const vectors = total(blocks.map((block) => block.vectors)) + finalNorm;
   const tied = config.kind === 'decoder' && config.tieWordEmbeddings;
-  const parameters = blockMatrices + embeddings + (tied ? 0 : head) + vectors;
+  const parameters = blockMatrices + experts + embeddings + (tied ? 0 : head) + vectors;
 
-  const branches = lora ? loraElements(config, block, lora) : 0;
+  const branches = lora ? loraElements(config, blocks, lora) : 0;
   const trainable = training ? (lora ? branches : parameters) : 0;
   const compute = elementBytes(dtype);
-  const frozen = training && !lora ? 0 : (blockMatrices + head) * compute * (training ? 2 : 1) + vectors * 4;
+  const frozen =
+    training && !lora ? 0 : ((blockMatrices + head) * (training ? 2 : 1) + experts) * compute + vectors * 4;
   const weights = frozen + trainable * (4 + (dtype === 'f32' ? 0 : compute));
   const gradients = trainable * 4;
   const optimizer = trainable * 8;
-  const activations = activationBytes(config, block, plan);
+  const activations = activationBytes(config, blocks, plan);
   const cache = plan.cachePositions && config.kind === 'decoder' ? cacheBytes(config, plan.cachePositions, compute) : 0;
   return {
     parameters: parameters + branches,
@@ -81,13 +87,20 @@ export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEst
   };
 }
 
-function decoderBlock(config: DecoderConfig): BlockShapes {
+const total = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);
+
+function decoderBlock(config: DecoderConfig, layer: number): BlockShapes {
   const { hiddenSize, headDim, qkNorm, norm, modules } = config;
-  const linears = [...attentionLinears(config), ...feedForwardLinears(config)];
+  const experts = config.experts?.layers[layer] ? config.experts : undefined;
+  const linears = [
+    ...attentionLinears(config),
+    ...(experts ? sharedExpertLinears(config) : feedForwardLinears(config)),
+  ];
   const norms = 2 + (modules.attentionOutputNorm ? 1 : 0) + (modules.feedForwardOutputNorm ? 1 : 0);
   const biases = linears.reduce((sum, { out, bias }) => sum + (bias ? out : 0), 0);
   return {
     linears,
+    experts: experts ? experts.count * hiddenSize * (1 + 3 * experts.intermediateSize) : 0,
     vectors: norms * hiddenSize * (norm.kind === 'layer' ? 2 : 1) + (qkNorm ? 2 * headDim : 0) + biases,
   };
 }
@@ -103,6 +116,7 @@ function encoderBlock({ hiddenSize, intermediateSize }: EncoderConfig): BlockSha
       { name: 'intermediate.dense', out: intermediateSize, in: hiddenSize },
       { name: 'output.dense', out: hiddenSize, in: intermediateSize },
     ],
+    experts: 0,
     vectors: 9 * hiddenSize + intermediateSize,
   };
 }
@@ -118,17 +132,16 @@ function tableElements(config: ModelConfig): { embeddings: number; head: number 
 
 function loraElements(
   config: ModelConfig,
-  block: BlockShapes,
+  blocks: readonly BlockShapes[],
   { r, targetModules = 'all-linear' }: { r: number; targetModules?: TargetModules },
 ): number {
   const prefix = config.kind === 'decoder' ? config.modules.layers : 'encoder.layer';
-  const layers = Array.from({ length: config.numLayers }, (_, i) =>
-    block.linears.map((shape): [string, Shape] => [`${prefix}.${i}.${shape.name}`, shape]),
+  const layers = blocks.map(({ linears }, i) =>
+    linears.map((shape): [string, Shape] => [`${prefix}.${i}.${shape.name}`, shape]),
   );
   const shapes = new Map(layers.flat());
-  return targetLayers(shapes, targetModules)
-    .map((name) => shapes.get(name)!)
-    .reduce((total, shape) => total + r * (shape.in + shape.out), 0);
+  const targets = targetLayers(shapes, targetModules).map((name) => shapes.get(name)!);
+  return total(targets.map((shape) => r * (shape.in + shape.out)));
 }
 
 function cacheBytes(config: DecoderConfig, positions: number, bytes: number): number {
@@ -167,32 +180,62 @@ function perToken(
     const kept = attention + 4 * d * b + 16 + 2 * i * b + xa;
     return { kept, backward: i * b + 2 * d * b, forward: 2 * i * b + 5 * d * b };
   }
-  // Norms of queries and keys keep what they had before.
+  // Norms of queries and keys, and of what is added to the stream, keep what they had before.
   const headNorms = config.qkNorm ? q + kv + 4 * (numHeads + config.numKvHeads) : 0;
-  // Two sums of the residual stream in f32, the norms' results, gate and up, and their product.
+  const outputNorms = [config.modules.attentionOutputNorm, config.modules.feedForwardOutputNorm].filter(Boolean).length;
   const inputs = (first ? d * b : 0) + (second ? d * b : 0) + (third ? i * b : 0);
-  const kept = 2 * (4 * d + 4) + attention + headNorms + 2 * i * b + inputs + xa;
+  // Two sums of the residual stream in f32, or one where both sublayers read the same; and the norms' results.
+  const common =
+    (config.parallelResidual ? 1 : 2) * (4 * d + 4) + attention + headNorms + outputNorms * (d * b + 4) + xa;
+  if (block.experts > 0) return sparsePerToken(config, common + (first ? d * b : 0), plan);
+  // Gate and up, or up alone, and what comes of them.
+  const plain = config.modules.feedForward.kind === 'plain';
+  const wide = plain ? i * b : 2 * i * b;
   return {
-    kept,
+    kept: common + wide + inputs,
     // Gradients of gate, up and their product while the product itself is freed; that of the stream.
-    backward: 2 * i * b + 4 * d + d * b,
-    // Three residual streams with what is added to them, gate, up and their product.
-    forward: 3 * i * b + 12 * d + 4 * d * b,
+    backward: wide + 4 * d + d * b,
+    // Three residual streams with what is added to them, gate, up and their product; an activation alone is fused.
+    forward: (plain ? i * b : 3 * i * b) + 12 * d + 4 * d * b,
   };
 }
 
+/** The same of a layer with experts. `common` is what the rest of the layer keeps. */
+function sparsePerToken(
+  { experts, hiddenSize: d }: DecoderConfig,
+  common: number,
+  { dtype, training }: MemoryPlan,
+): { kept: number; backward: number; forward: number } {
+  const b = elementBytes(dtype);
+  const { perToken, intermediateSize: i, count, sharedIntermediateSize: shared } = experts!;
+  // The router's probabilities, and rows and weights of pairs.
+  const routing = 4 * count + 8 * perToken;
+  // Of each pair: gate and up, and the result; the inputs of both products where the experts themselves are trained.
+  const pair = 2 * i * b + d * b + (training && !training.lora ? d * b + i * b : 0);
+  const sharedKept = shared > 0 ? 3 * shared * b + d * b : 0;
+  return {
+    kept: common + d * b + routing + perToken * pair + sharedKept,
+    backward: perToken * (2 * i * b + d * b) + 4 * d + d * b,
+    forward: 4 * d + Math.max(perToken * (3 * i + 3 * d) * b, (3 * shared + 2 * d) * b) + 12 * d + 4 * d * b,
+  };
+}
+
+/** Names of a block's layers that an adapter goes to. */
 function targetNames(names: ReadonlyMap<string, unknown>, target: TargetModules): string[] {
   // A pattern is written for whole module names, which begin with the layer's.
   if (typeof target === 'string') return [...names.keys()];
-  return targetLayers(names, target);
+  return [...names.keys()].filter((name) =>
+    target.some((part) => name === part || name.endsWith(`.${part}`) || part.endsWith(`.${name}`)),
+  );
 }
 
-function activationBytes(config: ModelConfig, block: BlockShapes, plan: MemoryPlan): number {
+function activationBytes(config: ModelConfig, blocks: readonly BlockShapes[], plan: MemoryPlan): number {
   const { tokens, training, dtype } = plan;
-  const { kept, backward, forward } = perToken(config, block, plan);
+  const each = blocks.map((block) => perToken(config, block, plan));
+  const most = (part: 'kept' | 'backward' | 'forward') => Math.max(...each.map((block) => block[part]));
   const stream = config.hiddenSize * (config.kind === 'decoder' ? 4 : elementBytes(dtype));
-  if (!training) return tokens * forward;
+  if (!training) return tokens * most('forward');
   // A block that is computed again shares its input with what was kept, and makes its output once more.
-  if (training.checkpointing) return tokens * (config.numLayers * stream + kept + backward);
-  return tokens * (config.numLayers * kept + backward);
+  if (training.checkpointing) return tokens * (config.numLayers * stream + most('kept') + most('backward'));
+  return tokens * (total(each.map(({ kept }) => kept)) + most('backward'));
 }

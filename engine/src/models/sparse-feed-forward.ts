@@ -4,6 +4,7 @@ import { add, unary } from '../ops/elementwise.js';
 import { gatherRows } from '../ops/embedding.js';
 import { groupedLinear, route, scaleRows, sumRows } from '../ops/experts.js';
 import { linear } from '../ops/linear.js';
+import { scope } from '../tensor/scope.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { DecoderConfig, ExpertsConfig } from './config.js';
 import type { BlockContext } from './decoder-block.js';
@@ -46,7 +47,7 @@ export class SparseFeedForward {
 
   /** x [T, hiddenSize] to what is added to the residual stream. */
   forward(x: Tensor, context: BlockContext): Tensor {
-    const routed = this.routed(x);
+    const routed = scope(() => this.routed(x));
     if (!this.shared || !this.sharedGate) return routed;
     const { dropout, adapterIds } = context;
     const share = unary('sigmoid', this.sharedGate.apply(x, { dropout, adapterIds }));

@@ -10,7 +10,7 @@ import type { ParameterSet } from './parameter-set.js';
 import { SelfAttention } from './self-attention.js';
 import { SparseFeedForward } from './sparse-feed-forward.js';
 
-/** Inverse frequencies f32 [dimensions / 2], and what cos and sin are multiplied by. */
+/** Inverse frequencies f32 [dimensions / 2], or [T, dimensions / 2] where rows have their own, and what cos and sin are multiplied by. */
 export interface Rotation {
   readonly invFreq: Tensor;
   readonly scale: number;

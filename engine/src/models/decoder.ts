@@ -67,14 +67,15 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
 
   hidden(batch: PackedBatch, options: ForwardOptions = {}): Tensor {
     const { device, dtype, config } = this;
-    const length = largest(batch.positions) + 1;
-    this.checkLength(length);
+    const { cuSeqlens: starts } = batch;
+    const lengths = Array.from(starts.subarray(1), (end, b) => largest(batch.positions.subarray(starts[b], end)) + 1);
+    this.checkLength(largest(Int32Array.from(lengths)));
     return scope(() => {
       const indices: BatchIndices = [
         upload(device, batch.positions),
         upload(device, batch.cuSeqlens),
-        this.rotary.frequencies(length),
-        this.localRotary.frequencies(length),
+        this.rotary.frequencies(lengths, batch.cuSeqlens),
+        this.localRotary.frequencies(lengths, batch.cuSeqlens),
       ];
       const contextOf = ([positions, cuSeqlens, invFreq, localInvFreq]: BatchIndices): BlockContext => ({
         dtype,
@@ -133,7 +134,10 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
         const lengths = upload(device, batch.context);
         const outputRows = upload(device, batch.outputRows);
         const positions = upload(device, batch.positions);
-        const rotation = (rotary: Rotary) => ({ invFreq: rotary.frequencies(maxContext), scale: rotary.scale });
+        const rotation = (rotary: Rotary) => ({
+          invFreq: rotary.frequencies([...batch.context], batch.cuSeqlens),
+          scale: rotary.scale,
+        });
         const context: BlockContext = {
           dtype,
           positions,

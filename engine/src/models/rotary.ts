@@ -1,5 +1,6 @@
+import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
-import { unscoped } from '../tensor/scope.js';
+import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { inverseFrequencies, type RopeConfig, type RopeScaling, ropeScale } from './rope.js';
 
@@ -17,10 +18,30 @@ export class Rotary implements Disposable {
     this.scale = ropeScale(config);
   }
 
-  /** Inverse frequencies for a batch whose longest sequence has `length` positions. */
-  frequencies(length: number): Tensor {
-    const { scaling } = this.config;
-    const key = lengthThatCounts(scaling, length);
+  /**
+   * Inverse frequencies for sequences of these lengths, whose rows begin at `cuSeqlens`: [dimensions / 2], or one row for
+   * each of the batch where sequences differ. What a sequence gets does not depend on the others.
+   */
+  frequencies(lengths: readonly number[], cuSeqlens: Int32Array): Tensor {
+    const keys = lengths.map((length) => lengthThatCounts(this.config.scaling, length));
+    const distinct = [...new Set(keys)];
+    if (distinct.length <= 1) return this.table(distinct[0] ?? 0);
+    const own = new Int32Array(cuSeqlens.at(-1)!);
+    keys.forEach((key, b) => void own.fill(distinct.indexOf(key), cuSeqlens[b], cuSeqlens[b + 1]));
+    return scope(() => {
+      const values = distinct.map((key) => inverseFrequencies(this.config, key));
+      const columns = values[0]!.length;
+      const all = Tensor.from(this.device, Float32Array.from(values.flatMap((row) => [...row])), [
+        values.length,
+        columns,
+      ]);
+      const rows = Tensor.empty(this.device, [own.length, columns]);
+      commands.embedding(this.device.recorder, Tensor.from(this.device, own), all, rows);
+      return rows;
+    });
+  }
+
+  private table(key: number): Tensor {
     let table = this.tables.get(key);
     if (!table) {
       for (const [old, tensor] of this.tables) {
@@ -28,7 +49,7 @@ export class Rotary implements Disposable {
         tensor.dispose();
         this.tables.delete(old);
       }
-      const values = inverseFrequencies(this.config, length);
+      const values = inverseFrequencies(this.config, key);
       table = unscoped(() => Tensor.from(this.device, values, [values.length], 'f32', 'persistent'));
       this.tables.set(key, table);
     }
@@ -45,9 +66,9 @@ export class Rotary implements Disposable {
   }
 }
 
-/** The same for all lengths that have the same frequencies. */
+/** A length that has the same frequencies, and is the same for all that have. */
 function lengthThatCounts(scaling: RopeScaling, length: number): number {
   // Both kinds depend on the length only beyond the trained context, and longrope only on whether it is beyond.
   if (scaling.type === 'dynamic') return Math.max(length, scaling.maxPositions);
-  return scaling.type === 'longrope' && length > scaling.originalPositions ? 1 : 0;
+  return scaling.type === 'longrope' && length > scaling.originalPositions ? scaling.originalPositions + 1 : 0;
 }

@@ -196,7 +196,7 @@ typedef enum lf_op {
   /* ---- attention ---- */
 
   /* params: i sign (1 forward, -1 backward), u interleaved, f scale.
-   * operands: x [T, H, D], positions i32 [T], inv_freq f32 [rot/2], out* [T, H, D] (may be x).
+   * operands: x [T, H, D], positions i32 [T], inv_freq f32 [rot/2] or [T, rot/2], out* [T, H, D] (may be x).
    * Rotates the first rot elements of each head: pairs (i, i + rot/2), or (2i, 2i + 1) when interleaved. cos and sin
    * are multiplied by scale; the rest is copied. */
   LF_OP_ROPE = 48,

@@ -17,23 +17,26 @@ const char* check_rope(Context& ctx, const uint32_t* params, const View* o, int)
   LF_CHECK(expect_dtype(ctx, op, "positions", positions, LF_I32));
   LF_CHECK(expect_shape(ctx, op, "positions", positions, x.shape[0]));
   LF_CHECK(expect_dtype(ctx, op, "inv_freq", inv_freq, LF_F32));
-  LF_CHECK(expect_rank(ctx, op, "inv_freq", inv_freq, 1));
+  if (inv_freq.rank == 2) LF_CHECK(expect_shape(ctx, op, "inv_freq", inv_freq, x.shape[0], inv_freq.shape[1]));
+  else LF_CHECK(expect_rank(ctx, op, "inv_freq", inv_freq, 1));
   LF_CHECK(expect_float(ctx, op, "out", out));
   LF_CHECK(expect_same_shape(ctx, op, "out", out, "x", x));
-  if (2 * inv_freq.shape[0] <= x.shape[2]) return nullptr;
+  if (2 * row_length(inv_freq) <= x.shape[2]) return nullptr;
   return ctx.fail(LF_INVALID, "ROPE: operand inv_freq has shape %s and rotates %lld elements, but x %s has heads of %lld",
-                  shape_text(inv_freq).text, (long long)(2 * inv_freq.shape[0]), shape_text(x).text,
+                  shape_text(inv_freq).text, (long long)(2 * row_length(inv_freq)), shape_text(x).text,
                   (long long)x.shape[2]);
 }
 
 // cos and sin of position * inv_freq, formed in double precision: exact for any position.
-void rotation(int32_t position, const View& inv_freq, float sign, float scale, float* cosines, float* sines) {
-  const int64_t half = inv_freq.shape[0];
+void rotation(int32_t position, const View& inv_freq, int64_t token, float sign, float scale, float* cosines,
+              float* sines) {
+  const int64_t half = row_length(inv_freq);
+  const float* own = inv_freq.as<const float>() + (inv_freq.rank == 2 ? token * inv_freq.stride[0] : 0);
   const double p = position;
   for (int64_t i = 0; i < half; i += kLanes) {
     const int64_t n = smaller<int64_t>(kLanes, half - i);
     float f[kLanes] = {};
-    for (int64_t l = 0; l < n; l++) f[l] = inv_freq.as<const float>()[(i + l) * inv_freq.stride[0]];
+    for (int64_t l = 0; l < n; l++) f[l] = own[(i + l) * row_stride(inv_freq)];
     const f32v frequency = load(f);
     f32v s, c;
     sincos(low_f64(frequency) * p, high_f64(frequency) * p, s, c);
@@ -47,7 +50,7 @@ const char* rope(Context& ctx, const uint32_t* params, const View* o, int count)
   const View &x = o[0], &positions = o[1], &inv_freq = o[2], &out = o[3];
   const float sign = float(int32_t(params[0])), scale = param_f32(params, 2);
   const bool interleaved = params[1] != 0;
-  const int64_t tokens = x.shape[0], heads = x.shape[1], n = x.shape[2], half = inv_freq.shape[0];
+  const int64_t tokens = x.shape[0], heads = x.shape[1], n = x.shape[2], half = row_length(inv_freq);
   const int64_t padded = round_up(larger<int64_t>(n, 1), 16);
   const size_t bytes = padded * 4 * 4;
   for (int w = 0; w < ctx.workers(); w++)
@@ -56,7 +59,7 @@ const char* rope(Context& ctx, const uint32_t* params, const View* o, int count)
     float* cosines = static_cast<float*>(ctx.local(worker, bytes));
     float *sines = cosines + padded, *scratch = sines + padded, *rotated = scratch + padded;
     for (int64_t t = task * kTaskTokens; t < smaller(tokens, (task + 1) * kTaskTokens); t++) {
-      rotation(positions.as<const int32_t>()[t * positions.stride[0]], inv_freq, sign, scale, cosines, sines);
+      rotation(positions.as<const int32_t>()[t * positions.stride[0]], inv_freq, t, sign, scale, cosines, sines);
       for (int64_t head = 0; head < heads; head++) {
         const int64_t to = t * out.stride[0] + head * out.stride[1];
         const float* src = read_row(x, t * x.stride[0] + head * x.stride[1], n, x.stride[2], scratch);

@@ -112,8 +112,12 @@ export class GenerationEngine {
 
   constructor(private readonly options: GenerationOptions) {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const { blockCount, blockSize } = options.executor;
-    this.scheduler = new Scheduler(blockCount, { ...this.limits, blockSize });
+    const { executor } = options;
+    this.scheduler = new Scheduler(
+      executor.blockCount,
+      { ...this.limits, blockSize: executor.blockSize },
+      ({ fullLength }) => executor.keyVariant?.(fullLength) ?? '',
+    );
   }
 
   /** Tokens of one sequence that fit: the model's context, or the cache when that is smaller. */

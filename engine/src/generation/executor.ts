@@ -22,6 +22,11 @@ export interface StepExecutor {
   readonly vocabSize: number;
   readonly blockSize: number;
   readonly blockCount: number;
+  /**
+   * Sequences for whose full lengths this differs have different keys for the same tokens; all are alike unless it is
+   * there.
+   */
+  keyVariant?(fullLength: number): string;
   execute(batch: StepBatch, sampling: SamplingRows): Promise<StepResult>;
   close(): void;
 }

@@ -2,6 +2,7 @@ import * as commands from '../device/commands/index.js';
 import type { Operand } from '../device/recorder.js';
 import { KvCache } from '../models/kv-cache.js';
 import type { CausalLanguageModel } from '../models/model.js';
+import { frequencyLength } from '../models/rope.js';
 import { scope } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { generationErrors } from './errors.js';
@@ -53,6 +54,12 @@ export class ModelExecutor implements StepExecutor {
     this.vocabSize = config.vocabSize;
     this.blockSize = this.cache.blockSize;
     this.blockCount = blocks;
+  }
+
+  /** Rotations that depend on the length make keys that do. */
+  keyVariant(fullLength: number): string {
+    const { rope, localRope } = this.model.config;
+    return [rope, localRope ?? rope].map((rotation) => frequencyLength(rotation, fullLength)).join();
   }
 
   async execute(batch: StepBatch, sampling: SamplingRows): Promise<StepResult> {

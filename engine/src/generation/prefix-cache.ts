@@ -11,7 +11,7 @@ export interface PrefixMatch {
 /**
  * Finds the key-value blocks of token prefixes that were computed before, by any request. A full block is known by its
  * tokens and by the identity of the block before it, so that equal identities mean equal prefixes: the tokens themselves
- * are the key, there is no hash that could collide. The first block's parent is the sequence's adapter and salt: what was
+ * are the key, there is no hash that could collide. The first block's parent is the sequence's adapter, salt and variant: what was
  * computed under another adapter, or for another tenant, is never found.
  *
  * Only full blocks are shared, and a full block is never written again: no copy on write is needed.
@@ -26,6 +26,8 @@ export class PrefixCache implements BlockKeeper {
   constructor(
     blockCount: number,
     private readonly blockSize: number,
+    /** What keys depend on besides: sequences that differ in it share nothing. */
+    private readonly variant: (sequence: Sequence) => string = () => '',
   ) {
     this.keyOf = new Array(blockCount);
     this.identityOf = new Float64Array(blockCount);
@@ -46,7 +48,7 @@ export class PrefixCache implements BlockKeeper {
   match(sequence: Sequence): PrefixMatch {
     const limit = Math.floor((sequence.tokens.length - 1) / this.blockSize);
     const blocks: number[] = [];
-    let parent = root(sequence);
+    let parent = this.root(sequence);
     while (blocks.length < limit) {
       const block = this.blockOf.get(this.key(parent, sequence.tokens, blocks.length));
       if (block === undefined) break;
@@ -59,13 +61,13 @@ export class PrefixCache implements BlockKeeper {
   /** What the first block that the sequence has not computed will be known by; undefined when its tokens end before. */
   blockKey(sequence: Sequence): string | undefined {
     if ((sequence.prefixBlocks + 1) * this.blockSize > sequence.tokens.length) return undefined;
-    return this.key(sequence.prefixParent ?? root(sequence), sequence.tokens, sequence.prefixBlocks);
+    return this.key(sequence.prefixParent ?? this.root(sequence), sequence.tokens, sequence.prefixBlocks);
   }
 
   /** Makes the blocks that the sequence has computed in full findable. */
   add(sequence: Sequence): void {
     const full = Math.floor(sequence.computed / this.blockSize);
-    sequence.prefixParent ??= root(sequence);
+    sequence.prefixParent ??= this.root(sequence);
     for (; sequence.prefixBlocks < full; sequence.prefixBlocks++) {
       const key = this.key(sequence.prefixParent, sequence.tokens, sequence.prefixBlocks);
       let block = this.blockOf.get(key);
@@ -80,12 +82,12 @@ export class PrefixCache implements BlockKeeper {
     }
   }
 
+  private root(sequence: Sequence): string {
+    const { adapter, cacheSalt = '' } = sequence.request;
+    return `${adapter?.serial ?? 0}:${this.variant(sequence)}:${JSON.stringify(cacheSalt)}`;
+  }
+
   private key(parent: string, tokens: readonly number[], index: number): string {
     return `${parent}|${tokens.slice(index * this.blockSize, (index + 1) * this.blockSize).join()}`;
   }
-}
-
-function root(sequence: Sequence): string {
-  const { adapter, cacheSalt = '' } = sequence.request;
-  return `${adapter?.serial ?? 0}:${JSON.stringify(cacheSalt)}`;
 }

@@ -62,6 +62,19 @@ describe('scheduler', () => {
     expect(finished[0]).toBe(urgent.id);
   });
 
+  it.each([
+    ['alike', 10, 4],
+    ['different', 30, 0],
+  ])('shares the blocks of sequences whose keys are %s', (_, maxTokens, cached) => {
+    const limits = { maxBatchTokens: 64, maxSequences: 4, maxPrefillChunk: 64, blockSize: 4 };
+    const scheduler = new Scheduler(64, limits, ({ fullLength }) => String(fullLength > 20));
+    scheduler.add(request(6, 4));
+    advance(scheduler, () => {});
+    const second = scheduler.add(request(6, maxTokens));
+    advance(scheduler, () => {});
+    expect(second.cachedTokens).toBe(cached);
+  });
+
   it('keeps its budgets and loses no block under random arrivals, aborts and preemptions', () => {
     const random = seeded(1);
     for (let round = 0; round < 200; round++) {

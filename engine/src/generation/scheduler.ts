@@ -46,8 +46,9 @@ export class Scheduler {
   constructor(
     blockCount: number,
     private readonly limits: SchedulerLimits,
+    variant?: (sequence: Sequence) => string,
   ) {
-    this.prefixes = new PrefixCache(blockCount, limits.blockSize);
+    this.prefixes = new PrefixCache(blockCount, limits.blockSize, variant);
     this.pool = new BlockPool(blockCount, limits.prefixCache === false ? undefined : this.prefixes);
   }
 

@@ -40,6 +40,11 @@ export class Sequence {
     return this.tokens.length - this.promptLength;
   }
 
+  /** Tokens that it has at most when it ends. */
+  get fullLength(): number {
+    return this.promptLength + this.request.maxTokens;
+  }
+
   /** Tokens, guesses included, whose keys and values are still missing. */
   get pending(): number {
     return this.tokens.length + this.draft.length - this.computed;

@@ -11,6 +11,8 @@ export interface StepBatch {
   readonly cuSeqlens: Int32Array;
   /** [B] cached positions of each sequence, the new ones included. */
   readonly context: Int32Array;
+  /** [B] tokens that each sequence has at most when it ends. */
+  readonly fullLengths: Int32Array;
   /** [T] where the keys and values of each row go: block * blockSize + offset. */
   readonly slots: Int32Array;
   /** [B, maxBlocks], row-major; unused entries are 0. */
@@ -48,6 +50,7 @@ export function layOutStep(step: readonly ScheduledSequence[], blockSize: number
   const slots = new Int32Array(rows);
   const cuSeqlens = new Int32Array(step.length + 1);
   const context = new Int32Array(step.length);
+  const fullLengths = Int32Array.from(step, ({ sequence }) => sequence.fullLength);
   const blockTable = new Int32Array(step.length * maxBlocks);
   const outputRows: number[] = [];
   const draws: Draw[] = [];
@@ -83,6 +86,7 @@ export function layOutStep(step: readonly ScheduledSequence[], blockSize: number
     positions,
     cuSeqlens,
     context,
+    fullLengths,
     slots,
     blockTable,
     maxBlocks,

@@ -22,6 +22,11 @@ export interface PagedBatch {
   readonly cuSeqlens: Int32Array;
   /** [B] cached positions of each sequence, the new ones included. */
   readonly context: Int32Array;
+  /**
+   * [B] positions that each sequence may come to have. Rotations that depend on the length are those of it, from the first
+   * position on, so that keys in the cache stay right; `context` unless given.
+   */
+  readonly fullLengths?: Int32Array;
   /** [T] where keys and values of each row go: block * blockSize + offset; -1 keeps nothing. */
   readonly slots: Int32Array;
   /** [B, maxBlocks] */

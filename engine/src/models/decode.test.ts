@@ -8,7 +8,10 @@ import { KvCache } from './kv-cache.js';
 import { asCausal, loadModelFiles } from './load.js';
 import type { CausalLanguageModel } from './model.js';
 
-const MODELS = [...CAUSAL.map((name) => [name, name] as const), ['rotation-yarn', 'llama-tied'] as const];
+const MODELS = [
+  ...CAUSAL.map((name) => [name, name] as const),
+  ...['yarn', 'dynamic', 'longrope'].map((name) => [`rotation-${name}`, 'llama-tied'] as const),
+];
 const BLOCK = 4;
 
 let device: Device;
@@ -45,6 +48,7 @@ async function decodeInSteps(
         positions: Int32Array.from(each, ({ position }) => position),
         cuSeqlens: Int32Array.from([...starts, each.length]),
         context: Int32Array.from(active, (b) => done[b]! + counts[b]!),
+        fullLengths: Int32Array.from(active, (b) => sequences[b]!.length),
         slots: Int32Array.from(
           each,
           ({ b, position }) => blockOf(b, Math.floor(position / BLOCK)) * BLOCK + (position % BLOCK),
@@ -107,10 +111,15 @@ describe.each(MODELS)('%s over a cache gives the logits of the whole sequence', 
     }));
 });
 
-test('sequences packed into one batch give what each gives alone', async () => {
-  using model = load('mistral', 'mistral');
-  const { sequences, batch } = golden('mistral');
-  using packed = model.hidden(batch);
+test.each([
+  ['mistral', 'mistral'],
+  ['rotation-dynamic', 'llama-tied'],
+  ['rotation-longrope', 'llama-tied'],
+])('sequences packed into one batch give what each gives alone: %s', async (name, weights) => {
+  using model = load(name, weights);
+  const long = golden(name).sequences[0]!;
+  const sequences = [long, long.slice(0, 5), long.slice(2)];
+  using packed = model.hidden(packSequences(sequences));
   const together = await packed.floats();
   const apart: number[] = [];
   for (const sequence of sequences) {

@@ -134,8 +134,9 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
         const lengths = upload(device, batch.context);
         const outputRows = upload(device, batch.outputRows);
         const positions = upload(device, batch.positions);
+        const full = Array.from(batch.context, (context, b) => Math.max(context, batch.fullLengths?.[b] ?? 0));
         const rotation = (rotary: Rotary) => ({
-          invFreq: rotary.frequencies([...batch.context], batch.cuSeqlens),
+          invFreq: rotary.frequencies(full, batch.cuSeqlens),
           scale: rotary.scale,
         });
         const context: BlockContext = {

@@ -195,6 +195,13 @@ export function inverseFrequencies(rope: RopeConfig, length: number): Float32Arr
   }
 }
 
+/** A length with the frequencies of `length`: the same for all lengths that have the same. */
+export function frequencyLength({ scaling }: RopeConfig, length: number): number {
+  // Both kinds depend on the length only beyond the trained context, and longrope only on whether it is beyond.
+  if (scaling.type === 'dynamic') return Math.max(length, scaling.maxPositions);
+  return scaling.type === 'longrope' && length > scaling.originalPositions ? scaling.originalPositions + 1 : 0;
+}
+
 type Llama3 = Extract<RopeScaling, { type: 'llama3' }>;
 type Yarn = Extract<RopeScaling, { type: 'yarn' }>;
 

@@ -2,7 +2,7 @@ import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
 import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
-import { inverseFrequencies, type RopeConfig, type RopeScaling, ropeScale } from './rope.js';
+import { frequencyLength, inverseFrequencies, type RopeConfig, ropeScale } from './rope.js';
 
 /** Frequencies of a model's rotation on the device, kept from one batch to the next. */
 export class Rotary implements Disposable {
@@ -23,7 +23,7 @@ export class Rotary implements Disposable {
    * each of the batch where sequences differ. What a sequence gets does not depend on the others.
    */
   frequencies(lengths: readonly number[], cuSeqlens: Int32Array): Tensor {
-    const keys = lengths.map((length) => lengthThatCounts(this.config.scaling, length));
+    const keys = lengths.map((length) => frequencyLength(this.config, length));
     const distinct = [...new Set(keys)];
     if (distinct.length <= 1) return this.table(distinct[0] ?? 0);
     const own = new Int32Array(cuSeqlens.at(-1)!);
@@ -64,11 +64,4 @@ export class Rotary implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-/** A length that has the same frequencies, and is the same for all that have. */
-function lengthThatCounts(scaling: RopeScaling, length: number): number {
-  // Both kinds depend on the length only beyond the trained context, and longrope only on whether it is beyond.
-  if (scaling.type === 'dynamic') return Math.max(length, scaling.maxPositions);
-  return scaling.type === 'longrope' && length > scaling.originalPositions ? scaling.originalPositions + 1 : 0;
 }

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatErrors } from './file-errors.js';
-import { readJson } from './model-folder.js';
+import { writeTextFile } from './atomic-file.js';
+import { formatErrors } from './errors.js';
+import { readJson } from './json-file.js';
 import type { TensorEntry } from './model-source.js';
 import { readSafetensors, type TensorToWrite, writeSafetensors } from './safetensors.js';
-import { writeTextFile } from './write-folder.js';
 
 /** A PEFT adapter as its files describe it. */
 export interface AdapterSource {

@@ -1,5 +1,6 @@
-import { formatErrors } from './file-errors.js';
-import { type GgufFile, type GgufValue, readGguf } from './gguf.js';
+import { formatErrors } from './errors.js';
+import type { GgufValue } from './gguf/metadata.js';
+import { type GgufFile, readGguf } from './gguf/read.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
 import type { ModelSource, TensorEntry } from './model-source.js';
 

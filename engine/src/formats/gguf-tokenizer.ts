@@ -1,5 +1,5 @@
-import { formatErrors } from './file-errors.js';
-import type { GgufFile } from './gguf.js';
+import { formatErrors } from './errors.js';
+import type { GgufFile } from './gguf/read.js';
 import type { TokenizerSource } from './model-source.js';
 
 /** ggml's kinds of tokens. */

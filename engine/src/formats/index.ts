@@ -1,7 +1,10 @@
 export { type AdapterSource, isAdapterFolder, readAdapter, writeAdapter } from './adapter.js';
-export { type GgufFile, type GgufTensor, type GgufValue, readGguf } from './gguf.js';
+export { writeJson, writeTextFile } from './atomic-file.js';
+export type { GgufValue } from './gguf/metadata.js';
+export { type GgufFile, type GgufTensor, readGguf } from './gguf/read.js';
 export { hubCacheFolder, snapshotInHubCache } from './hub-cache.js';
-export { locateModel, readJson, readModelSource, readTokenizerFiles } from './model-folder.js';
+export { readJson } from './json-file.js';
+export { locateModel, readModelSource, readTokenizerFiles } from './model-folder.js';
 export type { ModelSource, TensorEntry, TokenizerSource } from './model-source.js';
 export { readSafetensors, type SafetensorsFile, type TensorToWrite, writeSafetensors } from './safetensors.js';
-export { writeJson, writeTextFile, writeTokenizerFiles, writeWeights } from './write-folder.js';
+export { writeTokenizerFiles, writeWeights } from './write-folder.js';

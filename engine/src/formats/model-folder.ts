@@ -1,8 +1,9 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { formatErrors } from './file-errors.js';
+import { formatErrors } from './errors.js';
 import { readGgufModel } from './gguf-model.js';
 import { hubCacheFolder, snapshotInHubCache } from './hub-cache.js';
+import { readJson, readJsonIfThere, readTextFile } from './json-file.js';
 import type { ModelSource, TensorEntry, TokenizerSource } from './model-source.js';
 import { readSafetensors } from './safetensors.js';
 
@@ -79,9 +80,7 @@ export function readTokenizerFiles(path: string): TokenizerSource | undefined {
   const config = readJsonIfThere(join(path, 'tokenizer_config.json')) ?? {};
   const special = readJsonIfThere(join(path, 'special_tokens_map.json')) ?? {};
   const templateFile = join(path, 'chat_template.jinja');
-  const chatTemplate = existsSync(templateFile)
-    ? readFileSync(templateFile, 'utf8')
-    : defaultTemplate(config.chat_template);
+  const chatTemplate = existsSync(templateFile) ? readTextFile(templateFile) : defaultTemplate(config.chat_template);
   return { tokenizer, config: { ...special, ...config }, chatTemplate };
 }
 
@@ -90,23 +89,4 @@ function defaultTemplate(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return undefined;
   return (value as { name: string; template: string }[]).find(({ name }) => name === 'default')?.template;
-}
-
-/** A JSON object in a file. Throws LF_ENGINE_FILE_CORRUPT when it is something else. */
-export function readJson(path: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
-      throw formatErrors.FILE_MISSING({ path, what: 'file' }, { cause });
-    throw formatErrors.FILE_CORRUPT({ path, reason: `it is no JSON: ${(cause as Error).message}` }, { cause });
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw formatErrors.FILE_CORRUPT({ path, reason: 'it is no JSON object' });
-  return value as Record<string, unknown>;
-}
-
-function readJsonIfThere(path: string): Record<string, unknown> | undefined {
-  return existsSync(path) ? readJson(path) : undefined;
 }

@@ -1,173 +1,205 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { byteLength, type DType } from '../device/dtype.js';
-import { BinaryFile } from './binary-file.js';
+import { writeFileAtomic } from './atomic-file.js';
+import { duplicateKey } from './duplicate-key.js';
+import { formatErrors, quoted } from './errors.js';
+import { FileReader } from './file-reader.js';
 import type { TensorEntry } from './model-source.js';
 
-/** The format's own limit. */
+/** The format's own limit on a header, in bytes (MAX_HEADER_SIZE of the reference implementation). */
 const MAX_HEADER_BYTES = 100_000_000;
 
-const DTYPES: Readonly<Record<string, DType>> = {
-  F32: 'f32',
-  F16: 'f16',
-  BF16: 'bf16',
-  F64: 'f64',
-  I64: 'i64',
-  I32: 'i32',
-  U32: 'u32',
-  I8: 'i8',
-  U8: 'u8',
-  BOOL: 'u8',
-};
-const NAMES = Object.fromEntries(
-  Object.entries(DTYPES)
-    .filter(([name]) => name !== 'BOOL')
-    .map(([name, dtype]) => [dtype, name]),
-);
+/** Data types that the engine holds. BOOL is read as bytes; it is not written. */
+const DTYPES: ReadonlyMap<string, DType> = new Map([
+  ['F64', 'f64'],
+  ['F32', 'f32'],
+  ['F16', 'f16'],
+  ['BF16', 'bf16'],
+  ['I64', 'i64'],
+  ['I32', 'i32'],
+  ['U32', 'u32'],
+  ['I8', 'i8'],
+  ['U8', 'u8'],
+  ['BOOL', 'u8'],
+]);
+const NAMES = new Map([...DTYPES].filter(([name]) => name !== 'BOOL').map(([name, dtype]) => [dtype, name]));
+/** Data types of the format that the engine cannot hold. */
+const OTHER_DTYPES = /^(U64|I16|U16|C64|F8_E4M3|F8_E5M2|F8_E8M0|F8_E4M3FNUZ|F8_E5M2FNUZ|F6_E2M3|F6_E3M2|F4)$/;
 
+/** What one safetensors file holds. */
 export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /**
- * Reads the header of a safetensors file. Every entry is checked against the file: known dtype, shape that fits its
- * bytes, ranges that lie in the file, start where the previous one ends, and do not overlap.
+ * Reads and checks the header of a safetensors file; data is not read. As the reference implementation does, it
+ * demands that the tensors cover the data exactly: no gap, no overlap, nothing beyond the end.
+ * Throws LF_ENGINE_FILE_CORRUPT saying what is wrong, LF_ENGINE_FILE_UNSUPPORTED for data types that the engine cannot
+ * hold, LF_ENGINE_FILE_MISSING or _FILE_UNREADABLE.
  */
 export function readSafetensors(path: string): SafetensorsFile {
-  using file = new BinaryFile(path, 'safetensors file');
-  const fail = (reason: string) => file.corrupt(reason);
+  using file = FileReader.open(path, 'safetensors file');
+  const fail: Fail = (reason, cause) => formatErrors.FILE_CORRUPT({ path, reason }, { cause });
   if (file.size < 8) throw fail(`${file.size} bytes are too few for a header`);
-  const headerBytes = Number(file.read(0, 8).readBigUInt64LE());
-  if (headerBytes > MAX_HEADER_BYTES) throw fail(`its header claims ${headerBytes} bytes`);
-  if (headerBytes + 8 > file.size)
-    throw fail(`its header of ${headerBytes} bytes ends beyond the file of ${file.size}`);
-  const header = parseHeader(file.read(8, headerBytes), fail);
-  const dataStart = 8 + headerBytes;
+  const declared = file.read(0, 8).readBigUInt64LE(0);
+  if (declared > BigInt(MAX_HEADER_BYTES))
+    throw fail(`its header claims ${declared} bytes; the limit is ${MAX_HEADER_BYTES}`);
+  const dataStart = 8 + Number(declared);
+  if (dataStart > file.size) throw fail(`its header claims ${declared} bytes, but the file has ${file.size}`);
+  const header = parseHeader(file.read(8, Number(declared)), fail);
+
   const tensors = new Map<string, TensorEntry>();
   let metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(header)) {
-    if (name === '__metadata__')
-      metadata = Object.fromEntries(Object.entries(value as object).map(([k, v]) => [k, String(v)]));
-    else tensors.set(name, readEntry(path, name, value, dataStart, file.size, fail));
+    if (name === '__metadata__') metadata = parseMetadata(value, fail);
+    else tensors.set(name, parseTensor(path, name, value, dataStart, fail));
   }
-  checkRanges([...tensors.values()], dataStart, file.size, fail);
+  checkCoverage([...tensors.values()], dataStart, file.size, fail);
   return { tensors, metadata };
 }
 
-function parseHeader(bytes: Buffer, fail: (reason: string) => Error): Record<string, unknown> {
-  let header: unknown;
+type Fail = (reason: string, cause?: unknown) => Error;
+
+function parseHeader(raw: Buffer, fail: Fail): Record<string, unknown> {
+  let text: string;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw fail(`its header is no JSON: ${(error as Error).message}`);
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw);
+  } catch (cause) {
+    throw fail('its header is not UTF-8', cause);
   }
-  if (typeof header !== 'object' || header === null || Array.isArray(header))
-    throw fail('its header is no JSON object');
-  return header as Record<string, unknown>;
+  if (!text.startsWith('{')) throw fail('its header does not begin with "{"');
+  let header: Record<string, unknown>;
+  try {
+    header = JSON.parse(text);
+  } catch (cause) {
+    throw fail(`its header is no JSON: ${(cause as Error).message.slice(0, 200)}`, cause);
+  }
+  const twice = duplicateKey(text);
+  if (twice !== undefined) throw fail(`its header has the key ${quoted(twice)} twice`);
+  return header;
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+function parseMetadata(value: unknown, fail: Fail): Record<string, string> {
+  if (!isObject(value)) throw fail('__metadata__ is no object');
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== 'string') throw fail(`__metadata__ has ${quoted(key)}, which is no string`);
+  }
+  return value as Record<string, string>;
+}
 
-function readEntry(
-  path: string,
-  name: string,
-  value: unknown,
-  dataStart: number,
-  fileSize: number,
-  fail: (reason: string) => Error,
-): TensorEntry {
-  const { dtype: dtypeName, shape, data_offsets: range } = (value ?? {}) as Record<string, unknown>;
-  const dtype = typeof dtypeName === 'string' ? DTYPES[dtypeName] : undefined;
-  if (!dtype) throw fail(`tensor "${name}" has the unknown dtype ${JSON.stringify(dtypeName)}`);
-  if (!Array.isArray(shape) || !shape.every(isCount))
-    throw fail(`tensor "${name}" has the shape ${JSON.stringify(shape)}`);
-  if (!Array.isArray(range) || range.length !== 2 || !range.every(isCount))
-    throw fail(`tensor "${name}" has the range ${JSON.stringify(range)}`);
-  const [from, to] = range as [number, number];
-  if (to < from || dataStart + to > fileSize)
-    throw fail(`tensor "${name}" ends at byte ${dataStart + to} of a file of ${fileSize}`);
+function parseTensor(path: string, name: string, value: unknown, dataStart: number, fail: Fail): TensorEntry {
+  const where = `tensor ${quoted(name)}`;
+  if (!isObject(value)) throw fail(`${where} is described by no object`);
+  const { dtype: dtypeName, shape, data_offsets: offsets, ...rest } = value;
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) throw fail(`${where} has the unknown field ${quoted(unknown)}`);
+  const dtype = DTYPES.get(String(dtypeName));
+  if (typeof dtypeName !== 'string' || (!dtype && !OTHER_DTYPES.test(dtypeName))) {
+    throw fail(`${where} has the unknown data type ${quoted(String(dtypeName))}`);
+  }
+  if (!dtype) {
+    throw formatErrors.FILE_UNSUPPORTED({
+      path,
+      reason: `${where} is stored as ${dtypeName}; known are ${[...DTYPES.keys()].join(', ')}`,
+      remedy: 'Use the model in a format that is not quantised in this way, for instance as BF16.',
+    });
+  }
+  if (!isSizes(shape)) throw fail(`${where} has a shape that is no list of sizes`);
+  if (!isSizes(offsets) || offsets.length !== 2) throw fail(`${where} has data_offsets that are no pair of positions`);
+  const [begin, end] = offsets as [number, number];
   const bytes = byteLength(dtype, shape);
-  if (bytes !== to - from)
-    throw fail(`tensor "${name}" of shape [${shape.join(', ')}] needs ${bytes} bytes and has ${to - from}`);
-  return { name, dtype, shape, file: path, offset: dataStart + from, bytes };
+  if (!Number.isSafeInteger(bytes)) throw fail(`${where} has a shape too large for any file`);
+  if (end - begin !== bytes) {
+    throw fail(
+      `${where} takes ${bytes} bytes by its shape [${shape.join(', ')}] of ${dtypeName}, but ${end - begin} by its offsets`,
+    );
+  }
+  return { name, dtype, shape, file: path, offset: dataStart + begin, bytes };
 }
 
-function checkRanges(
-  entries: TensorEntry[],
-  dataStart: number,
-  fileSize: number,
-  fail: (reason: string) => Error,
-): void {
+function checkCoverage(entries: TensorEntry[], dataStart: number, fileSize: number, fail: Fail): void {
   let end = dataStart;
   for (const entry of entries.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes)) {
-    if (entry.offset < end) throw fail(`tensor "${entry.name}" overlaps another`);
-    if (entry.offset > end) throw fail(`${entry.offset - end} bytes before tensor "${entry.name}" belong to nothing`);
+    if (entry.offset < end) throw fail(`tensor ${quoted(entry.name)} overlaps the one before it`);
+    if (entry.offset > end)
+      throw fail(`${entry.offset - end} bytes before tensor ${quoted(entry.name)} belong to nothing`);
     end = entry.offset + entry.bytes;
   }
-  if (end !== fileSize) throw fail(`${fileSize - end} bytes at its end belong to nothing`);
+  if (end > fileSize) throw fail(`its tensors end at byte ${end}, but it has only ${fileSize}`);
+  if (end < fileSize) throw fail(`${fileSize - end} bytes at its end belong to nothing`);
 }
 
-/** A tensor to be written; its bytes are asked for when their turn comes. */
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+/** A tensor to be written; its bytes are asked for once, when their turn comes, so that few are in memory at a time. */
 export interface TensorToWrite {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+  /** Little-endian and row-major. */
   bytes(): Uint8Array | Promise<Uint8Array>;
 }
 
-/** Writes a safetensors file: beside its place first, flushed to the disk, then renamed, so that it is whole or absent. */
+/**
+ * Writes a safetensors file, whole or not at all (writeFileAtomic). Tensors go in the reference implementation's order:
+ * wide data types first, then by name, so that each is aligned. Without the metadata {"format": "pt"}, transformers
+ * refuses a file. Throws LF_ENGINE_TENSOR_CONTENT when a tensor's bytes are not those of its shape, LF_ENGINE_FILE_UNWRITABLE.
+ */
 export async function writeSafetensors(
   path: string,
   tensors: readonly TensorToWrite[],
-  metadata: Record<string, string> = { format: 'pt' },
+  metadata: Readonly<Record<string, string>> = { format: 'pt' },
 ): Promise<void> {
-  const header: Record<string, unknown> = { __metadata__: metadata };
-  let offset = 0;
-  for (const { name, dtype, shape } of tensors) {
-    const bytes = byteLength(dtype, shape);
-    header[name] = { dtype: NAMES[dtype], shape, data_offsets: [offset, offset + bytes] };
-    offset += bytes;
+  const sorted = tensors.map((tensor) => ({ tensor, size: storedSize(path, tensor) }));
+  sorted.sort(
+    (a, b) =>
+      byteLength(b.tensor.dtype, [1]) - byteLength(a.tensor.dtype, [1]) || (a.tensor.name < b.tensor.name ? -1 : 1),
+  );
+  const header = new Map<string, unknown>([['__metadata__', metadata]]);
+  let position = 0;
+  for (const { tensor, size } of sorted) {
+    const { name, dtype, shape } = tensor;
+    if (header.has(name)) throw formatErrors.TENSOR_CONTENT({ path, tensor: name, reason: 'its name is taken' });
+    header.set(name, { dtype: NAMES.get(dtype), shape, data_offsets: [position, position + size] });
+    position += size;
   }
-  let json = JSON.stringify(header);
-  json += ' '.repeat((8 - (Buffer.byteLength(json) % 8)) % 8);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(Buffer.byteLength(json)));
-  const temporary = `${path}.${process.pid}.new`;
-  const descriptor = openSync(temporary, 'w');
-  try {
-    writeAll(descriptor, length);
-    writeAll(descriptor, Buffer.from(json));
-    for (const tensor of tensors) {
+  await writeFileAtomic(path, async (file) => {
+    await file.writeFile(encodeHeader(header));
+    for (const { tensor, size } of sorted) {
       const bytes = await tensor.bytes();
-      if (bytes.length !== byteLength(tensor.dtype, tensor.shape)) {
-        throw new RangeError(
-          `tensor ${tensor.name}: ${bytes.length} bytes do not fill [${tensor.shape.join(', ')}] of ${tensor.dtype}`,
-        );
+      if (bytes.byteLength !== size) {
+        const reason = `its shape [${tensor.shape.join(', ')}] of ${tensor.dtype} takes ${size} bytes, but ${bytes.byteLength} were given`;
+        throw formatErrors.TENSOR_CONTENT({ path, tensor: tensor.name, reason });
       }
-      writeAll(descriptor, bytes);
+      await file.writeFile(bytes);
     }
-    fsyncSync(descriptor);
-  } catch (error) {
-    closeSync(descriptor);
-    rmSync(temporary, { force: true });
-    throw error;
-  }
-  closeSync(descriptor);
-  renameSync(temporary, path);
-  syncFolder(dirname(path));
+  });
 }
 
-function writeAll(descriptor: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done, bytes.length - done);
+/** Length and JSON of a header, padded with spaces so that data begins at a multiple of 8. */
+function encodeHeader(header: ReadonlyMap<string, unknown>): Uint8Array {
+  // Not through an object, which would put names that look like numbers first.
+  const fields = [...header].map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);
+  const json = Buffer.from(`{${fields.join(',')}}`, 'utf8');
+  const padded = Math.ceil(json.length / 8) * 8;
+  const bytes = Buffer.alloc(8 + padded, ' ');
+  bytes.writeBigUInt64LE(BigInt(padded), 0);
+  json.copy(bytes, 8);
+  return bytes;
 }
 
-/** Makes a rename durable. */
-export function syncFolder(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
+/** Bytes of a tensor in a file. Throws when the format cannot hold it. */
+function storedSize(path: string, { name, dtype, shape }: TensorToWrite): number {
+  if (name === '__metadata__')
+    throw formatErrors.TENSOR_CONTENT({ path, tensor: name, reason: 'its name is reserved' });
+  if (!NAMES.has(dtype)) {
+    throw formatErrors.TENSOR_CONTENT({ path, tensor: name, reason: `safetensors has no data type ${dtype}` });
   }
+  return byteLength(dtype, shape);
 }

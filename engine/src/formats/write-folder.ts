@@ -1,29 +1,12 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { byteLength } from '../device/dtype.js';
+import { writeJson } from './atomic-file.js';
 import type { TokenizerSource } from './model-source.js';
-import { syncFolder, type TensorToWrite, writeSafetensors } from './safetensors.js';
+import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 
 /** As Hugging Face's tools cut models. */
 const SHARD_BYTES = 5e9;
-
-/** Writes a text file as a whole or not at all, and makes it durable. */
-export function writeTextFile(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}.new`;
-  const descriptor = openSync(temporary, 'w');
-  try {
-    writeSync(descriptor, text);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(temporary, path);
-  syncFolder(dirname(path));
-}
-
-export const writeJson = (path: string, value: unknown): void =>
-  writeTextFile(path, `${JSON.stringify(value, null, 2)}\n`);
 
 /** Writes weights as model.safetensors, or as shards with an index when they are large. */
 export async function writeWeights(

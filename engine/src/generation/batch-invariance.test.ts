@@ -19,8 +19,8 @@ beforeAll(() => {
 });
 afterAll(() => device.close());
 
-function load(dtype: 'f32' | 'bf16'): CausalLanguageModel {
-  return asCausal(loadModelFiles(device, goldenFiles('llama', { weights: 'llama' }), { dtype }));
+function load(name: string, dtype: 'f32' | 'bf16'): CausalLanguageModel {
+  return asCausal(loadModelFiles(device, goldenFiles(name), { dtype }));
 }
 
 function makeEngine(model: CausalLanguageModel, limits: Partial<GenerationLimits>, proposer?: DraftProposer) {
@@ -62,16 +62,18 @@ const PROPOSERS = {
 };
 
 describe.each([
-  ['f32', 'prompt look-up'],
-  ['bf16', 'prompt look-up'],
-  ['f32', 'a draft model'],
-] as const)('streams in company, %s, with guesses by %s', (dtype, guesses) => {
+  ['llama', 'f32', 'prompt look-up'],
+  ['llama', 'bf16', 'prompt look-up'],
+  ['llama', 'f32', 'a draft model'],
+  ['qwen2-moe', 'f32', 'prompt look-up'],
+  ['gemma2', 'bf16', 'prompt look-up'],
+] as const)('streams of %s in company, %s, with guesses by %s', (name, dtype, guesses) => {
   it('are bit for bit what they are alone', async () => {
-    using model = load(dtype);
+    using model = load(name, dtype);
     using adapters = new AdapterSlots(model);
-    const first = adapters.load(fixture('adapter-llama'));
-    const gone = adapters.load(fixture('adapter-llama'));
-    const second = adapters.load(fixture('adapter-llama'));
+    const first = adapters.load(fixture(`adapter-${name}`));
+    const gone = adapters.load(fixture(`adapter-${name}`));
+    const second = adapters.load(fixture(`adapter-${name}`));
     adapters.unload(gone);
     const random = seeded(11);
     const { vocabSize } = model.config;

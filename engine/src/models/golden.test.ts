@@ -49,6 +49,15 @@ describe('logits equal those of transformers', () => {
   });
 });
 
+test.each(CAUSAL)('logits of %s in bf16 are near those in f32', async (name) => {
+  using model = asCausal(loadModelFiles(device, goldenFiles(name), { dtype: 'bf16' }));
+  const [logits, exact] = [await logitsFrom(model, name), golden(name).floats('logits')];
+  const norm = (values: ArrayLike<number>) => Math.hypot(...Array.from(values));
+  const error = norm(exact.map((value, i) => value - logits[i]!)) / norm(exact);
+  expect(error).toBeGreaterThan(1e-4);
+  expect(error).toBeLessThan(0.05);
+});
+
 describe.each(CAUSAL)('gradients of %s equal those of transformers', (name) => {
   test.each([false, true])('checkpointing %s', async (checkpointing) => {
     const expected = golden(name);

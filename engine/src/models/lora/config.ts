@@ -92,6 +92,7 @@ const schema = z.looseObject({
   use_qalora: unsupported('QALoRA'),
   layer_replication: unsupported('layer replication'),
   trainable_token_indices: unsupported('training of single tokens'),
+  target_parameters: unsupported('an adapter of parameters that are no layers'),
 });
 
 /** Reads adapter_config.json. Throws LF_ENGINE_ADAPTER_CONFIG. */

@@ -37,9 +37,12 @@ function failure(files: WeightFiles): { code: string; message: string } {
   throw new Error('it loaded');
 }
 
-async function logitsOf(files: WeightFiles, dtype: 'f32' | 'bf16' = 'f32'): Promise<Float32Array> {
+async function logitsOf(
+  files: WeightFiles,
+  { dtype = 'f32', of = 'llama' }: { dtype?: 'f32' | 'bf16'; of?: string } = {},
+): Promise<Float32Array> {
   using model = asCausal(loadModelFiles(device, files, { dtype }));
-  using hidden = model.hidden(golden('llama').batch);
+  using hidden = model.hidden(golden(of).batch);
   using logits = model.logits(hidden);
   return await logits.floats();
 }
@@ -151,10 +154,70 @@ test('queries and keys with interleaved pairs, as GGUF stores them, give the sam
   expect(difference(await logitsOf(plain), golden('llama').floats('logits'))).toBeGreaterThan(1e-2);
 });
 
+test.each([
+  ['gpt2', 'transformer.', ['h.0.attn.bias', 'h.0.attn.masked_bias']],
+  ['gpt-neox', 'gpt_neox.', ['layers.0.attention.bias', 'layers.0.attention.rotary_emb.inv_freq']],
+])('older files of %s lack the prefix and hold masks and frequencies', async (name, prefix, buffers) => {
+  const files = changed(name, (tensor) => ({ ...tensor, name: tensor.name.replace(prefix, '') }));
+  const [some] = files.tensors.values();
+  const extra = buffers.map((buffer): [string, StoredTensor] => [buffer, { ...some!, name: buffer }]);
+  const old = { ...files, tensors: new Map([...files.tensors, ...extra]) };
+  expect(difference(await logitsOf(old, { of: name }), golden(name).floats('logits'))).toBeLessThan(1e-4);
+});
+
+/** A fixture with some tensors as GGUF stores them: `rewrite` gives a tensor's own values and shape. */
+function stored(
+  name: string,
+  pattern: RegExp,
+  entry: Partial<StoredTensor>,
+  rewrite: (values: Float32Array, shape: readonly number[]) => { values: Float32Array; shape: readonly number[] },
+): WeightFiles {
+  const original = readTensors(fixture(`${name}/model.safetensors`));
+  return changed(name, (tensor) => {
+    if (!pattern.test(tensor.name)) return tensor;
+    const { values, shape } = rewrite(original.floats(tensor.name), tensor.shape);
+    const file = join(folder, `${name}.${tensor.name}`);
+    writeFileSync(file, new Uint8Array(values.buffer));
+    return { ...tensor, ...entry, file, offset: 0, shape };
+  });
+}
+
+test('matrices that lie in the file the other way round than in Conv1D', async () => {
+  const files = stored('gpt2', /(c_attn|c_fc|c_proj)\.weight$/, { transform: 'transposed' }, (values, shape) => {
+    const [rows, columns] = shape as [number, number];
+    return {
+      values: values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!),
+      shape: [columns, rows],
+    };
+  });
+  expect(difference(await logitsOf(files, { of: 'gpt2' }), golden('gpt2').floats('logits'))).toBeLessThan(1e-4);
+});
+
+test('fused projections whose heads lie apart', async () => {
+  const heads = 4;
+  const files = stored('gpt-neox', /query_key_value/, { transform: 'stacked-heads', heads }, (values, shape) => {
+    const one = values.length / heads / 3;
+    const apart = new Float32Array(values.length);
+    for (let h = 0; h < heads; h++)
+      for (let part = 0; part < 3; part++)
+        apart.set(values.subarray((h * 3 + part) * one, (h * 3 + part + 1) * one), (part * heads + h) * one);
+    return { values: apart, shape };
+  });
+  expect(difference(await logitsOf(files, { of: 'gpt-neox' }), golden('gpt-neox').floats('logits'))).toBeLessThan(1e-4);
+});
+
+test('norms that count from 0 in the file and from 1 in the model', async () => {
+  const files = stored('gemma3', /norm\.weight$/, { transform: 'plus-one' }, (values, shape) => ({
+    values: values.map((value) => value + 1),
+    shape,
+  }));
+  expect(difference(await logitsOf(files, { of: 'gemma3' }), golden('gemma3').floats('logits'))).toBeLessThan(1e-4);
+});
+
 test('in bf16 logits stay near', async () => {
   const expected = golden('llama').floats('logits');
   const largest = Math.max(...expected.map(Math.abs));
-  expect(difference(await logitsOf(goldenFiles('llama'), 'bf16'), expected) / largest).toBeLessThan(0.05);
+  expect(difference(await logitsOf(goldenFiles('llama'), { dtype: 'bf16' }), expected) / largest).toBeLessThan(0.05);
 });
 
 describe('a model made from its config', () => {

@@ -12,7 +12,7 @@ import type { Parameter } from '../nn/parameter.js';
 import { Tensor } from '../tensor/tensor.js';
 import { mergedWeight } from './lora/merge.js';
 import type { LanguageModel } from './model.js';
-import { transpose } from './weights.js';
+import { transpose } from './weight-source.js';
 
 export interface SaveOptions {
   /** Of the weights in the files; that of the model unless given. */

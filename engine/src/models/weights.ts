@@ -1,11 +1,12 @@
 import type { RandomKey } from '../device/commands/data.js';
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
-import { byteLength, type DType, type FloatDType, isBlockFormat } from '../device/dtype.js';
+import { type DType, type FloatDType, isBlockFormat } from '../device/dtype.js';
 import { Parameter, type WeightSource } from '../nn/parameter.js';
-import { scope, unscoped } from '../tensor/scope.js';
+import { unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { modelErrors } from './errors.js';
+import { fileSource, stackSource, transposedSource } from './weight-source.js';
 
 /** How a parameter begins when a model is made from its config alone. */
 export type Initial = 'normal' | 'ones' | 'zeros';
@@ -29,9 +30,12 @@ export interface StoredTensor {
   /**
    * unpermute-rope: rows of each head are stored as pairs (2i, 2i + 1), as GGUF has them; they belong at (i, i + half).
    * transposed: a matrix that Hugging Face keeps as [in, out] lies in the file as [out, in], as GGUF has it.
+   * stacked-heads: rows of a fused projection are all queries, all keys, all values, as GGUF has those of GPT-NeoX; they
+   * belong together head by head.
+   * plus-one: 1 was added to the weights of a norm, as GGUF has those of Gemma.
    */
-  readonly transform?: 'unpermute-rope' | 'transposed';
-  /** Heads of the tensor, for the transform. */
+  readonly transform?: 'unpermute-rope' | 'transposed' | 'stacked-heads' | 'plus-one';
+  /** Heads of the tensor, for the transforms of heads. */
   readonly heads?: number;
 }
 
@@ -128,96 +132,6 @@ function unavailable(name: string): WeightSource {
       throw modelErrors.MISSING_TENSORS({ missing: [name], present: [] });
     },
   };
-}
-
-function fileSource(device: Device, stored: StoredTensor): WeightSource {
-  const map = (): Tensor =>
-    unscoped(() => {
-      const allocation = device.mapFile(stored.file, stored.offset, byteLength(stored.dtype, stored.shape));
-      return Tensor.over(device, allocation, stored.shape, stored.dtype);
-    });
-  if (stored.transform !== 'unpermute-rope') return { direct: true, open: map };
-  return {
-    direct: false,
-    open: () => {
-      using mapped = map();
-      return unscoped(() => unpermuteRope(mapped, stored.heads!));
-    },
-  };
-}
-
-/** Matrices of files, one under the other: in their own type where that is one and the same, else in f32. */
-function stackSource(
-  device: Device,
-  shape: readonly number[],
-  stored: readonly (readonly StoredTensor[])[],
-): WeightSource {
-  const types = new Set(stored.flat().map(({ dtype }) => dtype));
-  const [only = 'f32'] = types;
-  const dtype = types.size > 1 || isBlockFormat(only) || only === 'f64' ? 'f32' : only;
-  return {
-    direct: false,
-    open: () => {
-      const out = unscoped(() => Tensor.empty(device, shape, dtype));
-      stored.forEach((matrix, e) => {
-        matrix.forEach((part, i) => {
-          const rows = shape[1]! / matrix.length;
-          scope(() => {
-            const place = out.narrow(0, e, 1).narrow(1, i * rows, rows);
-            using source = fileSource(device, part).open();
-            commands.copy(device.recorder, source, place.view([rows, shape[2]!], [shape[2]!, 1]));
-          });
-        });
-      });
-      return out;
-    },
-  };
-}
-
-/** The values of a source that has [columns, rows], as [rows, columns]. */
-function transposedSource(source: WeightSource): WeightSource {
-  return {
-    direct: false,
-    open: () => {
-      using stored = source.open();
-      return unscoped(() => transpose(stored));
-    },
-  };
-}
-
-/** A new tensor [columns, rows] of one [rows, columns], which stays the caller's. */
-export function transpose(matrix: Tensor): Tensor {
-  const { device, shape } = matrix;
-  const [rows, columns] = shape as [number, number];
-  const blocks = isBlockFormat(matrix.dtype);
-  const out = Tensor.empty(device, [columns, rows], blocks ? 'f32' : matrix.dtype);
-  scope(() => {
-    let plain = matrix;
-    if (blocks) {
-      plain = Tensor.empty(device, shape, 'f32');
-      commands.copy(device.recorder, matrix, plain);
-    }
-    commands.copy(device.recorder, plain.view([columns, rows], [1, columns]), out);
-  });
-  return out;
-}
-
-/** Puts rows (2i, 2i + 1) of each head to (i, i + half). GGUF stores llama's queries and keys the other way round. */
-function unpermuteRope(stored: Tensor, heads: number): Tensor {
-  const { device, shape } = stored;
-  const columns = shape.length === 2 ? shape[1]! : 1;
-  const half = shape[0]! / heads / 2;
-  const out = Tensor.empty(device, shape, isBlockFormat(stored.dtype) ? 'f32' : stored.dtype);
-  scope(() => {
-    let plain = stored;
-    if (isBlockFormat(stored.dtype)) {
-      plain = Tensor.empty(device, shape, 'f32');
-      commands.copy(device.recorder, stored, plain);
-    }
-    const pairs = plain.view([heads, 2, half, columns], [2 * half * columns, columns, 2 * columns, 1]);
-    commands.copy(device.recorder, pairs, out.reshape(heads, 2, half, columns));
-  });
-  return out;
 }
 
 /** Parameters drawn as transformers draws them: matrices normal with the config's deviation, norms 1, biases 0. */

@@ -6,7 +6,7 @@ import { Tensor } from '../../tensor/tensor.js';
 import { modelErrors } from '../errors.js';
 import type { LanguageModel } from '../model.js';
 import { parameterToWrite } from '../save.js';
-import { transpose } from '../weights.js';
+import { transpose } from '../weight-source.js';
 import { attach, attachedAdapter, type LoraAdapter } from './attach.js';
 import { adapterConfigJson, type LoraConfig, loraScale, parseAdapterConfig } from './config.js';
 import { adapterParameters, PEFT_PREFIX } from './parameters.js';

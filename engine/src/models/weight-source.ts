@@ -1,0 +1,121 @@
+import * as commands from '../device/commands/index.js';
+import type { Device } from '../device/device.js';
+import { byteLength, isBlockFormat } from '../device/dtype.js';
+import type { WeightSource } from '../nn/parameter.js';
+import { scope, unscoped } from '../tensor/scope.js';
+import { Tensor } from '../tensor/tensor.js';
+import type { StoredTensor } from './weights.js';
+
+/** A tensor of a file, mapped, and changed as its transform says. */
+export function fileSource(device: Device, stored: StoredTensor): WeightSource {
+  const { transform, heads = 1 } = stored;
+  const map = (): Tensor =>
+    unscoped(() => {
+      const allocation = device.mapFile(stored.file, stored.offset, byteLength(stored.dtype, stored.shape));
+      return Tensor.over(device, allocation, stored.shape, stored.dtype);
+    });
+  switch (transform) {
+    case 'unpermute-rope':
+      return derived(map, (mapped) => unpermuteRope(mapped, heads));
+    case 'stacked-heads':
+      return derived(map, (mapped) => interleaveHeads(mapped, heads));
+    case 'plus-one':
+      return derived(map, minusOne);
+    default:
+      return { direct: true, open: map };
+  }
+}
+
+/** The values of a source that has [columns, rows], as [rows, columns]. */
+export function transposedSource(source: WeightSource): WeightSource {
+  return derived(() => source.open(), transpose);
+}
+
+/** Matrices of files, one under the other: in their own type where that is one and the same, else in f32. */
+export function stackSource(
+  device: Device,
+  shape: readonly number[],
+  stored: readonly (readonly StoredTensor[])[],
+): WeightSource {
+  const types = new Set(stored.flat().map(({ dtype }) => dtype));
+  const [only = 'f32'] = types;
+  const dtype = types.size > 1 || isBlockFormat(only) || only === 'f64' ? 'f32' : only;
+  return {
+    direct: false,
+    open: () => {
+      const out = unscoped(() => Tensor.empty(device, shape, dtype));
+      stored.forEach((matrix, e) => {
+        matrix.forEach((part, i) => {
+          const rows = shape[1]! / matrix.length;
+          scope(() => {
+            const place = out.narrow(0, e, 1).narrow(1, i * rows, rows);
+            using source = fileSource(device, part).open();
+            commands.copy(device.recorder, source, place.view([rows, shape[2]!], [shape[2]!, 1]));
+          });
+        });
+      });
+      return out;
+    },
+  };
+}
+
+/** A new tensor [columns, rows] of one [rows, columns], which stays the caller's. */
+export function transpose(matrix: Tensor): Tensor {
+  const [rows, columns] = matrix.shape as [number, number];
+  return rearranged(matrix, [columns, rows], [columns, rows], [1, columns]);
+}
+
+/** A source whose values are made of others. */
+function derived(open: () => Tensor, make: (stored: Tensor) => Tensor): WeightSource {
+  return {
+    direct: false,
+    open: () => {
+      using stored = open();
+      return unscoped(() => make(stored));
+    },
+  };
+}
+
+/** Elements of `stored` in the order in which a view of that shape and these strides has them, as a tensor of `shape`. */
+function rearranged(
+  stored: Tensor,
+  shape: readonly number[],
+  viewShape: readonly number[],
+  strides: readonly number[],
+): Tensor {
+  const { device } = stored;
+  const blocks = isBlockFormat(stored.dtype);
+  const out = Tensor.empty(device, shape, blocks ? 'f32' : stored.dtype);
+  scope(() => {
+    let plain = stored;
+    if (blocks) {
+      plain = Tensor.empty(device, stored.shape, 'f32');
+      commands.copy(device.recorder, stored, plain);
+    }
+    commands.copy(device.recorder, plain.view(viewShape, strides), out.reshape(...viewShape));
+  });
+  return out;
+}
+
+/** Puts rows (2i, 2i + 1) of each head to (i, i + half). GGUF stores llama's queries and keys the other way round. */
+function unpermuteRope(stored: Tensor, heads: number): Tensor {
+  const { shape } = stored;
+  const columns = shape.length === 2 ? shape[1]! : 1;
+  const half = shape[0]! / heads / 2;
+  return rearranged(stored, shape, [heads, 2, half, columns], [2 * half * columns, columns, 2 * columns, 1]);
+}
+
+/** Puts query, key and value of each head together. GGUF stores those of GPT-NeoX one after the other. */
+function interleaveHeads(stored: Tensor, heads: number): Tensor {
+  const { shape, elements } = stored;
+  const one = elements / heads / 3;
+  return rearranged(stored, shape, [heads, 3, one], [one, heads * one, 1]);
+}
+
+/** GGUF adds 1 to Gemma's norm weights, so that they need no offset. */
+function minusOne(stored: Tensor): Tensor {
+  const { device, shape } = stored;
+  const out = Tensor.empty(device, shape, 'f32');
+  scope(() => commands.binary(device.recorder, 'sub', stored, Tensor.full(device, shape, 1), out));
+  return out;
+}

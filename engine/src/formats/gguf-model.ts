@@ -37,7 +37,7 @@ const ARCHITECTURES: Readonly<Record<string, { modelType: string; className: str
 export function readGgufModel(path: string): ModelSource {
   const file = readGguf(path);
   const name = String(file.metadata.get('general.architecture') ?? '');
-  const architecture = ARCHITECTURES[name];
+  const architecture = Object.hasOwn(ARCHITECTURES, name) ? ARCHITECTURES[name] : undefined;
   if (!architecture) {
     throw formatErrors.FILE_UNSUPPORTED({
       path,
@@ -156,9 +156,9 @@ function tensorsOf(file: GgufFile, config: Record<string, unknown>, permuted: bo
 }
 
 function huggingFaceName(name: string): string | undefined {
-  if (TOP_NAMES[name]) return TOP_NAMES[name];
+  if (Object.hasOwn(TOP_NAMES, name)) return TOP_NAMES[name];
   const [, layer, part, kind] = name.match(/^blk\.(\d+)\.(\w+)\.(weight|bias)$/) ?? [];
-  return part !== undefined && BLOCK_NAMES[part] !== undefined
+  return part !== undefined && Object.hasOwn(BLOCK_NAMES, part)
     ? `model.layers.${layer}.${BLOCK_NAMES[part]}.${kind}`
     : undefined;
 }

@@ -39,6 +39,9 @@ function split(pattern: string): object {
   return { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false };
 }
 
+/** Far above any real token; how pieces can be merged is found by cutting each everywhere. */
+const MAX_TOKEN_LENGTH = 4096;
+
 /** The tokenizer that a GGUF file carries, as Hugging Face's files would describe it. Undefined when it carries none. */
 export function ggufTokenizer(file: GgufFile): TokenizerSource | undefined {
   const get = <T>(key: string) => file.metadata.get(`tokenizer.ggml.${key}`) as T | undefined;
@@ -48,6 +51,13 @@ export function ggufTokenizer(file: GgufFile): TokenizerSource | undefined {
   const types = get<number[]>('token_type') ?? [];
   if (!Array.isArray(tokens) || !tokens.every((token) => typeof token === 'string')) {
     throw formatErrors.FILE_CORRUPT({ path: file.path, reason: 'its vocabulary is no list of strings' });
+  }
+  const long = tokens.find((token) => token.length > MAX_TOKEN_LENGTH);
+  if (long !== undefined) {
+    throw formatErrors.FILE_CORRUPT({
+      path: file.path,
+      reason: `a token of its vocabulary is ${long.length} characters long; the limit is ${MAX_TOKEN_LENGTH}`,
+    });
   }
   const added = tokens
     .map((content, id) => ({ id, content, type: types[id] ?? NORMAL }))
@@ -61,9 +71,13 @@ export function ggufTokenizer(file: GgufFile): TokenizerSource | undefined {
       normalized: false,
       special: type === CONTROL,
     }));
+  const chatTemplate = file.metadata.get('tokenizer.chat_template');
+  if (chatTemplate !== undefined && typeof chatTemplate !== 'string') {
+    throw formatErrors.FILE_CORRUPT({ path: file.path, reason: 'its tokenizer.chat_template is no text' });
+  }
   const content = (key: string) => {
-    const id = get<number>(`${key}_token_id`);
-    return id === undefined ? undefined : tokens[id];
+    const id = get<unknown>(`${key}_token_id`);
+    return typeof id === 'number' ? tokens[id] : undefined;
   };
   const config: Record<string, unknown> = {
     tokenizer_class: 'PreTrainedTokenizerFast',
@@ -74,7 +88,7 @@ export function ggufTokenizer(file: GgufFile): TokenizerSource | undefined {
       eos_token: content('eos'),
       unk_token: content('unknown'),
       pad_token: content('padding'),
-      chat_template: file.metadata.get('tokenizer.chat_template'),
+      chat_template: chatTemplate,
       add_bos_token: get<boolean>('add_bos_token'),
       add_eos_token: get<boolean>('add_eos_token'),
     }),
@@ -97,14 +111,14 @@ export function ggufTokenizer(file: GgufFile): TokenizerSource | undefined {
       get<number>('bos_token_id'),
     ),
   };
-  return { tokenizer, config, chatTemplate: file.metadata.get('tokenizer.chat_template') as string | undefined };
+  return { tokenizer, config, chatTemplate };
 }
 
 type Get = <T>(key: string) => T | undefined;
 
 function byteLevelBpe(file: GgufFile, tokens: readonly string[], get: Get): object {
   const pre = get<string>('pre') ?? 'default';
-  const pretokenizers = SPLITS[pre];
+  const pretokenizers = Object.hasOwn(SPLITS, pre) ? SPLITS[pre] : undefined;
   if (!pretokenizers) {
     throw formatErrors.FILE_UNSUPPORTED({
       path: file.path,
@@ -112,6 +126,9 @@ function byteLevelBpe(file: GgufFile, tokens: readonly string[], get: Get): obje
     });
   }
   const merges = get<string[]>('merges') ?? [];
+  if (!Array.isArray(merges) || !merges.every((merge) => typeof merge === 'string')) {
+    throw formatErrors.FILE_CORRUPT({ path: file.path, reason: 'the merges of its vocabulary are no list of strings' });
+  }
   return {
     normalizer: null,
     pre_tokenizer: pretokenizers.length === 1 ? pretokenizers[0] : { type: 'Sequence', pretokenizers },

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { Application } from '../application/application.js';
+import { Application, type ApplicationOptions } from '../application/application.js';
+import { Secrets } from '../config/secrets.js';
 import { Interrupts } from '../pipeline/interrupts.js';
 import { kernelCommands } from './commands/index.js';
 import { buildProgram, type GlobalOptions, runProgram, scanGlobalOptions } from './program.js';
@@ -19,17 +20,31 @@ const WITHOUT_CONFIG = new Set(['-V', '--version']);
  * what was asked for. Returns the exit code; errors are printed with code, message and remedy.
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  const { globals } = scanGlobalOptions(argv);
+  const { globals, words } = scanGlobalOptions(argv);
   const interrupts = new Interrupts(process, () => {
     process.stderr.write('stopping: a checkpoint is written; Ctrl-C again stops at once\n');
   });
+  // Held here, so that errors of a config that cannot be used are masked too.
+  const secrets = new Secrets();
+  const tell = (error: unknown) => report(error, globals, secrets);
+  const boot = async (options: ApplicationOptions): Promise<Application> => {
+    try {
+      return await Application.boot(options);
+    } catch (error) {
+      if (!worksWithoutConfig(argv, words)) throw error;
+      tell(error);
+      process.stderr.write('  (shown without the config: with the plugins that are installed)\n');
+      return Application.boot({ ...options, builtInOnly: true });
+    }
+  };
   let application: Application | undefined;
   try {
     if (argv.some((word) => WITHOUT_CONFIG.has(word))) {
       process.stdout.write(`${version}\n`);
       return 0;
     }
-    application = await Application.boot({
+    application = await boot({
+      secrets,
       file: globals.config,
       profile: globals.profile,
       set: globals.set,
@@ -41,10 +56,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     });
     return await execute(application, argv, globals, interrupts);
   } catch (error) {
-    report(error, globals, application);
+    tell(error);
     return exitCodeOf(error);
   } finally {
-    await application?.close().catch((error) => report(error, globals, application));
+    await application?.close().catch(tell);
     interrupts.dispose();
   }
 }
@@ -56,8 +71,8 @@ async function execute(
   interrupts: Interrupts,
 ): Promise<number> {
   let exitCode = 0;
-  const detach = attachRenderer(application.events, globals);
-  const definitions = [...kernelCommands(() => program, interrupts.stop), ...application.commands];
+  const detach = attachRenderer(application.events, globals, (text) => application.redact(text));
+  const definitions = [...kernelCommands(() => program, interrupts.stop, version), ...application.commands];
   const program = buildProgram(
     definitions,
     version,
@@ -73,12 +88,17 @@ async function execute(
   }
 }
 
-function report(error: unknown, globals: GlobalOptions, application: Application | undefined): void {
-  const redact = (text: string) => application?.redact(text) ?? text;
+/** Whether a broken config must not keep the command line from being answered. */
+function worksWithoutConfig(argv: readonly string[], words: readonly string[]): boolean {
+  if (argv.some((word) => word === '-h' || word === '--help')) return true;
+  return ['help', 'doctor', undefined].includes(words[0]);
+}
+
+function report(error: unknown, globals: GlobalOptions, secrets: Secrets): void {
   const paint = painter(wantsColor(process.stderr, process.env, globals.color));
   const text =
     globals.log === 'json'
       ? JSON.stringify(errorRecord(error, globals.debug))
       : describeError(error, { debug: globals.debug, paint });
-  process.stderr.write(`${redact(text)}\n`);
+  process.stderr.write(`${secrets.redact(text)}\n`);
 }

@@ -23,6 +23,8 @@ export interface LoadOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** The config when there is no file. */
   readonly builtIn?: Record<string, unknown>;
+  /** Takes the built-in config whatever files and variables there are. */
+  readonly builtInOnly?: boolean;
   /** Where secrets are noted; a reload notes them where the first load did. */
   readonly secrets?: Secrets;
 }
@@ -71,8 +73,16 @@ export async function findConfigFile(cwd: string): Promise<string | undefined> {
 
 /** Finds, reads, merges and checks the config. Plugin options and the steps' `with` are checked by whom they are for. */
 export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
+  if (options.builtInOnly) {
+    const { builtIn, cwd, secrets } = options;
+    return readLayers({ builtIn, cwd, secrets, env: {} }, undefined);
+  }
+  const cwd = options.cwd ?? process.cwd();
+  return readLayers(options, options.file === undefined ? await findConfigFile(cwd) : namedFile(options.file, cwd));
+}
+
+async function readLayers(options: LoadOptions, file: string | undefined): Promise<LoadedConfig> {
   const { cwd = process.cwd(), env = process.env, profile, secrets = new Secrets() } = options;
-  const file = options.file === undefined ? await findConfigFile(cwd) : namedFile(options.file, cwd);
   const fromFiles = file === undefined ? [] : await fileLayers(file, { cwd, env, profile });
   const base =
     file === undefined ? [fromValue(options.builtIn ?? {}, { layer: 'built-in' })] : fromFiles.map(({ tree }) => tree);

@@ -6,10 +6,15 @@ import { bytes, digits, duration, scientific } from './figures.js';
 const STEP_INTERVAL_MS = 1000;
 
 /** Prints a run's events as plain lines, or as JSON lines with `--log json`. Returns what ends it. */
-export function attachRenderer(events: EventBus, globals: Pick<GlobalOptions, 'log' | 'quiet'>): () => void {
+export function attachRenderer(
+  events: EventBus,
+  globals: Pick<GlobalOptions, 'log' | 'quiet'>,
+  redact: (text: string) => string,
+): () => void {
   if (globals.log === 'json') {
     return events.on((event, time) => {
-      if (event.type !== 'log') process.stdout.write(`${JSON.stringify({ time: time.toISOString(), ...event })}\n`);
+      if (event.type === 'log') return;
+      process.stdout.write(`${redact(JSON.stringify({ time: time.toISOString(), ...event }))}\n`);
     });
   }
   if (globals.quiet) return () => {};
@@ -19,7 +24,7 @@ export function attachRenderer(events: EventBus, globals: Pick<GlobalOptions, 'l
       if (time.getTime() - lastStep < STEP_INTERVAL_MS) return;
       lastStep = time.getTime();
     }
-    for (const line of linesOf(event)) process.stdout.write(`${line}\n`);
+    for (const line of linesOf(event)) process.stdout.write(`${redact(line)}\n`);
   });
 }
 

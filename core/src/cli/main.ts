@@ -7,6 +7,7 @@ import { buildProgram, type GlobalOptions, runProgram, scanGlobalOptions } from 
 import { painter, wantsColor } from './render/colors.js';
 import { attachRenderer } from './render/events.js';
 import { describeError, errorRecord, exitCodeOf } from './render/failure.js';
+import { LiveRegion } from './render/live-region.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -21,8 +22,11 @@ const WITHOUT_CONFIG = new Set(['-V', '--version']);
  */
 export async function main(argv: readonly string[]): Promise<number> {
   const { globals, words } = scanGlobalOptions(argv);
+  const live = wantsLiveRegion(globals) ? new LiveRegion(process.stdout) : undefined;
+  // What is logged goes above the lines that are drawn in place.
+  const write = (text: string) => (live ? live.above(() => process.stderr.write(text)) : process.stderr.write(text));
   const interrupts = new Interrupts(process, () => {
-    process.stderr.write('stopping: a checkpoint is written; Ctrl-C again stops at once\n');
+    write('stopping: a checkpoint is written; Ctrl-C again stops at once\n');
   });
   // Held here, so that errors of a config that cannot be used are masked too.
   const secrets = new Secrets();
@@ -44,6 +48,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       return 0;
     }
     application = await boot({
+      logTo: { write, isTTY: process.stderr.isTTY },
       secrets,
       file: globals.config,
       profile: globals.profile,
@@ -54,7 +59,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       color: wantsColor(process.stderr, process.env, globals.color),
       signal: interrupts.signal,
     });
-    return await execute(application, argv, globals, interrupts);
+    return await execute(application, argv, globals, interrupts, live);
   } catch (error) {
     tell(error);
     return exitCodeOf(error);
@@ -69,9 +74,10 @@ async function execute(
   argv: readonly string[],
   globals: GlobalOptions,
   interrupts: Interrupts,
+  live: LiveRegion | undefined,
 ): Promise<number> {
   let exitCode = 0;
-  const detach = attachRenderer(application.events, globals, (text) => application.redact(text));
+  const detach = attachRenderer(application.events, globals, (text) => application.redact(text), live);
   const definitions = [...kernelCommands(() => program, interrupts.stop, version), ...application.commands];
   const program = buildProgram(
     definitions,
@@ -88,10 +94,15 @@ async function execute(
   }
 }
 
+/** Whether progress is drawn in place: where somebody watches and no program reads. */
+function wantsLiveRegion({ log, quiet }: GlobalOptions): boolean {
+  return process.stdout.isTTY === true && process.env.TERM !== 'dumb' && log !== 'json' && !quiet;
+}
+
 /** Whether a broken config must not keep the command line from being answered. */
 function worksWithoutConfig(argv: readonly string[], words: readonly string[]): boolean {
   if (argv.some((word) => word === '-h' || word === '--help')) return true;
-  return ['help', 'doctor', undefined].includes(words[0]);
+  return ['help', 'doctor', 'init', undefined].includes(words[0]);
 }
 
 function report(error: unknown, globals: GlobalOptions, secrets: Secrets): void {

@@ -1,6 +1,7 @@
 import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
 import { trainSft } from './command.js';
+import { initCommand } from './init-command.js';
 
 // Also declares, to those who import it, what the registry `loss` holds.
 export type { ChosenLoss } from './loss.js';
@@ -20,5 +21,6 @@ export default definePlugin({
       load: async () => (await import('./loss.js')).crossEntropyDefinition,
     });
     context.commands.add(trainSft);
+    context.commands.add(initCommand);
   },
 });

@@ -1,6 +1,7 @@
-import type { EventBus, RunEvent } from '../../events/events.js';
+import type { EventBus, RunEvent, RunEventOf } from '../../events/events.js';
 import type { GlobalOptions } from '../program.js';
 import { bytes, digits, duration, scientific } from './figures.js';
+import type { LiveRegion } from './live-region.js';
 
 /** A line is printed for a training step at most this often. */
 const STEP_INTERVAL_MS = 1000;
@@ -10,6 +11,7 @@ export function attachRenderer(
   events: EventBus,
   globals: Pick<GlobalOptions, 'log' | 'quiet'>,
   redact: (text: string) => string,
+  live?: LiveRegion,
 ): () => void {
   if (globals.log === 'json') {
     return events.on((event, time) => {
@@ -18,6 +20,7 @@ export function attachRenderer(
     });
   }
   if (globals.quiet) return () => {};
+  if (live) return attachLive(events, redact, live);
   let lastStep = 0;
   return events.on((event, time) => {
     if (event.type === 'train.step' && event.step < event.totalSteps) {
@@ -26,6 +29,38 @@ export function attachRenderer(
     }
     for (const line of linesOf(event)) process.stdout.write(`${redact(line)}\n`);
   });
+}
+
+/** Draws progress in place, and prints the rest above it. */
+function attachLive(events: EventBus, redact: (text: string) => string, live: LiveRegion): () => void {
+  const detach = events.on((event) => {
+    if (event.type === 'train.step' || event.type === 'progress') live.show(liveLines(event).map(redact));
+    if (event.type === 'step.finished' || event.type === 'step.failed') live.close();
+    if (event.type === 'train.step' && event.step < event.totalSteps) return;
+    for (const line of linesOf(event)) live.print(redact(line));
+  });
+  return () => {
+    detach();
+    live.close();
+  };
+}
+
+const BAR_COLUMNS = 24;
+
+/** The lines that are drawn again and again while something goes on. */
+export function liveLines(event: RunEventOf<'train.step' | 'progress'>): string[] {
+  const [current, total] =
+    event.type === 'train.step' ? [event.step, event.totalSteps] : [event.current, event.total ?? 0];
+  const full = total > 0 ? Math.round((Math.min(current, total) / total) * BAR_COLUMNS) : 0;
+  const bar = `[${'#'.repeat(full)}${'.'.repeat(BAR_COLUMNS - full)}]`;
+  if (event.type === 'progress') {
+    const of = total > 0 ? `${bar} ${current}/${total}` : String(current);
+    return [`${event.task}  ${of}${event.unit ? ` ${event.unit}` : ''}`];
+  }
+  return [
+    `${event.task}  ${bar} ${current}/${total}  ${duration(event.etaSeconds)} left`,
+    `loss ${digits(event.loss)}  lr ${scientific(event.learningRate)}  grad norm ${digits(event.gradNorm)}  ${Math.round(event.tokensPerSecond)} tokens/s  ${bytes(event.memoryBytes)}`,
+  ];
 }
 
 /** What people read of an event; nothing for those that matter to programs alone. */

@@ -15,9 +15,17 @@ export class LiveRegion {
 
   /** Prints a line that stays. */
   print(text: string): void {
+    this.above(() => this.terminal.write(`${text}\n`));
+  }
+
+  /** Lets something else write whole lines to the same terminal, such as a log to standard error. */
+  above<T>(write: () => T): T {
     this.erase();
-    this.terminal.write(`${text}\n`);
-    this.draw();
+    try {
+      return write();
+    } finally {
+      this.draw();
+    }
   }
 
   /** Replaces the lines that do not stay. */

@@ -165,6 +165,18 @@ test.each([
   expect(difference(await logitsOf(old, { of: name }), golden(name).floats('logits'))).toBeLessThan(1e-4);
 });
 
+test('experts are held once, in the type of the files', async () => {
+  using model = loadModelFiles(device, goldenFiles('mixtral'), { dtype: 'f32' });
+  const experts = model.parameters().get('model.layers.0.block_sparse_moe.experts.gate_up_proj')!;
+  const before = device.stats().persistentBytes;
+  const values = experts.value();
+  await device.flush();
+  const rounding = 64;
+  expect(device.stats().persistentBytes - before).toBeLessThan(values.bytes + rounding);
+  expect(experts.forward()).toBe(values);
+  expect(experts.backward()).toBe(values);
+});
+
 /** A fixture with some tensors as GGUF stores them: `rewrite` gives a tensor's own values and shape. */
 function stored(
   name: string,

@@ -43,7 +43,8 @@ export function stackSource(
   return {
     direct: false,
     open: () => {
-      const out = unscoped(() => Tensor.empty(device, shape, dtype));
+      // Large, and kept as it is where it has the right type already.
+      const out = Tensor.empty(device, shape, dtype, 'persistent');
       stored.forEach((matrix, e) => {
         matrix.forEach((part, i) => {
           const rows = shape[1]! / matrix.length;

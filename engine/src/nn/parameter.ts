@@ -7,7 +7,10 @@ import { Tensor } from '../tensor/tensor.js';
 
 /** Where the stored values of a parameter come from, again and again: usually a range of a file. */
 export interface WeightSource {
-  /** The values as stored, in whatever format, as a tensor of the parameter's shape that the caller disposes. */
+  /**
+   * The values as stored, in whatever format, as a tensor of the parameter's shape that the caller disposes. A persistent
+   * one is the caller's alone and may be kept.
+   */
   open(): Tensor;
   /** Whether `open` gives the stored bytes themselves, without work: then the source serves as an embedding table. */
   readonly direct: boolean;
@@ -105,9 +108,15 @@ export class Parameter implements Disposable {
       this.strided = this.held;
       return this.held;
     }
-    using source = this.open();
-    const value = unscoped(() => Tensor.empty(this.device, this.shape, this.valueDType, 'persistent'));
+    const source = this.open();
+    // What was made just now, to be kept, needs no copy.
+    if (source.lifetime === 'persistent' && source.dtype === this.valueDType) {
+      this.strided = source;
+      return source;
+    }
+    const value = Tensor.empty(this.device, this.shape, this.valueDType, 'persistent');
     commands.copy(this.device.recorder, source, value);
+    source.dispose();
     this.strided = value;
     return value;
   }

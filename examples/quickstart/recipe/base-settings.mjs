@@ -1,6 +1,6 @@
 /** What the base model is made from; `make-base.mjs` and `check-split.mjs` read the same numbers. */
 export const BASE_SEED = 1;
-export const BASE_DOCUMENTS = 90_000;
+export const BASE_DOCUMENTS = 75_000;
 export const TOKENIZER_DOCUMENTS = 20_000;
 export const VOCABULARY = 768;
 

@@ -1,3 +1,4 @@
+import { invented } from './invented.mjs';
 import {
   adjectives,
   animals,
@@ -22,73 +23,6 @@ import {
  * copying names and values from a text, answering questions, and JSON as a way to write facts down. It holds no command
  * paired with a call: turning a command into a call is the task that fine-tuning teaches.
  */
-const syllables = [
-  'ba',
-  'be',
-  'bo',
-  'ca',
-  'co',
-  'da',
-  'de',
-  'do',
-  'fa',
-  'fi',
-  'ga',
-  'go',
-  'ka',
-  'ki',
-  'la',
-  'le',
-  'li',
-  'lo',
-  'ma',
-  'me',
-  'mi',
-  'mo',
-  'na',
-  'ne',
-  'ni',
-  'no',
-  'pa',
-  'pe',
-  'po',
-  'ra',
-  're',
-  'ri',
-  'ro',
-  'sa',
-  'se',
-  'si',
-  'so',
-  'ta',
-  'te',
-  'ti',
-  'to',
-  'va',
-  've',
-  'vi',
-  'wa',
-  'wo',
-  'za',
-  'ze',
-  'zu',
-  'sha',
-  'tho',
-  'chi',
-  'bri',
-  'cle',
-  'dra',
-  'fro',
-  'gla',
-  'pli',
-  'sto',
-  'tri',
-];
-const endings = ['', '', 'n', 'r', 's', 'l', 't', 'm', 'ck', 'nd', 'st', 'x'];
-
-/** A word that nobody has seen before: a text full of them can only be continued by copying. */
-const invented = (r) => Array.from({ length: r.int(1, 3) }, () => r.pick(syllables)).join('') + r.pick(endings);
-
 /** A member of the list, or something invented in its place; two words now and then. */
 function any(r, list) {
   if (!r.chance(0.45)) return r.pick(list);
@@ -116,7 +50,7 @@ const requests = [
       `turn the ${m} ${d} ${s}`,
       `switch ${s} the ${m} ${d}`,
     ]);
-    return `"${r.pick(['Could you', 'Can you', 'Please', 'Would you'])} ${ask}", said ${a}. So ${b} went to the ${m} and turned the ${d} ${s}. Now the ${d} in the ${m} is ${s}.`;
+    return `"${r.pick(['Will you', 'Can you', 'Please', 'Would you'])} ${ask}", said ${a}. So ${b} went to the ${m} and turned the ${d} ${s}. Now the ${d} in the ${m} is ${s}.`;
   },
   (r) => {
     const [a, b] = some(r, names, 2),
@@ -151,7 +85,7 @@ const requests = [
       `start ${t} in the ${m}`,
       `hear ${t} in the ${m}`,
     ]);
-    return `"I would like to ${ask}", said ${a}. In the ${m}, ${b} found the song. It was called ${t}. They listened to ${t} in the ${m}.`;
+    return `"We all want to ${ask}", said ${a}. In the ${m}, ${b} found the song. It was called ${t}. They listened to ${t} in the ${m}.`;
   },
   (r) => {
     const a = any(r, names),
@@ -421,11 +355,59 @@ const copying = [
   },
 ];
 
+/** Literal words of made-up languages of forms: mostly small words, as sentences have them. */
+const glue =
+  'the,a,to,on,in,at,of,for,with,by,my,our,is,was,has,it,and,from,this,that,some,me,you,we,they,go,see,took,made,gave,near'.split(
+    ',',
+  );
+
+/**
+ * A made-up form: sentences of one pattern, which nobody has seen before, and the record that each of them stands for. What
+ * goes where is told by nothing but the examples before; the values have to be copied.
+ */
+function form(r) {
+  const keys = r.sample(
+    ['what', 'who', 'where', 'size', 'kind', 'part', 'place', 'thing', 'name', 'mark', 'sort', 'side'],
+    r.int(1, 3),
+  );
+  const ofKey = new Map(
+    keys.map((key) => [
+      key,
+      r.pick([groceries, names, rooms, devices, objects, foods, news, chores, jobs, lists, 'number']),
+    ]),
+  );
+  const words = () => Array.from({ length: r.int(0, 3) }, () => (r.chance(0.7) ? r.pick(glue) : invented(r)));
+  const makePattern = () => [...r.shuffle(keys).flatMap((key) => [...words(), `{${key}}`]), ...words()].join(' ');
+  const patterns = Array.from({ length: r.int(1, 2) }, makePattern);
+  const asJson = r.chance(0.8);
+  return Array.from({ length: r.int(3, 6) }, () => {
+    const values = Object.fromEntries(
+      keys.map((key) => [key, ofKey.get(key) === 'number' ? r.int(0, 99) : any(r, ofKey.get(key))]),
+    );
+    const text = r.pick(patterns).replace(/\{(\w+)\}/g, (_, key) => String(values[key]));
+    return [text, asJson ? JSON.stringify(values) : keys.map((key) => `${key}: ${values[key]}`).join('; ')];
+  });
+}
+
+/** Words in no order that means anything, said again: whole, in part, or the word after another one. */
+function recital(r) {
+  const words = Array.from({ length: r.int(4, 10) }, () => (r.chance(0.6) ? invented(r) : r.pick(glue)));
+  const text = words.join(' ');
+  const at = r.int(0, words.length - 2);
+  return r.pick([
+    `"${text}" said ${any(r, names)}. "${text}"`,
+    `${text}\n${text}`,
+    `In "${text}", after ${words[at]} comes ${words[at + 1]}.`,
+    `${text}\nWithout the first word: ${words.slice(1).join(' ')}`,
+    `${text}\nFrom ${words[at]}: ${words.slice(at).join(' ')}`,
+  ]);
+}
+
 /** One document of the base corpus. */
 export function makeDocument(r) {
   const kind = r.next();
-  if (kind < 0.2) return Array.from({ length: r.int(1, 3) }, () => r.pick(requests)(r)).join(' ');
-  if (kind < 0.42) {
+  if (kind < 0.14) return Array.from({ length: r.int(1, 3) }, () => r.pick(requests)(r)).join(' ');
+  if (kind < 0.3) {
     const made = Array.from({ length: r.int(1, 3) }, () => r.pick(facts)(r));
     const [question, answer] = r.pick(made)[1];
     const text = made.map((fact) => fact[0]).join(' ');
@@ -436,18 +418,28 @@ export function makeDocument(r) {
         ])
       : `${text}\nQuestion: ${question}\nAnswer: ${answer}`;
   }
-  if (kind < 0.82) {
+  if (kind < 0.58) {
     const make = r.pick(records);
     const turns = [];
-    const lines = [];
     for (let i = r.int(1, 4); i > 0; i--) {
       const [text, values] = (r.chance(0.7) ? make : r.pick(records))(r);
-      const record = asRecord(r, values);
-      turns.push(['user', text], ['assistant', record]);
-      lines.push(`${text}\n${record}`);
+      turns.push([text, asRecord(r, values)]);
     }
-    return r.chance(0.5) ? chat(turns) : lines.join('\n');
+    return examples(r, turns);
   }
-  if (kind < 0.95) return Array.from({ length: r.int(1, 4) }, () => r.pick(copying)(r)).join('\n');
+  if (kind < 0.8) return examples(r, form(r));
+  if (kind < 0.9) return Array.from({ length: r.int(1, 4) }, () => r.pick(copying)(r)).join('\n');
+  if (kind < 0.97) return Array.from({ length: r.int(1, 3) }, () => recital(r)).join('\n');
   return Array.from({ length: r.int(2, 4) }, () => r.pick(facts)(r)[0]).join(' ');
+}
+
+/** Texts with what they stand for: as a chat, or line by line. */
+function examples(r, turns) {
+  if (r.chance(0.5)) return turns.map(([text, record]) => `${text}\n${record}`).join('\n');
+  return chat(
+    turns.flatMap(([text, record]) => [
+      ['user', text],
+      ['assistant', record],
+    ]),
+  );
 }

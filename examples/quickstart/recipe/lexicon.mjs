@@ -66,10 +66,18 @@ export const objects =
   words(`mug, key, book, scarf, coin, lantern, umbrella, basket, hammer, violin, blanket, bottle, map, clock,
   bucket, ladder, brush, helmet, guitar, teapot, pillow, ticket, camera, pencil`);
 
-/** Every fourth member (in a fixed order) is held out of the task's training rows. */
+/**
+ * The parts of a list: every fourth member (in a fixed order) is held out of the task's training rows. To try out recipes,
+ * training rows are cut again: `fit` and, every fourth member, `validation`; the held-out rows have no say in a recipe.
+ * `shown` rows, which stand in a prompt as worked examples, are training rows in which nothing is invented.
+ */
 export function split(list) {
+  const train = list.filter((_, i) => i % 4 !== 1);
   return {
-    train: list.filter((_, i) => i % 4 !== 1),
+    train,
+    shown: train,
+    fit: list.filter((_, i) => i % 2 === 0),
+    validation: list.filter((_, i) => i % 4 === 3),
     heldOut: list.filter((_, i) => i % 4 === 1),
   };
 }

@@ -48,6 +48,8 @@ export async function main(argv: readonly string[]): Promise<number> {
       return 0;
     }
     application = await boot({
+      // A config that lists few plugins, or is broken, must not keep a new one from being written.
+      builtInOnly: words[0] === 'init',
       logTo: { write, isTTY: process.stderr.isTTY },
       secrets,
       file: globals.config,
@@ -102,7 +104,7 @@ function wantsLiveRegion({ log, quiet }: GlobalOptions): boolean {
 /** Whether a broken config must not keep the command line from being answered. */
 function worksWithoutConfig(argv: readonly string[], words: readonly string[]): boolean {
   if (argv.some((word) => word === '-h' || word === '--help')) return true;
-  return ['help', 'doctor', 'init', undefined].includes(words[0]);
+  return ['help', 'doctor', undefined].includes(words[0]);
 }
 
 function report(error: unknown, globals: GlobalOptions, secrets: Secrets): void {

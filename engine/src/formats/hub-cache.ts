@@ -4,10 +4,15 @@ import { join } from 'node:path';
 
 /** Where Hugging Face's tools keep what they download, by their own rules. */
 export function hubCacheFolder(env: NodeJS.ProcessEnv = process.env): string {
-  if (env.HF_HUB_CACHE) return env.HF_HUB_CACHE;
-  if (env.HUGGINGFACE_HUB_CACHE) return env.HUGGINGFACE_HUB_CACHE;
-  const home = env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface');
-  return join(home, 'hub');
+  const cache = env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE;
+  if (cache) return expanded(cache);
+  const home = env.HF_HOME || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface');
+  return join(expanded(home), 'hub');
+}
+
+/** As Hugging Face's tools read paths, which no shell may have expanded. */
+function expanded(path: string): string {
+  return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
 }
 
 /** The folder of a downloaded model "org/name" (or "org/name@revision"), or undefined. */

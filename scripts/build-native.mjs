@@ -1,8 +1,11 @@
 /**
- * Builds the native code of a checkout: the N-API binding, the CPU backend (every ISA level) and the conformance runner.
+ * Builds the native code of a checkout: the N-API binding, and the CPU backend (every ISA level).
  * Each object is rebuilt only when its source, a header that it includes, or its flags changed.
  *
- *   node scripts/build-native.mjs [--sanitize]   with AddressSanitizer and UBSan, into build/sanitized folders
+ *   node scripts/build-native.mjs [--conformance] [--sanitize]
+ *
+ * --conformance builds the conformance runner too, which only tests need; --sanitize builds with AddressSanitizer and
+ * UBSan, into build/sanitized folders.
  */
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -183,16 +186,16 @@ function planBinding() {
 function planConformance() {
   const build = dirname(output('engine/conformance'));
   const folder = join(root, 'engine/native/conformance');
-  const found = [folder, join(folder, 'reference')].flatMap((from) => sources(from).map((name) => join(from, name)));
-  if (found.length === 0) return async () => {};
-  const objects = found.map((source) =>
-    object(build, source, `conformance_${basename(source, '.cpp')}`, [folder, abi], []),
+  const objects = ['', 'cases', 'reference'].flatMap((part) =>
+    sources(join(folder, part)).map((name) =>
+      object(build, join(folder, part, name), `conformance_${part}_${name.slice(0, -4)}`, [folder, abi], []),
+    ),
   );
   return () =>
     link(join(build, 'conformance'), objects, ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')]);
 }
 
-const links = [planBackend(), planBinding(), planConformance()];
+const links = [planBackend(), planBinding(), ...(process.argv.includes('--conformance') ? [planConformance()] : [])];
 const stale = jobs.filter((job) => !upToDate(job.path, job.stamp));
 if (stale.length > 0) process.stderr.write(`Compiling ${stale.length} native files with ${compiler} ...\n`);
 await inParallel(stale.map((job) => () => compile(job.path, job.args, job.stamp)));

@@ -42,15 +42,15 @@ function install() {
   writeFileSync(stamp, lock);
 }
 
-/** Everything that the commands of the README need. */
-export function setUp() {
+/** Everything that the commands of the README need. `native` are further flags of the native build. */
+export function setUp(...native) {
   checkNode();
   install();
-  build();
+  build(...native);
 }
 
 /** Native code, then TypeScript; both are incremental. */
-export function build() {
-  run(process.execPath, ['scripts/build-native.mjs']);
+export function build(...native) {
+  run(process.execPath, ['scripts/build-native.mjs', ...native]);
   run(process.execPath, ['node_modules/typescript/bin/tsc', '-b']);
 }

@@ -1,0 +1,112 @@
+#include <algorithm>
+#include <cmath>
+
+#include "cases.h"
+
+namespace conformance {
+
+Case make_reduce(Random& random) {
+  Case c{LF_OP_REDUCE};
+  const uint32_t kind = static_cast<uint32_t>(random.integer(LF_SUM, LF_COUNT_NONFINITE));
+  c.params.words = {kind, random.chance(0.3) ? 1u : 0u};
+  // Now and then more elements than one run of any implementation holds.
+  Shape shape = any_shape(random, 1, random.chance(0.1) ? 60000 : 4000);
+  // The mean and the largest of nothing are not said.
+  for (int64_t& extent : shape) extent = std::max<int64_t>(extent, 1);
+  Tensor x = normal(random, any_float(random), shape, Strides::kBroadcast);
+  if (kind >= LF_MAXIMUM && kind != LF_SUM_SQUARES && random.chance(0.4)) {
+    std::vector<double> values = x.values();
+    for (double& v : values) {
+      if (random.chance(0.01)) v = random.pick<double>({INFINITY, -INFINITY, NAN});
+    }
+    x.set_values(values);
+  }
+  c.add(Role::kRead, x);
+  const bool everything = random.chance(0.4);
+  Shape out(shape.begin(), shape.end() - 1);
+  if (everything) out.assign(static_cast<size_t>(random.integer(0, 2)), 1);
+  c.add(Role::kUpdated, normal(random, LF_F32, out, Strides::kAny));
+  return c;
+}
+
+Case make_random(Random& random) {
+  Case c{LF_OP_RANDOM};
+  const uint32_t kind = random.chance(0.5) ? LF_UNIFORM : LF_NORMAL;
+  const double a = random.normal();
+  const uint32_t stream = static_cast<uint32_t>(random.bits());
+  c.params.words = {kind, word(a), word(a + random.uniform(0.1, 3.0)), static_cast<uint32_t>(random.bits()),
+                    static_cast<uint32_t>(random.bits()), stream, random.chance(0.3) ? 1u : 0u};
+  if (kind == LF_NORMAL) c.params.words[2] = word(random.uniform(0.1, 3.0));
+  c.add(Role::kUpdated, normal(random, any_float(random), any_shape(random, 0, 3000), Strides::kAny));
+  return c;
+}
+
+Case make_dropout(Random& random) {
+  Case c{LF_OP_DROPOUT};
+  c.params.words = {word(random.chance(0.1) ? 0.0 : random.uniform(0.0, 0.95)), static_cast<uint32_t>(random.bits()),
+                    static_cast<uint32_t>(random.bits()), static_cast<uint32_t>(random.bits())};
+  const Shape shape = any_shape(random, 0, 3000);
+  c.add(Role::kRead, normal(random, any_float(random), shape, Strides::kBroadcast));
+  c.add(Role::kWritten, Tensor::make(random, any_float(random), shape, Strides::kAny));
+  return c;
+}
+
+Case make_softmax(Random& random) {
+  Case c{LF_OP_SOFTMAX};
+  const Shape shape{random.extent(30), random.extent(2000)};
+  Tensor x = normal(random, any_float(random), shape, Strides::kBroadcast, random.pick({1.0, 8.0}));
+  if (random.chance(0.3)) {
+    std::vector<double> values = x.values();
+    for (size_t i = 0; i < values.size(); i++) {
+      if (i % static_cast<size_t>(shape[1]) != 0 && random.chance(0.2)) values[i] = -INFINITY;
+    }
+    x.set_values(values);
+  }
+  c.add(Role::kRead, x);
+  c.add(Role::kWritten, Tensor::make(random, any_float(random), shape, Strides::kAny));
+  return c;
+}
+
+Case make_mean_pool(Random& random) {
+  Case c{LF_OP_MEAN_POOL};
+  c.params.words = {random.chance(0.5) ? 1u : 0u};
+  const int64_t rows = random.extent(60), sequences = random.integer(1, 5), n = random.extent(400);
+  c.add(Role::kRead, normal(random, any_float(random), {rows, n}, Strides::kAny));
+  std::vector<double> cu = cumulative(random, sequences, rows);
+  c.add(Role::kRead, numbers(random, LF_I32, {sequences + 1}, cu));
+  c.add(Role::kWritten, Tensor::make(random, LF_F32, {sequences, n}, Strides::kAny));
+  return c;
+}
+
+Case make_clip_scale(Random& random) {
+  Case c{LF_OP_CLIP_SCALE};
+  c.params.words = {word(random.chance(0.2) ? 0.0 : random.uniform(0.1, 3.0)), word(random.uniform(0.01, 2.0))};
+  c.add(Role::kRead, numbers(random, LF_F32, {1}, {random.uniform(0.0, 10.0)}));
+  c.add(Role::kWritten, Tensor::make(random, LF_F32, {2}, Strides::kAny));
+  return c;
+}
+
+Case make_adamw(Random& random) {
+  Case c{LF_OP_ADAMW};
+  const double step = static_cast<double>(random.integer(1, 1000)), beta1 = 0.9, beta2 = random.pick({0.999, 0.95});
+  c.params.words = {word(random.uniform(1e-5, 1e-2)), word(beta1), word(beta2), word(1e-8), word(random.pick({0.0, 0.01, 0.1})),
+                    word(1.0 - std::pow(beta1, step)), word(1.0 - std::pow(beta2, step))};
+  Shape shape = any_shape(random, 1, 3000);
+  // A parameter without elements is none.
+  for (int64_t& extent : shape) extent = std::max<int64_t>(extent, 1);
+  c.add(Role::kUpdated, normal(random, LF_F32, shape, Strides::kContiguous));
+  c.add(Role::kRead, normal(random, random.pick({LF_F32, LF_BF16}), shape, Strides::kContiguous));
+  c.add(Role::kUpdated, normal(random, LF_F32, shape, Strides::kContiguous, 0.1));
+  Tensor v = normal(random, LF_F32, shape, Strides::kContiguous);
+  std::vector<double> values = v.values();
+  for (double& x : values) x = x * x * 0.1;
+  v.set_values(values);
+  c.add(Role::kUpdated, v);
+  if (random.chance(0.5)) c.add(Role::kRead, numbers(random, LF_F32, {2}, {random.normal(), random.uniform(0.1, 1.0)}));
+  else c.add_absent();
+  if (random.chance(0.5)) c.add(Role::kWritten, Tensor::make(random, random.pick({LF_BF16, LF_F16}), shape, Strides::kContiguous));
+  else c.add_absent();
+  return c;
+}
+
+}  // namespace conformance

@@ -1,5 +1,9 @@
 import { definePlugin } from '@largeforge/core';
+import { OptionLayer, reloadableKeys } from './live-options.js';
 import { pluginOptionsSchema } from './options.js';
+import { serveCommand } from './serve-command.js';
+
+export type { ModelHost, ModelInfo, ModelSpec, ServedModel } from './models.js';
 
 const version = '0.1.0';
 
@@ -9,22 +13,12 @@ export default definePlugin({
   apiVersion: 1,
   options: pluginOptionsSchema,
   setup(context, options) {
+    const defaults = new OptionLayer(options);
+    for (const key of reloadableKeys) context.config.reloadable(`.${key}`, (value) => defaults.set(key, value));
     context.registries.server.add('openai', {
       describe: 'OpenAI-compatible HTTP server',
-      load: async () => (await import('./serve.js')).serveRunner(options, version),
+      load: async () => (await import('./serve.js')).serveRunner(defaults, version),
     });
-    context.commands.add({
-      name: 'serve',
-      summary: 'serve a model behind an OpenAI-compatible API',
-      examples: ['largeforge serve --model ./out --port 8000'],
-      options: [
-        { flags: '--model <model>', description: 'folder, .gguf file, adapter or cached name', required: true },
-        { flags: '--port <port>', description: 'port to listen on (default: 8000)', parse: Number },
-        { flags: '--host <address>', description: 'address to listen on (default: 127.0.0.1)' },
-      ],
-      async run({ options: flags }, { runSteps }) {
-        await runSteps([{ name: 'serve', stage: 'serve', use: 'openai', with: { ...flags } }]);
-      },
-    });
+    context.commands.add(serveCommand);
   },
 });

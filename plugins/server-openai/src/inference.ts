@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Generation } from './generation.js';
 import { apiErrors } from './http/api-error.js';
 import { EventStream, ReaderGone } from './http/event-stream.js';
+import { describeFailure } from './http/failure.js';
 import type { GenerateEvent, GenerateRequest, ServedModel } from './models.js';
 import type { Endpoint, ServerServices } from './services.js';
 
@@ -24,9 +25,14 @@ declare module 'fastify' {
   }
 }
 
+/** Loading takes seconds; nobody knows how many. */
+const startRetrySeconds = 2;
+
 /** The model of a request; an id that is not served is a 404. */
 export async function findModel(services: ServerServices, request: FastifyRequest, id: string): Promise<ServedModel> {
-  if (services.state() === 'draining') throw apiErrors.draining(services.options().limits.drainSeconds);
+  const state = services.state();
+  if (state === 'draining') throw apiErrors.draining(services.options().limits.drainSeconds);
+  if (state === 'starting') throw apiErrors.starting(startRetrySeconds);
   const known = services.models.list().map((model) => model.id);
   if (!known.includes(id)) throw apiErrors.modelNotFound(id, known);
   if (request.inference) request.inference.model = id;
@@ -165,11 +171,4 @@ function rateLimitHeaders(services: ServerServices): Record<string, string> {
   if (queuedRequests >= limits.queuedRequests) headers['x-ratelimit-reset-requests'] = `${Math.ceil(retrySeconds)}s`;
   if (queuedTokens >= limits.queuedTokens) headers['x-ratelimit-reset-tokens'] = `${Math.ceil(retrySeconds)}s`;
   return headers;
-}
-
-/** An error as the log tells it: no request content. */
-export function describeFailure(error: unknown): Record<string, unknown> {
-  if (!(error instanceof Error)) return { error: String(error) };
-  const { code } = error as NodeJS.ErrnoException;
-  return { error: error.message, ...(code && { code }), stack: error.stack };
 }

@@ -1,31 +1,39 @@
+import { secret } from '@largeforge/core';
 import { z } from 'zod';
 
 const port = z.int().min(0).max(65_535);
 
-/** Bounds of what the server takes on; all of them can be changed while it runs. */
-export const limitsSchema = z.strictObject({
-  queuedRequests: z.int().min(1).default(256).describe('sequences that may wait for their first token; more get a 429'),
-  queuedTokens: z.int().min(1).default(1_000_000).describe('tokens, prompt and completion, that may wait'),
-  choices: z.int().min(1).max(2048).default(128).describe('sequences that one request may ask for: prompts times n'),
-  bodyBytes: z
-    .int()
-    .min(1024)
-    .default(8 * 1024 * 1024)
-    .describe('largest request body (read at start-up)'),
-  drainSeconds: z.number().min(0).default(30).describe('how long running requests may take to end at shutdown'),
-  heartbeatSeconds: z.number().gt(0).default(15).describe('a comment is sent on a silent stream after this long'),
-  stalledReaderSeconds: z
-    .number()
-    .gt(0)
-    .default(60)
-    .describe('a stream whose reader takes nothing this long is cancelled'),
-});
+/** Bounds of what the server takes on, when the config says nothing else. */
+export const defaultLimits = {
+  queuedRequests: 256,
+  queuedTokens: 1_000_000,
+  choices: 128,
+  bodyBytes: 8 * 1024 * 1024,
+  drainSeconds: 30,
+  heartbeatSeconds: 15,
+  stalledReaderSeconds: 60,
+};
 
-export type ServerLimits = z.output<typeof limitsSchema>;
+export type ServerLimits = Readonly<typeof defaultLimits>;
+
+const seconds = z.number().gt(0).max(86_400);
+
+// Without zod's defaults: what a step leaves out is the plugin's to say.
+const limitsSchema = z.strictObject({
+  queuedRequests: z.int().min(1).optional().describe('sequences that may wait for their first token; default 256'),
+  queuedTokens: z.int().min(1).optional().describe('tokens, prompt and completion, that may wait; default 1,000,000'),
+  choices: z.int().min(1).max(2048).optional().describe('sequences of one request: prompts times n; default 128'),
+  bodyBytes: z.int().min(1024).optional().describe('largest request body, read at start-up; default 8 MiB'),
+  drainSeconds: z.number().min(0).optional().describe('time for running requests to end at shutdown; default 30'),
+  heartbeatSeconds: seconds.optional().describe('a silent stream gets a comment after this long; default 15'),
+  stalledReaderSeconds: seconds
+    .optional()
+    .describe('a stream whose reader takes nothing this long is cancelled; default 60'),
+});
 
 const keyHint = 'expected a key of 16 characters or more; take one from ${env:NAME} or ${file:path}';
 
-const secret = z.string().min(16, keyHint).regex(/^\S+$/, 'expected a key without spaces').meta({ secret: true });
+const key = secret(z.string().min(16, keyHint).regex(/^\S+$/, 'expected a key without spaces'));
 
 export const modelSpecSchema = z.union(
   [z.string().min(1), z.strictObject({ path: z.string().min(1), id: z.string().min(1).optional() })],
@@ -35,16 +43,13 @@ export const modelSpecSchema = z.union(
 const shared = {
   host: z.string().min(1).optional().describe('address to listen on; default 127.0.0.1. Any other needs apiKeys'),
   port: port.optional().describe('default 8000; 0 takes a free one'),
-  apiKeys: z.array(secret).optional().describe('Bearer keys of the API; without them it is open to this machine'),
-  adminKeys: z
-    .array(secret)
-    .optional()
-    .describe('Bearer keys of the administrative routes; without them these are off'),
+  apiKeys: z.array(key).optional().describe('Bearer keys of the API; without them it is open to this machine'),
+  adminKeys: z.array(key).optional().describe('Bearer keys of the administrative routes; without them these are off'),
   allowedHosts: z
     .array(z.string().min(1))
     .optional()
     .describe('names besides localhost that requests may be addressed to while there are no apiKeys'),
-  limits: limitsSchema.partial().optional(),
+  limits: limitsSchema.optional().describe('bounds of the queue and of requests'),
 };
 
 /** Options of the plugin in the config's `plugins` list: defaults of every serve step. */
@@ -83,6 +88,6 @@ export function resolveOptions(plugin: PluginOptions, step: PluginOptions = {}):
     apiKeys: step.apiKeys ?? plugin.apiKeys ?? [],
     adminKeys: step.adminKeys ?? plugin.adminKeys ?? [],
     allowedHosts: step.allowedHosts ?? plugin.allowedHosts ?? [],
-    limits: limitsSchema.parse({ ...plugin.limits, ...step.limits }),
+    limits: { ...defaultLimits, ...plugin.limits, ...step.limits },
   };
 }

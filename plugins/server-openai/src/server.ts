@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { ServeAnswer } from '@largeforge/core';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
+import { listenError, serverErrors } from './errors.js';
 import { type Access, AccessControl, isLocalHostHeader } from './http/access.js';
 import { AdmissionQueue } from './http/admission.js';
-import { ApiError, apiErrors } from './http/api-error.js';
-import { validationError } from './http/validation.js';
-import { describeFailure } from './inference.js';
+import { type ApiError, apiErrors } from './http/api-error.js';
+import { describeFailure, toApiError } from './http/failure.js';
 import { ServerMetrics } from './metrics.js';
 import type { ModelHost } from './models.js';
 import type { ServerOptions } from './options.js';
@@ -16,7 +17,7 @@ import { completionRoutes } from './routes/completions.js';
 import { documentPage, documentRoutes } from './routes/documents.js';
 import { managementRoutes } from './routes/management.js';
 import { modelRoutes } from './routes/models.js';
-import type { Endpoint, ServeHooks, ServerLog, ServerServices } from './services.js';
+import type { Endpoint, ServeHooks, ServerLog, ServerServices, ServerState } from './services.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -38,7 +39,7 @@ const clientClosedRequest = 499;
 
 /** The HTTP server over a set of models. `app` is there for tests (`inject`) and for plugins that add routes. */
 export class OpenAiServer {
-  private state: 'serving' | 'draining' = 'serving';
+  private state: ServerState = 'starting';
   private readonly requests = new Set<AbortController>();
 
   private constructor(
@@ -86,17 +87,30 @@ export class OpenAiServer {
     modelRoutes(app, services);
     managementRoutes(app, services);
     adminRoutes(app, services);
+    await hooks?.configure(app);
     await app.ready();
     return server;
   }
 
-  /** Listens; resolves with the address that clients can use. */
+  /**
+   * Opens the port; requests get a 503 until `open`. Resolves with the address that clients on this machine can use.
+   * Throws LF_SERVER_PORT_IN_USE, _PORT_FORBIDDEN or _ADDRESS.
+   */
   async listen(): Promise<{ url: string; port: number }> {
-    await this.app.listen({ host: this.options.host, port: this.options.port });
+    const { host, port: wanted } = this.options;
+    try {
+      await this.app.listen({ host, port: wanted });
+    } catch (error) {
+      throw listenError(error, host, wanted);
+    }
     const address = this.app.server.address();
-    const port = typeof address === 'object' && address ? address.port : this.options.port;
-    const host = this.options.host.includes(':') ? `[${this.options.host}]` : this.options.host;
-    return { url: `http://${host}:${port}`, port };
+    const port = typeof address === 'object' && address ? address.port : wanted;
+    return { url: `http://${clientHost(host)}:${port}`, port };
+  }
+
+  /** The models are there: requests are answered from now on. */
+  open(): void {
+    if (this.state === 'starting') this.state = 'serving';
   }
 
   /** Takes new keys, limits and allowed hosts at once; the address and the body limit stay as they are. */
@@ -154,8 +168,9 @@ export class OpenAiServer {
       if (route.url === documentPage || route.url.startsWith(`${documentPage}/`)) {
         route.config = { ...route.config, access: 'public' };
       }
-      if (!route.config?.access)
-        throw new Error(`route ${String(route.method)} ${route.url} does not declare its access`);
+      if (!route.config?.access) {
+        throw serverErrors.LF_SERVER_ROUTE_ACCESS({ method: String(route.method), url: route.url });
+      }
     });
 
     app.addHook('onRequest', async (request, reply) => {
@@ -217,61 +232,44 @@ export class OpenAiServer {
 
   private addErrors(): void {
     const { app, services } = this;
-    app.setErrorHandler((error: FastifyError | ApiError, request, reply) => {
+    app.setErrorHandler(async (error: unknown, request, reply) => {
       if (reply.raw.destroyed) return void reply.hijack();
-      const answer = this.toApiError(error, request);
-      if (answer.status >= 500 && answer.status !== 503) {
-        services.log.error(
-          { requestId: request.id, path: pathOf(request), ...describeFailure(error) },
-          'request failed',
-        );
-      } else if (answer.cause !== undefined) {
-        services.log.warn({ requestId: request.id, ...describeFailure(answer.cause) }, 'request refused');
-      }
-      if (answer.status === 401 || answer.status === 403) {
-        services.log.warn({ requestId: request.id, path: pathOf(request), status: answer.status }, 'access refused');
-      }
+      const answer = toApiError(error, {
+        id: request.id,
+        cancelled: request.cancel.signal.aborted,
+        bodyLimit: app.initialConfig.bodyLimit ?? 0,
+        retrySeconds: services.queue.retrySeconds,
+      });
+      this.logFailure(error, answer, request);
+      const replaced = await this.answerOfPlugins(error, request);
       return reply
-        .code(answer.status)
+        .code(replaced?.status ?? answer.status)
         .headers(answer.headers)
         .serializer(JSON.stringify)
         .type('application/json; charset=utf-8')
-        .send(answer.body);
+        .send(replaced?.body ?? answer.body);
     });
     app.setNotFoundHandler((request) => {
       throw apiErrors.unknownRoute(request.method, pathOf(request));
     });
   }
 
-  private toApiError(error: FastifyError | ApiError, request: FastifyRequest): ApiError {
-    if (error instanceof ApiError) return error;
-    if (error.validation) return validationError(error.validation);
-    const retry = this.services.queue.retrySeconds;
-    switch (error.code) {
-      case 'FST_ERR_CTP_BODY_TOO_LARGE':
-        return apiErrors.bodyTooLarge(this.app.initialConfig.bodyLimit ?? 0);
-      case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-        return apiErrors.unsupportedMediaType();
-      case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-        return apiErrors.invalidRequest('The request body is empty; a JSON object is expected.');
-      case 'FST_ERR_CTP_INVALID_JSON_BODY':
-        return apiErrors.invalidRequest('The request body is not valid JSON.', undefined, 'invalid_json');
-      case 'LF_BACKEND_OUT_OF_MEMORY':
-        return apiErrors.unavailable('The device is out of memory. Try again later.', 'out_of_memory', retry, error);
-      case 'LF_ENGINE_CLOSED':
-        return apiErrors.unavailable('The model was unloaded.', 'model_unloaded', retry, error);
-      case 'LF_ENGINE_CONTEXT_LENGTH':
-        return apiErrors.invalidRequest(error.message, undefined, 'context_length_exceeded');
-      case 'LF_ENGINE_INVALID_REQUEST':
-        return apiErrors.invalidRequest(error.message);
-    }
-    if (request.cancel?.signal.aborted) return apiErrors.cancelled(retry);
-    const status = error.statusCode ?? 500;
-    // Fastify's own refusals of malformed requests; their messages name no content.
-    if (status >= 400 && status < 500 && error.code?.startsWith('FST_')) {
-      return new ApiError({ status, type: 'invalid_request_error', message: error.message });
-    }
-    return apiErrors.internal(request.id, error);
+  private logFailure(error: unknown, { status, cause }: ApiError, request: FastifyRequest): void {
+    const { log } = this.services;
+    const at = { requestId: request.id, path: pathOf(request) };
+    if (status >= 500 && status !== 503) log.error({ ...at, ...describeFailure(error) }, 'request failed');
+    else if (cause !== undefined) log.warn({ ...at, ...describeFailure(cause) }, 'request refused');
+    if (status === 401 || status === 403) log.warn({ ...at, status }, 'access refused');
+  }
+
+  private async answerOfPlugins(error: unknown, request: FastifyRequest): Promise<ServeAnswer | undefined> {
+    const { hooks, log } = this.services;
+    const endpoint = request.inference?.endpoint;
+    if (!hooks || endpoint === undefined) return undefined;
+    return hooks.error({ requestId: request.id, endpoint, error }).catch((failure: unknown) => {
+      log.warn({ requestId: request.id, ...describeFailure(failure) }, 'a serve.error hook failed');
+      return undefined;
+    });
   }
 }
 
@@ -288,6 +286,12 @@ function requestId(header: string | string[] | undefined): string {
 
 function pathOf(request: FastifyRequest): string {
   return request.url.replace(/\?.*$/s, '').slice(0, 200);
+}
+
+/** The name under which a client on this machine reaches an address. */
+function clientHost(host: string): string {
+  if (host === '127.0.0.1' || host === '0.0.0.0' || host === '::' || host === '::1') return 'localhost';
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 function round(milliseconds: number): number {

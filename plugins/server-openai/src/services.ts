@@ -1,4 +1,5 @@
-import type { FastifyBaseLogger } from 'fastify';
+import type { ServeAnswer, ServeFailure, ServeOutcome, ServeRequest } from '@largeforge/core';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { AccessControl } from './http/access.js';
 import type { AdmissionQueue } from './http/admission.js';
 import type { ServerMetrics } from './metrics.js';
@@ -8,36 +9,22 @@ import type { ServerOptions } from './options.js';
 /** The part of a pino logger that the server uses. */
 export type ServerLog = Pick<FastifyBaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 
-/** What plugins may do to requests; the step connects these to the kernel's serve hooks. */
+/** What plugins may do to a server and its requests; the serve step connects these to the kernel's hooks. */
 export interface ServeHooks {
-  /** May replace the body, or throw to refuse it. */
-  request(call: ServeCall): Promise<ServeCall>;
+  /** The server exists and does not listen yet: routes may be added. */
+  configure(app: FastifyInstance): Promise<void>;
+  /** May replace the body, or throw to refuse the request. */
+  request(call: ServeRequest): Promise<ServeRequest>;
   /** Told of every answer. */
   response(outcome: ServeOutcome): Promise<void>;
-}
-
-export interface ServeCall {
-  readonly requestId: string;
-  readonly endpoint: Endpoint;
-  readonly model: string;
-  /** The validated request body. */
-  readonly body: Readonly<Record<string, unknown>>;
+  /** May answer instead of the error. */
+  error(failure: ServeFailure): Promise<ServeAnswer | undefined>;
 }
 
 export type Endpoint = 'completions' | 'chat';
 
-/** How a request went: figures only, no text of prompt or answer. */
-export interface ServeOutcome {
-  readonly requestId: string;
-  readonly endpoint: Endpoint;
-  readonly model: string;
-  readonly status: number;
-  readonly durationMs: number;
-  readonly firstTokenMs?: number;
-  readonly promptTokens: number;
-  readonly completionTokens: number;
-  readonly stream: boolean;
-}
+/** starting: the port is open, models are being loaded. */
+export type ServerState = 'starting' | 'serving' | 'draining';
 
 /** What routes work with. */
 export interface ServerServices {
@@ -51,5 +38,5 @@ export interface ServerServices {
   readonly options: () => ServerOptions;
   readonly version: string;
   readonly startedAt: number;
-  readonly state: () => 'serving' | 'draining';
+  readonly state: () => ServerState;
 }

@@ -54,6 +54,7 @@ export async function startServer(
     ...extra,
   });
   const { url } = await server.listen();
+  server.open();
   return {
     url,
     server,

@@ -176,6 +176,15 @@ export const apiErrors = {
       headers: retryHeaders(retrySeconds),
     }),
 
+  starting: (retrySeconds: number) =>
+    new ApiError({
+      status: 503,
+      type: 'server_error',
+      message: 'The server is starting: its models are being loaded.',
+      code: 'server_starting',
+      headers: retryHeaders(retrySeconds),
+    }),
+
   draining: (retrySeconds: number) =>
     new ApiError({
       status: 503,

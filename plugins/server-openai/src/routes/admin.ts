@@ -17,7 +17,7 @@ const modelStatsSchema = z.object({
 });
 
 const statsSchema = z.object({
-  state: z.enum(['serving', 'draining']),
+  state: z.enum(['starting', 'serving', 'draining']),
   active_requests: z.int(),
   queued_requests: z.int(),
   queued_tokens: z.int(),

@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Generation, totalUsage } from '../generation.js';
 import { apiErrors } from '../http/api-error.js';
-import { logUnknownFields } from '../http/validation.js';
 import { begin, completionBudget, consume, findModel, stream } from '../inference.js';
 import { CompletionLogprobsBuilder } from '../logprobs.js';
 import type { PositionLogprobs, ServedModel, TokenUsage } from '../models.js';
@@ -17,6 +16,7 @@ import {
 import { requestDefaults, samplingOf, stopsOf } from '../schemas/sampling.js';
 import { errorResponses } from '../schemas/usage.js';
 import type { ServerServices } from '../services.js';
+import { readBody } from './read-body.js';
 
 /** `POST /v1/completions`. */
 export function completionRoutes(app: FastifyInstance, services: ServerServices): void {
@@ -34,14 +34,7 @@ export function completionRoutes(app: FastifyInstance, services: ServerServices)
       response: { 200: completionResponseSchema, ...errorResponses },
     },
     handler: async (request, reply) => {
-      logUnknownFields(services.log, request, completionRequestSchema);
-      const called = await services.hooks?.request({
-        requestId: request.id,
-        endpoint: 'completions',
-        model: request.body.model,
-        body: request.body,
-      });
-      const body = (called?.body ?? request.body) as CompletionRequest;
+      const body = await readBody(services, request, 'completions', completionRequestSchema);
       refuseUnsupported(body);
       const model = await findModel(services, request, body.model);
       const call = new CompletionCall(services, request, reply, model, body);

@@ -34,7 +34,7 @@ async function health(services: ServerServices): Promise<Health> {
   // A turn of the event loop: what every request waits for at least.
   await measure('server', async () => {
     await new Promise((resolve) => setImmediate(resolve));
-    return services.state() === 'draining' ? 'degraded' : 'healthy';
+    return services.state() === 'serving' ? 'healthy' : 'degraded';
   });
   for (const { id } of services.models.list()) {
     await measure(`model:${id}`, async () => {
@@ -90,7 +90,8 @@ export function managementRoutes(app: FastifyInstance, services: ServerServices)
       },
     },
     async (_request, reply) => {
-      if (services.state() === 'draining') return reply.code(503).send({ status: 'draining' });
+      const state = services.state();
+      if (state !== 'serving') return reply.code(503).send({ status: state });
       const report = await health(services);
       if (report.status === 'unhealthy') return reply.code(503).send({ status: 'no model works' });
       return { status: 'ready' };

@@ -1,5 +1,6 @@
 import { type BackendEntry, type ChosenBackend, definePlugin } from '@largeforge/core';
 import { z } from 'zod';
+import { chatCommand, completeCommand } from './commands.js';
 import { ModelHost } from './model-host.js';
 
 export { ModelHost, type ModelInfo, type ModelSpec } from './model-host.js';
@@ -27,6 +28,9 @@ export default definePlugin({
     };
     const host = new ModelHost(backend);
     context.services.provide('models', host);
+    const terminal = { input: process.stdin, output: process.stdout, notices: process.stderr };
+    context.commands.add(completeCommand(host, terminal));
+    context.commands.add(chatCommand(host, terminal));
     context.onDispose(() => host.close());
   },
 });

@@ -11,8 +11,8 @@ interface Wrong {
   readonly files?: Readonly<Record<string, string>>;
   readonly line?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Code of the error table; none for a command line that the parser refuses. */
-  readonly code?: string;
+  /** Code of the error table. */
+  readonly code: string;
   /** What the message says of the place. */
   readonly where: string;
   readonly exit: number;
@@ -194,11 +194,39 @@ const wrong: readonly Wrong[] = [
     where: 'LARGEFORGE__log__level',
     exit: 2,
   },
-  { what: 'an unknown command', config: '{}\n', line: 'rnu', where: 'Did you mean run?', exit: 2 },
-  { what: 'an unknown flag', config: '{}\n', line: 'run --forec', where: 'Did you mean --force?', exit: 2 },
-  { what: 'an unknown log format', config: '{}\n', line: 'run --log xml', where: 'auto, pretty, json', exit: 2 },
-  { what: 'an unknown shell', config: '{}\n', line: 'completion tcsh', where: 'bash', exit: 2 },
-  { what: 'too many words', config: '{}\n', line: 'inspect plugins all', where: 'too many arguments', exit: 2 },
+  {
+    what: 'an unknown command',
+    config: '{}\n',
+    line: 'rnu',
+    code: 'LF_CLI_USAGE',
+    where: 'Did you mean "run"?',
+    exit: 2,
+  },
+  {
+    what: 'an unknown flag',
+    config: '{}\n',
+    line: 'run --forec',
+    code: 'LF_CLI_USAGE',
+    where: 'Did you mean "--force"?',
+    exit: 2,
+  },
+  {
+    what: 'an unknown log format',
+    config: '{}\n',
+    line: 'run --log xml',
+    code: 'LF_CLI_USAGE',
+    where: 'auto, pretty, json',
+    exit: 2,
+  },
+  { what: 'an unknown shell', config: '{}\n', line: 'completion tcsh', code: 'LF_CLI_USAGE', where: 'bash', exit: 2 },
+  {
+    what: 'too many words',
+    config: '{}\n',
+    line: 'inspect plugins all',
+    code: 'LF_CLI_USAGE',
+    where: 'too many arguments',
+    exit: 2,
+  },
   {
     what: 'an unknown plugin',
     config: 'plugins: ["@largeforge/trainer-stf"]\n',
@@ -242,7 +270,7 @@ const wrong: readonly Wrong[] = [
     config: own,
     files: { 'p.mjs': plugin('', "throw new Error('no luck');") },
     code: 'LF_HOOK_FAILED',
-    where: '[plugin p] setup',
+    where: 'largeforge.config.yaml:1:11: plugins[0]: [plugin p] setup: no luck',
     exit: 1,
   },
   {
@@ -305,6 +333,36 @@ const wrong: readonly Wrong[] = [
     exit: 2,
   },
   {
+    what: 'a command without a flag that it needs',
+    config: "plugins: ['@largeforge/server-openai']\n",
+    line: 'serve',
+    code: 'LF_CLI_USAGE',
+    where: "required option '-m, --model <model>' not specified",
+    exit: 2,
+  },
+  {
+    what: 'a command without an argument that it needs',
+    config: '{}\n',
+    line: 'completion',
+    code: 'LF_CLI_USAGE',
+    where: "missing required argument 'shell'",
+    exit: 2,
+  },
+  {
+    what: 'an unknown backend',
+    config: `backend: gpu\n${sft('model: ./none, dataset: d.jsonl')}`,
+    code: 'LF_REGISTRY_UNKNOWN',
+    where: 'largeforge.config.yaml:1:10: backend: there is no backend "gpu"',
+    exit: 2,
+  },
+  {
+    what: 'an empty pipeline',
+    config: 'pipeline: []\n',
+    code: 'LF_PIPELINE_EMPTY',
+    where: 'largeforge.config.yaml has no pipeline',
+    exit: 2,
+  },
+  {
     what: 'a config to init that is there',
     config: '{}\n',
     line: 'init --model m --data d --yes',
@@ -347,8 +405,8 @@ async function attempt(mistake: Wrong, index: number): Promise<{ exit: number; p
 
 it.each(wrong.map((mistake, index) => ({ ...mistake, index })))('$what', async ({ index, ...mistake }) => {
   const { exit, printed } = await attempt(mistake, index);
-  if (mistake.code) expect(printed).toMatch(new RegExp(`^error ${mistake.code}: `, 'm'));
-  if (mistake.code) expect(printed).toMatch(/^ {2}what to do: \S.{10}/m);
+  expect(printed).toMatch(new RegExp(`^error ${mistake.code}: `, 'm'));
+  expect(printed).toMatch(/^ {2}what to do: \S.{10}/m);
   expect(printed).toContain(mistake.where);
   expect(printed).not.toMatch(/^ {4}at /m);
   expect(exit).toBe(mistake.exit);

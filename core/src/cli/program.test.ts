@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { isLargeForgeError } from '../kernel/errors.js';
 import { collect, integerBetween, numberBetween } from './arguments.js';
 import type { CommandArguments, CommandDefinition } from './command.js';
 import { buildProgram, type GlobalOptions, runProgram, scanGlobalOptions } from './program.js';
@@ -50,6 +51,10 @@ async function parse(line: string, commands = definitions) {
     });
     const code = await runProgram(program, line.split(' ').filter(Boolean), () => result);
     return { code, printed, ran: ran[0] };
+  } catch (error) {
+    if (!isLargeForgeError(error)) throw error;
+    const { code, message, remedy, exitCode } = error;
+    return { code: exitCode, printed: `${printed}${code}: ${message}\n${remedy}`, ran: ran[0] };
   } finally {
     for (const spy of spies) spy.mockRestore();
   }
@@ -74,9 +79,12 @@ describe('the command line', () => {
   });
 
   it.each([
-    ['trian sft', 'Did you mean train?'],
-    ['train stf', 'Did you mean sft?'],
-    ['train sft --model m --lora-rr 8', 'Did you mean --lora-r?'],
+    [
+      'trian sft',
+      'LF_CLI_USAGE: unknown command \'trian\'. Did you mean "train"?\n`largeforge --help` lists the commands',
+    ],
+    ['train stf', 'Did you mean "sft"?\n`largeforge train --help`'],
+    ['train sft --model m --lora-rr 8', 'Did you mean "--lora-r"?\n`largeforge train sft --help` shows the arguments'],
     ['train sft', "required option '--model <path>' not specified"],
     ['train sft --model m --lora-r many', 'expected a whole number, found "many"'],
     ['train sft --model m --lora-r 0', 'expected a number from 1 to 1024, found 0'],

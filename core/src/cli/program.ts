@@ -1,6 +1,7 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { collect } from './arguments.js';
 import type { CommandArgument, CommandArguments, CommandDefinition, CommandOption } from './command.js';
+import { usageError, usageExitCode } from './usage-error.js';
 
 /** Flags that every command understands. */
 export interface GlobalOptions {
@@ -61,9 +62,6 @@ export type Execute = (
   globals: GlobalOptions,
 ) => Promise<number>;
 
-/** The exit code of a command line that cannot be understood. */
-export const usageExitCode = 2;
-
 /**
  * The command tree: groups for the leading words of names, a command for each definition.
  * @param execute called by the action of the command that was chosen
@@ -79,9 +77,8 @@ export function buildProgram(
     .description('From a base model and some data to specialised models in production.')
     .version(version, '-V, --version', 'print the version')
     .helpCommand('help [command]', 'show the help of a command')
-    .showSuggestionAfterError(true)
-    .showHelpAfterError('(add --help for the flags and examples)')
-    .exitOverride();
+    .showSuggestionAfterError(true);
+  reportAsTableError(program);
   for (const flag of globalFlags) program.addOption(commanderOption(flag));
   for (const definition of [...definitions].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const words = definition.name.split(' ');
@@ -103,10 +100,20 @@ function findGroup(parent: Command, word: string, definitions: readonly CommandD
 
 /** What commander copies only to commands made by `.command()`. */
 function inherit(command: Command): Command {
-  return command
-    .exitOverride()
-    .showSuggestionAfterError(true)
-    .showHelpAfterError('(add --help for the flags and examples)');
+  return reportAsTableError(command.showSuggestionAfterError(true));
+}
+
+/** Makes commander's complaints errors of the table, which name the command whose help says more. */
+function reportAsTableError(command: Command): Command {
+  return command.configureOutput({ outputError: () => {} }).exitOverride((error) => {
+    if (error.exitCode === 0 || error.code === 'commander.help') throw error;
+    throw usageError(error, wordsOf(command));
+  });
+}
+
+/** `largeforge train sft`. */
+function wordsOf(command: Command): string {
+  return command.parent ? `${wordsOf(command.parent)} ${command.name()}` : command.name();
 }
 
 function addCommand(
@@ -172,8 +179,8 @@ function orUsageError<T>(parse: () => T): T {
 }
 
 /**
- * Parses a command line and runs what it names.
- * @returns the exit code: the command's own, 0 after help and version, 2 for a command line that is wrong
+ * Parses a command line and runs what it names. A command line that is wrong is an error of the table.
+ * @returns the exit code: the command's own, 0 after help and version, 2 for a group without its command
  */
 export async function runProgram(program: Command, argv: readonly string[], exitCode: () => number): Promise<number> {
   try {
@@ -181,7 +188,7 @@ export async function runProgram(program: Command, argv: readonly string[], exit
     return exitCode();
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // Commander has printed its message, or the help, already.
+    // Commander has printed the help already.
     return error.exitCode === 0 ? 0 : usageExitCode;
   }
 }

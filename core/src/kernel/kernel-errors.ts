@@ -7,7 +7,8 @@ const at = (where: string | undefined) => (where ? `${where}: ` : '');
 /** Everything that the kernel itself can complain of. `where` is the place in the config that asked for it. */
 export const kernelErrors = defineErrors({
   LF_HOOK_FAILED: {
-    message: (a: { plugin: string; hook: string; reason: string }) => `[plugin ${a.plugin}] ${a.hook}: ${a.reason}`,
+    message: (a: { plugin: string; hook: string; reason: string; where?: string }) =>
+      `${at(a.where)}[plugin ${a.plugin}] ${a.hook}: ${a.reason}`,
     remedy: (a) => `The fault is in ${a.plugin}: --debug shows the cause; without the plugin the rest works.`,
   },
   LF_HOOKS_FAILED: {

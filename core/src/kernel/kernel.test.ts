@@ -61,7 +61,7 @@ describe('booting', () => {
     ]);
     await expect(booted).rejects.toMatchObject({
       code: 'LF_HOOK_FAILED',
-      message: '[plugin b] setup: undefined is not a function',
+      message: 'config.yaml:3:5: plugins[1]: [plugin b] setup: undefined is not a function',
       cause,
     });
     expect(disposed).toEqual(['a']);
@@ -71,7 +71,7 @@ describe('booting', () => {
     const booted = boot([plugin('slow', () => new Promise<void>(() => {}))], { setupSeconds: 0.05 });
     await expect(booted).rejects.toMatchObject({
       code: 'LF_PLUGIN_TIMEOUT',
-      message: '[plugin slow] setup: not finished after 0.05 s',
+      message: 'config.yaml:2:5: plugins[0]: [plugin slow] setup: not finished after 0.05 s',
     });
   });
 
@@ -262,7 +262,7 @@ describe('registries', () => {
     const add = (name: string, id: string) => plugin(name, ({ registries }) => registries.oven.add(id, oven(1)));
     await expect(boot([add('a', 'gas'), add('b', 'gas')])).rejects.toMatchObject({
       code: 'LF_REGISTRY_DUPLICATE',
-      message: '[plugin b] oven "gas" is registered already by a',
+      message: 'config.yaml:3:5: plugins[1]: [plugin b] oven "gas" is registered already by a',
     });
     await expect(boot([add('a', 'Gas Oven')])).rejects.toMatchObject({ code: 'LF_REGISTRY_ID' });
     let late = () => {};

@@ -124,7 +124,7 @@ export class Kernel<Hooks extends HookTable, Registries, Context> {
     for (const registry of this.registryTable.values()) registry.seal();
   }
 
-  private async setUp({ plugin, options }: LoadedPlugin<Context>): Promise<void> {
+  private async setUp({ plugin, options, where }: LoadedPlugin<Context>): Promise<void> {
     const { name } = plugin;
     const seconds = this.options.setupSeconds ?? 30;
     const end = this.options.tracer?.begin('boot', name);
@@ -137,9 +137,11 @@ export class Kernel<Hooks extends HookTable, Registries, Context> {
       );
     } catch (error) {
       if (isLargeForgeError(error)) {
-        throw error.message.startsWith('[plugin ') ? error : placeError(error, `[plugin ${name}] setup`);
+        const named = error.message.startsWith('[plugin ') ? error : placeError(error, `[plugin ${name}] setup`);
+        throw where === '' ? named : placeError(named, where);
       }
-      throw kernelErrors.LF_HOOK_FAILED({ plugin: name, hook: 'setup', reason: reasonOf(error) }, { cause: error });
+      const failure = { plugin: name, hook: 'setup', reason: reasonOf(error), where };
+      throw kernelErrors.LF_HOOK_FAILED(failure, { cause: error });
     } finally {
       this.settingUp.delete(name);
       end?.();

@@ -48,13 +48,13 @@ describe('the backend', () => {
     expect((await choose('backend: {threads: 2}')).chosen).toEqual({ id: 'cpu', library: '/cpu.so', threads: 2 });
   });
 
-  it('is never another than the named one', async () => {
+  it('is never another than the named one, which is checked before any step runs', async () => {
     expect(await failure(choose('backend: gpu'))).toMatchObject({
       code: 'LF_REGISTRY_UNAVAILABLE',
-      message: 'step "a": largeforge.config.yaml:2:10: backend: backend "gpu" cannot be used here: no driver',
+      message: 'largeforge.config.yaml:2:10: backend: backend "gpu" cannot be used here: no driver',
     });
     expect((await failure(choose('backend: {name: cup}'))).message).toBe(
-      'step "a": largeforge.config.yaml:2:17: backend.name: there is no backend "cup". Did you mean "cpu"?',
+      'largeforge.config.yaml:2:17: backend.name: there is no backend "cup". Did you mean "cpu"?',
     );
   });
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { displayPath } from '../config/source.js';
 import { toValue } from '../config/tree.js';
 import { isLargeForgeError, LargeForgeError, placeError, reasonOf } from '../kernel/errors.js';
+import { checkBackend } from './backend-choice.js';
 import { ContentHasher } from './content-hash.js';
 import { continuation, pipelineErrors } from './errors.js';
 import { stepHash } from './fingerprint.js';
@@ -22,6 +23,7 @@ export async function runPipeline(run: PipelineRun): Promise<PipelineOutcome> {
     const file = config.file === undefined ? 'the built-in config' : displayPath(config.file, config.cwd);
     throw pipelineErrors.LF_PIPELINE_EMPTY({ file });
   }
+  await checkBackend(run.kernel.registry('backend'), config);
   const prepared = await prepareSteps(run);
   const names = steps.map((step) => step.name);
   if (options.from !== undefined && !names.includes(options.from)) {

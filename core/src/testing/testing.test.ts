@@ -140,7 +140,7 @@ describe('checkPlugin', () => {
           throw new Error('no');
         },
       }),
-      'the first setup failed: [plugin @stranger/gate] setup: no',
+      'the first setup failed: built-in config: plugins[1]: [plugin @stranger/gate] setup: no',
     ],
     [
       'a disposer that throws',
@@ -233,7 +233,7 @@ describe('checkPlugin', () => {
       },
     });
     expect((await checkPlugin(once)).join()).toContain(
-      'the second setup failed: [plugin @stranger/gate] setup: only once',
+      'the second setup failed: built-in config: plugins[1]: [plugin @stranger/gate] setup: only once',
     );
     const servers: ReturnType<typeof createServer>[] = [];
     const leaking = wrong({

@@ -2,7 +2,16 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const plugins = ['backend-cpu', 'data', 'trainer-sft', 'merge-lora', 'evaluate', 'generate', 'server-openai'];
+const plugins = [
+  'backend-cpu',
+  'data',
+  'trainer-sft',
+  'merge-lora',
+  'evaluate',
+  'generate',
+  'router-hybrid',
+  'server-openai',
+];
 
 export default defineConfig({
   resolve: {

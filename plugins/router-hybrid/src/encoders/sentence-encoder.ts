@@ -1,0 +1,96 @@
+import {
+  type Device,
+  type EncoderModel,
+  loadModel,
+  openDevice,
+  packSequences,
+  readModelSource,
+  scope,
+  Tokenizer,
+} from '@largeforge/engine';
+import { routerErrors } from '../errors.js';
+
+/** Tokens of a query that the encoder reads; longer queries are cut. Their beginning says what they want. */
+export const maxTokens = 64;
+
+/** Texts to unit vectors. */
+export interface SentenceEncoder {
+  /** Length of the vectors. */
+  readonly size: number;
+  encode(texts: readonly string[]): Promise<Float32Array[]>;
+  close(): Promise<void>;
+}
+
+/** A BERT-like sentence encoder (MiniLM, BGE, E5) on the engine, mean-pooled, with its own device. */
+export class EngineSentenceEncoder implements SentenceEncoder {
+  private busy: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    private readonly device: Device,
+    private readonly model: EncoderModel,
+    private readonly tokenizer: Tokenizer,
+    private readonly limit: number,
+  ) {}
+
+  get size(): number {
+    return this.model.config.hiddenSize;
+  }
+
+  /**
+   * @param path a Hugging Face folder of a sentence encoder
+   * @param backend the backend's library, and how many threads it may use: one leaves the others to generation
+   * @param limit tokens that are read of a text
+   */
+  static async open(
+    path: string,
+    backend: { readonly library: string; readonly threads?: number | undefined; readonly device?: number },
+    limit = maxTokens,
+  ): Promise<EngineSentenceEncoder> {
+    const device = openDevice({ library: backend.library, threads: backend.threads, index: backend.device });
+    try {
+      const tokenizer = Tokenizer.of(readModelSource(path));
+      const model = await loadModel(device, path, { dtype: 'f32' });
+      if (model.kind !== 'encoder') throw routerErrors.LF_ROUTER_NOT_AN_ENCODER({ path, kind: model.config.modelType });
+      model.prepare();
+      await device.flush();
+      return new EngineSentenceEncoder(device, model, tokenizer, Math.min(limit, model.config.maxPositions));
+    } catch (error) {
+      device[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Calls run one after another, in the order in which they came. */
+  encode(texts: readonly string[]): Promise<Float32Array[]> {
+    const result = this.busy.then(() => this.run(texts));
+    this.busy = result.catch(() => undefined);
+    return result;
+  }
+
+  async close(): Promise<void> {
+    await this.busy;
+    this.model[Symbol.dispose]();
+    this.device[Symbol.dispose]();
+  }
+
+  private async run(texts: readonly string[]): Promise<Float32Array[]> {
+    const sequences = await Promise.all(texts.map((text) => this.tokens(text)));
+    const pooled = scope(() => this.model.embed(packSequences(sequences)));
+    try {
+      const values = await pooled.floats();
+      return texts.map((_, i) => values.slice(i * this.size, (i + 1) * this.size));
+    } finally {
+      pooled.dispose();
+    }
+  }
+
+  /** [CLS] text [SEP], cut in the middle so that both stay. */
+  private async tokens(text: string): Promise<Int32Array> {
+    // A token is hardly ever shorter than a character: what can't be read needs no tokenizing.
+    const ids = Int32Array.from(await this.tokenizer.encode(text.slice(0, this.limit * 16)));
+    if (ids.length <= this.limit) return ids;
+    const cut = ids.slice(0, this.limit);
+    cut[this.limit - 1] = ids.at(-1)!;
+    return cut;
+  }
+}

@@ -1,0 +1,36 @@
+import { defineErrors } from '@largeforge/core';
+
+export const routerErrors = defineErrors({
+  LF_ROUTER_KEYWORD_RULE: {
+    message: (a: { expert: string; index: number; reason: string }) =>
+      `keyword rule ${a.index} of the expert "${a.expert}" cannot be used: ${a.reason}`,
+    remedy: () => 'Give each rule either a "term" or a "pattern" that is a regular expression of JavaScript.',
+  },
+  LF_ROUTER_NOT_AN_ENCODER: {
+    message: (a: { path: string; kind: string }) =>
+      `${a.path} is a model of the kind "${a.kind}", not a sentence encoder`,
+    remedy: () => 'Name a folder with a BERT-like sentence encoder, such as all-MiniLM-L6-v2.',
+  },
+  LF_ROUTER_TRAINING_ROWS: {
+    message: (a: { reason: string }) => `a router cannot be trained on these rows: ${a.reason}`,
+    remedy: () =>
+      'Give rows {"text", "expert"} with at least two experts; "expert": null marks a text for none of them.',
+  },
+  LF_ROUTER_ROWS_FILE: {
+    message: (a: { file: string; line: number; reason: string }) => `${a.file}:${a.line}: ${a.reason}`,
+    remedy: () => 'Each line is a JSON object {"text": "...", "expert": "..."}; "expert": null marks a text for none.',
+  },
+  LF_ROUTER_FILE_UNREADABLE: {
+    message: (a: { file: string; reason: string }) => `${a.file} cannot be read: ${a.reason}`,
+    remedy: () => 'Check the path.',
+  },
+  LF_ROUTER_ARTIFACT: {
+    message: (a: { folder: string; reason: string }) => `${a.folder} is no trained router: ${a.reason}`,
+    remedy: () => 'Name the output folder of "largeforge train router", or train again.',
+  },
+  LF_ROUTER_ENCODER_MISSING: {
+    message: (a: { folder: string; path: string }) =>
+      `the router ${a.folder} was trained with the sentence encoder ${a.path}, which is not there`,
+    remedy: () => 'Give its folder as the encoder, or train again without one.',
+  },
+});

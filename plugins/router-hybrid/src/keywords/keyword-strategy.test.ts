@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest';
+import { type KeywordRule, KeywordStrategy } from './keyword-strategy.js';
+
+const strategy = (rules: Record<string, KeywordRule[]>) => new KeywordStrategy(new Map(Object.entries(rules)));
+const matched = (rule: KeywordRule, text: string) => strategy({ a: [rule] }).score(text).matches.length > 0;
+
+describe('a term', () => {
+  test.each([
+    ['is a word', 'bill', 'pay my BILL now', true],
+    ['is no part of a word', 'bill', 'a billion', false],
+    ['may be a phrase', 'credit card', 'my credit card, please', true],
+    ['may end in a sign', 'c++', 'how do I learn C++?', true],
+    ['with a sign is no part of a word either', 'c++', 'abc++', false],
+    ['beside digits is no word of its own', 'covid', 'covid19', false],
+    ['in Russian', 'счёт', 'Оплати счёт сегодня', true],
+    ['in Russian is no part of a word', 'счёт', 'расчёт', false],
+    ['in Hindi does not lose its vowel sign', 'खात', 'मेरा खाता', false],
+    ['in Chinese, inside a run', '天气', '今天天气怎么样', true],
+    ['in Thai, inside a run', 'ครับ', 'สวัสดีครับ', true],
+    ['in other compatibility forms', 'wifi', 'ＷｉＦｉ password', true],
+  ])('%s', (_, term, text, expected) => expect(matched({ term }, text)).toBe(expected));
+  test('that is partial is found inside words', () => {
+    expect(matched({ term: 'bank', partial: true }, 'Onlinebanking')).toBe(true);
+  });
+});
+
+test('a pattern is a regular expression on the folded text', () => {
+  expect(matched({ pattern: '\\border\\s+#?\\d+' }, 'where is ORDER 4711')).toBe(true);
+  expect(matched({ pattern: '\\border\\s+#?\\d+' }, 'in order to')).toBe(false);
+});
+
+test('weights add up, each rule once, and negative terms speak against', () => {
+  const rules = {
+    bank: [
+      { term: 'account', weight: 2 },
+      { term: 'river', weight: -3 },
+    ],
+    nature: [{ term: 'river' }, { term: 'bank' }],
+  };
+  const { confidences } = strategy(rules).score('account account on the river bank');
+  expect(confidences.has('bank')).toBe(false);
+  expect(confidences.get('nature')).toBeCloseTo(4 / 5);
+  expect(strategy(rules).score('my account').confidences.get('bank')).toBeCloseTo(4 / 5);
+});
+
+test('a certain rule names its expert; of two the heavier', () => {
+  const rules = strategy({
+    a: [{ term: 'help', certain: true }],
+    b: [{ term: 'emergency', certain: true, weight: 5 }],
+  });
+  expect(rules.score('help').certain).toBe('a');
+  expect(rules.score('help, an emergency').certain).toBe('b');
+  expect(rules.score('nothing of the kind').certain).toBeUndefined();
+});
+
+test('nothing matched is no opinion', () =>
+  expect(strategy({ a: [{ term: 'x' }] }).score('y').confidences.size).toBe(0));
+
+describe('a rule that cannot be used is named', () => {
+  test.each<[string, KeywordRule, RegExp]>([
+    ['a pattern that is none', { pattern: '(' }, /keyword rule 0 of the expert "a" .*(Unterminated|Invalid)/],
+    ['neither', {}, /has no text/],
+    ['both', { term: 'a', pattern: 'b' }, /both "term" and "pattern"/],
+  ])('%s', (_, rule, message) => expect(() => strategy({ a: [rule] })).toThrow(message));
+});
+
+test('the time of a decision does not grow with the number of terms', () => {
+  const words = Array.from({ length: 10_000 }, (_, i) => ({ term: `term${i.toString(36)} word${i}` }));
+  const time = (rules: KeywordRule[]) => {
+    const few = strategy({ a: rules });
+    const text = 'please tell me about term5 word5 and the rest of it '.repeat(5);
+    for (let i = 0; i < 200; i++) few.score(text);
+    const times = Array.from({ length: 9 }, () => {
+      const start = performance.now();
+      for (let i = 0; i < 50; i++) few.score(text);
+      return performance.now() - start;
+    });
+    return Math.min(...times);
+  };
+  expect(time(words) / time(words.slice(0, 10))).toBeLessThan(10);
+});

@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import { type ChoiceInput, chooseExpert } from './choice.js';
+
+const scores = [
+  { expert: 'a', confidence: 0.62 },
+  { expert: 'b', confidence: 0.6 },
+  { expert: 'c', confidence: 0.1 },
+];
+const choose = (input: Partial<ChoiceInput> = {}) => chooseExpert(scores, { threshold: () => 0.5, ...input });
+
+test('the most likely expert', () => expect(choose()).toEqual({ expert: 'a', confidence: 0.62, reason: 'best' }));
+test('nobody below the threshold', () => {
+  expect(choose({ threshold: () => 0.7 })).toEqual({ expert: null, confidence: 0.62, reason: 'out-of-scope' });
+});
+test('an expert with a threshold of its own may be chosen behind one that misses its own', () => {
+  expect(choose({ threshold: (name) => (name === 'a' ? 0.9 : 0.5) })).toMatchObject({ expert: 'b' });
+});
+
+describe('load', () => {
+  const load = (a: number, b: number, c = 0) =>
+    new Map([
+      ['a', { load: a }],
+      ['b', { load: b }],
+      ['c', { load: c }],
+    ]);
+  test('decides among those that are nearly as likely', () => {
+    expect(choose({ load: load(0.9, 0.1) })).toMatchObject({ expert: 'b', reason: 'load' });
+    expect(choose({ load: load(0.1, 0.9) })).toMatchObject({ expert: 'a', reason: 'best' });
+  });
+  test('sends nobody to an expert that is unlikely, however idle', () => {
+    expect(choose({ load: load(1, 0.9, 0) })).toMatchObject({ expert: 'b' });
+  });
+  test('equal load goes by latency, if it differs by a fifth', () => {
+    const at = (a: number, b: number) =>
+      new Map([
+        ['a', { load: 0, latencyMs: a }],
+        ['b', { load: 0, latencyMs: b }],
+      ]);
+    expect(choose({ load: at(100, 70) })).toMatchObject({ expert: 'b' });
+    expect(choose({ load: at(100, 90) })).toMatchObject({ expert: 'a' });
+  });
+});
+
+describe('a wish', () => {
+  test('is granted where little speaks against it', () => {
+    expect(choose({ prefer: 'b' })).toMatchObject({ expert: 'b', reason: 'preferred' });
+  });
+  test('is granted below the threshold too', () => {
+    expect(choose({ prefer: 'b', threshold: () => 0.9 })).toMatchObject({ expert: 'b' });
+  });
+  test('is not granted against a much surer expert', () =>
+    expect(choose({ prefer: 'c' })).toMatchObject({ expert: 'a' }));
+  test('for an expert that is not there is ignored', () =>
+    expect(choose({ prefer: 'x' })).toMatchObject({ expert: 'a' }));
+});
+
+test('a conversation stays where it is unless another expert is much likelier', () => {
+  expect(choose({ sticky: 'b' })).toMatchObject({ expert: 'b', reason: 'sticky' });
+  expect(choose({ sticky: 'c' })).toMatchObject({ expert: 'a' });
+});

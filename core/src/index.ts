@@ -45,6 +45,7 @@ export type * from './lifecycle/serve-contract.js';
 export { type LifecycleHooks, lifecycleHooks, type Refusal } from './lifecycle/stages.js';
 export {
   type AnyStepRunner,
+  type CheckContext,
   type ConfigReader,
   defineStepRunner,
   type StepContext,
@@ -53,4 +54,5 @@ export {
 export type * from './lifecycle/train-contract.js';
 export type { LogDestination } from './log/log.js';
 export { Interrupts } from './pipeline/interrupts.js';
+export { checkOutputFolder } from './pipeline/output-folder.js';
 export type { PipelineOptions, PipelineOutcome } from './pipeline/run.js';

@@ -45,10 +45,31 @@ export interface StepContext<Stage extends StageName = StageName> {
   readonly resume: boolean;
 }
 
+/** What a runner checks its options with, before any step has run. */
+export interface CheckContext {
+  /** The step's name. */
+  readonly name: string;
+  /** The folder that relative paths of the options start from. */
+  readonly baseDir: string;
+  /** A path of the options, absolute. */
+  resolvePath(path: string): string;
+  /**
+   * Whether a value of the options is for an earlier step to make, and cannot be checked yet: it refers to an output, or
+   * it is a path below one that an earlier step's options name.
+   */
+  comesLater(value: string): boolean;
+  readonly kernel: { readonly registries: RegistryViews<LifecycleRegistries>; readonly services: ServicesView };
+}
+
 /** Something that a step of a pipeline can run: a trainer, an optimiser, an evaluator, a server ... */
 export interface StepRunner<Options, Stage extends StageName = StageName> {
   /** Parsed before anything runs; errors carry the place in the config. */
   readonly options: z.ZodType<Options>;
+  /**
+   * Throws what a run would fail on and that can be told beforehand: a missing file, an unknown name. Called for every
+   * step before the first one runs, and all that `--dry-run` does. It must be quick.
+   */
+  check?(context: CheckContext, options: Options): void | Promise<void>;
   /** Returns what later steps refer to as ${steps.<name>.<key>}: plain JSON values, paths absolute. */
   run(context: StepContext<Stage>, options: Options): Promise<Record<string, unknown>>;
   /** Files and folders whose content decides whether the step must run again; what does not exist counts by its name. */

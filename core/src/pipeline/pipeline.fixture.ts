@@ -50,6 +50,11 @@ export function makeToy(version = '1.0.0'): Toy {
             }),
             inputs: ({ data }) => ({ paths: data }),
             outputs: ['file', 'size', 'details'],
+            check(context, { data }) {
+              for (const path of data) {
+                if (!context.comesLater(path) && !existsSync(context.resolvePath(path))) throw new Error(`no ${path}`);
+              }
+            },
             async run(context, { text, data, times }) {
               note(context);
               await toy.during(context);

@@ -4,6 +4,7 @@ import { displayPath } from '../config/source.js';
 import { toValue } from '../config/tree.js';
 import { isLargeForgeError, LargeForgeError, placeError, reasonOf } from '../kernel/errors.js';
 import { checkBackend } from './backend-choice.js';
+import { checkSteps } from './check-steps.js';
 import { ContentHasher } from './content-hash.js';
 import { continuation, pipelineErrors } from './errors.js';
 import { stepHash } from './fingerprint.js';
@@ -29,6 +30,8 @@ export async function runPipeline(run: PipelineRun): Promise<PipelineOutcome> {
   if (options.from !== undefined && !names.includes(options.from)) {
     throw pipelineErrors.LF_PIPELINE_FROM({ name: options.from, known: names });
   }
+  const from = options.from === undefined ? 0 : names.indexOf(options.from);
+  await checkSteps(run, prepared.slice(from));
   const progress = new Progress(run);
   if (options.dryRun) return progress;
   const start = performance.now();

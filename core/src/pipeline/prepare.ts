@@ -17,6 +17,8 @@ export interface PreparedStep {
   readonly use: string;
   readonly index: number;
   readonly place: WithPlace;
+  /** As the schema gave them, with references in place of what they stand for; undefined where these do not fit it. */
+  readonly options: unknown;
   readonly runner: AnyStepRunner<StageName>;
   /** The plugin that registered the runner. */
   readonly owner: LoadedPlugin<PluginContext>;
@@ -28,16 +30,16 @@ export async function prepareSteps(run: PipelineRun): Promise<PreparedStep[]> {
   const earlier: EarlierStep[] = [];
   const prepared: PreparedStep[] = [];
   for (const [index, step] of run.steps.entries()) {
-    const ready = await prepareStep(run, step, index);
+    const ready = await findRunner(run, step, index);
     const unknown = checkReferences(ready.place, earlier, names);
-    parseWith(run, ready, ready.place.node, (path) => touches(path, unknown));
-    prepared.push(ready);
+    const options = parseWith(run, ready, ready.place.node, (path) => touches(path, unknown));
+    prepared.push({ ...ready, options });
     earlier.push({ name: step.name, outputs: ready.runner.outputs });
   }
   return prepared;
 }
 
-async function prepareStep(run: PipelineRun, step: PipelineStep, index: number): Promise<PreparedStep> {
+async function findRunner(run: PipelineRun, step: PipelineStep, index: number): Promise<Omit<PreparedStep, 'options'>> {
   const node = run.nodes[index]!;
   const { cwd } = run.config;
   const registry = run.kernel.registry(stageRegistry[step.stage]);
@@ -54,7 +56,7 @@ async function prepareStep(run: PipelineRun, step: PipelineStep, index: number):
 /** The options of a step by its runner's schema; undefined when only ignored places are wrong. */
 export function parseWith(
   run: PipelineRun,
-  { runner, place }: PreparedStep,
+  { runner, place }: Pick<PreparedStep, 'runner' | 'place'>,
   node: ConfigNode,
   ignore?: (path: ConfigPath) => boolean,
 ): unknown {

@@ -56,7 +56,8 @@ function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
 }
 
-function asUnwritable(path: string, cause: unknown): unknown {
+/** LF_ENGINE_FILE_UNWRITABLE for what the system refused; anything else as it is. */
+export function asUnwritable(path: string, cause: unknown): unknown {
   if ((cause as NodeJS.ErrnoException).syscall === undefined) return cause;
   return formatErrors.FILE_UNWRITABLE({ path, reason: reasonOf(cause) }, { cause });
 }

@@ -69,6 +69,17 @@ export const modelErrors = defineEngineErrors({
       `the adapter ${path} cannot be used: ${problems.join('; ')}`,
     remedy: () => 'Adapters are folders with adapter_config.json (peft_type LORA) and adapter_model.safetensors.',
   },
+  ADAPTER_BASE: {
+    message: ({ path, base }: { path: string; base: string | undefined }) =>
+      base === undefined
+        ? `the adapter ${path} does not say which base model it is for`
+        : `the adapter ${path} is for the base model "${base}", which is no file or folder here and not in the local Hugging Face cache`,
+    remedy: ({ base }) =>
+      base !== undefined && /^[\w-][\w.-]*\/[\w.-]+$/.test(base)
+        ? `Get it with "hf download ${base}", or correct base_model_name_or_path in adapter_config.json.`
+        : 'Put the base model there, or correct base_model_name_or_path in adapter_config.json.',
+    exitCode: 2,
+  },
   ADAPTER_TENSORS: {
     message: ({ path, missing, unknown }: { path: string; missing: readonly string[]; unknown: readonly string[] }) =>
       `the adapter ${path} does not fit the model:${missing.length ? ` it lacks ${list(missing)};` : ''}${unknown.length ? ` unknown ${list(unknown)}` : ''}`,

@@ -1,6 +1,7 @@
 export type { Architecture } from './architectures/architecture.js';
 export { architectureOf, knownModelTypes, registerArchitecture } from './architectures/index.js';
 export { type PackedBatch, type PagedBatch, packSequences } from './batch.js';
+export { adapterBase, checkModelFiles } from './check-files.js';
 export type { DecoderConfig, EncoderConfig, ModelConfig } from './config.js';
 export { KvCache, type KvCacheOptions, type KvShape } from './kv-cache.js';
 export type { ModelLinears } from './linears.js';

@@ -2,6 +2,7 @@ import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
 import { builtInFormats } from './formats/index.js';
 
+export { checkData } from './check-data.js';
 export { dataErrors } from './errors.js';
 export {
   checkConversation,

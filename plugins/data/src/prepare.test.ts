@@ -106,7 +106,7 @@ describe('prepared data', () => {
       reason: expect.stringContaining('not valid JSON'),
     });
     await expect(prepare(text, { options: { maxRejected: 0 } })).rejects.toThrow(
-      expect.objectContaining({ code: 'LF_DATA_REJECTED_ROWS', message: expect.stringContaining('row 31 (line 31)') }),
+      expect.objectContaining({ code: 'LF_DATA_REJECTED_ROWS', message: expect.stringContaining(':31: row 31') }),
     );
   });
 

@@ -64,9 +64,9 @@ export function summariseLengths(lengths: ArrayLike<number>): LengthSummary {
   return { mean: sum / sorted.length, p50: at(0.5), p95: at(0.95), max: at(1) };
 }
 
-/** `data.json row 3 (line 21), conversations[1].value: expected string` */
+/** `data.json:21: row 3, conversations[1].value: expected string` */
 export function describeRejected(row: RejectedRow & { readonly file: string }): string {
-  return `${row.file} row ${row.row} (line ${row.line})${row.field === '' ? '' : `, ${row.field}`}: ${row.reason}`;
+  return `${row.file}:${row.line}: row ${row.row}${row.field === '' ? '' : `, ${row.field}`}: ${row.reason}`;
 }
 
 const whole = (value: number) => value.toLocaleString('en-US');

@@ -1,11 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { defineErrors, defineStepRunner } from '@largeforge/core';
+import { defineErrors, defineStepRunner, reasonOf } from '@largeforge/core';
 import {
   asCausal,
   type ChatMessage,
+  checkModelFiles,
   createGenerationEngine,
   type GenerationEngine,
   greedy,
@@ -37,6 +38,15 @@ const errors = defineErrors({
     message: (a: { file: string; line: number; reason: string }) => `${a.file}:${a.line}: ${a.reason}`,
     remedy: () => 'Each line is {"messages": [..., {"role": "assistant", "content": "the answer"}]}.',
   },
+  LF_EVALUATE_FILE: {
+    message: (a: { file: string; reason: string }) => `the rows of ${a.file} cannot be read: ${a.reason}`,
+    remedy: () => 'Correct the path: relative ones start at the folder of the config.',
+    exitCode: 2,
+  },
+  LF_EVALUATE_EMPTY: {
+    message: (a: { file: string }) => `${a.file} has no rows`,
+    remedy: () => 'Each line is {"messages": [..., {"role": "assistant", "content": "the answer"}]}.',
+  },
   LF_EVALUATE_ADAPTER: {
     message: (a: { path: string }) => `${a.path} is an adapter`,
     remedy: () => 'Merge it first (largeforge merge), and evaluate the merged model.',
@@ -61,6 +71,16 @@ export const exactMatchRunner = defineStepRunner('evaluate', {
   inputs: ({ model, dataset, fewShot }: ExactMatchOptions) => ({
     paths: [model, dataset, ...(fewShot === undefined ? [] : [fewShot])],
   }),
+  check(context, { model, dataset, fewShot }: ExactMatchOptions) {
+    if (!context.comesLater(model)) {
+      const path = context.resolvePath(model);
+      if (isAdapterFolder(path)) throw errors.LF_EVALUATE_ADAPTER({ path });
+      checkModelFiles(existsSync(path) ? path : model);
+    }
+    for (const rows of [dataset, fewShot]) {
+      if (rows !== undefined && !context.comesLater(rows)) readRows(context.resolvePath(rows));
+    }
+  },
   async run(context, options: ExactMatchOptions) {
     const path = /^[\w-][\w.-]*\/[\w.-]+$/.test(options.model) ? options.model : context.resolvePath(options.model);
     if (isAdapterFolder(path)) throw errors.LF_EVALUATE_ADAPTER({ path });
@@ -150,7 +170,7 @@ export function same(text: string, reference: string, compare: 'text' | 'json'):
 }
 
 function readRows(file: string): Row[] {
-  return readFileSync(file, 'utf8')
+  const rows = textOf(file)
     .split('\n')
     .flatMap((line, i) => {
       if (line.trim() === '') return [];
@@ -168,4 +188,14 @@ function readRows(file: string): Row[] {
       }
       return [{ turns: messages.slice(0, -1), answer: last.content }];
     });
+  if (rows.length === 0) throw errors.LF_EVALUATE_EMPTY({ file });
+  return rows;
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw errors.LF_EVALUATE_FILE({ file, reason: reasonOf(cause) }, { cause });
+  }
 }

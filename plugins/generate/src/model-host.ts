@@ -1,7 +1,9 @@
-import { basename, resolve } from 'node:path';
+import { basename } from 'node:path';
 import { type ChosenBackend, defineErrors } from '@largeforge/core';
 import {
+  adapterBase,
   asCausal,
+  checkModelFiles,
   createGenerationEngine,
   type Device,
   type GenerationEngine,
@@ -10,7 +12,6 @@ import {
   loadModel,
   mergeAdapter,
   openDevice,
-  readAdapter,
   readModelSource,
   Tokenizer,
 } from '@largeforge/engine';
@@ -65,6 +66,11 @@ export class ModelHost {
     return loaded.served;
   }
 
+  /** Throws what loading a model would complain of, as far as its files tell it quickly. */
+  check({ path }: ModelSpec): void {
+    checkModelFiles(path);
+  }
+
   /** Loads a model and makes it ready to generate. */
   async load(spec: ModelSpec, _signal?: AbortSignal): Promise<ModelInfo> {
     const id = spec.id ?? basename(spec.path).replace(/\.gguf$/, '');
@@ -74,7 +80,7 @@ export class ModelHost {
     const device = openDevice({ library, threads, index });
     try {
       const adapter = isAdapterFolder(spec.path) ? spec.path : undefined;
-      const base = adapter === undefined ? spec.path : baseOf(adapter);
+      const base = adapter === undefined ? spec.path : adapterBase(adapter);
       const tokenizer = Tokenizer.of(readModelSource(base));
       const model = asCausal(await loadModel(device, base));
       if (adapter !== undefined) {
@@ -129,12 +135,6 @@ export class ModelHost {
   async close(): Promise<void> {
     for (const id of [...this.models.keys()]) await this.unload(id);
   }
-}
-
-/** The base model that an adapter names; a relative path starts at the adapter. */
-function baseOf(adapter: string): string {
-  const name = String(readAdapter(adapter).config.base_model_name_or_path ?? '');
-  return name.startsWith('.') ? resolve(adapter, name) : name;
 }
 
 function servedTokenizer(tokenizer: Tokenizer): ModelTokenizer & { tokenBytes(id: number): Uint8Array } {

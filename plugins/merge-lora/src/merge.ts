@@ -1,14 +1,16 @@
-import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { defineStepRunner, type StepContext } from '@largeforge/core';
+import { existsSync } from 'node:fs';
+import { checkOutputFolder, defineStepRunner, type StepContext } from '@largeforge/core';
 import {
+  adapterBase,
   asCausal,
   type CausalLanguageModel,
+  checkModelFiles,
   type Device,
   loadAdapter,
   loadModel,
   openDevice,
   packSequences,
+  readAdapter,
   readModelSource,
   savePretrained,
   scope,
@@ -46,10 +48,21 @@ export const mergeRunner = defineStepRunner('optimize', {
   inputs: ({ baseModel, adapter }: MergeOptions) => ({
     paths: [adapter, ...(baseModel === undefined ? [] : [baseModel])],
   }),
+  check(context, { adapter, baseModel, outputDir }: MergeOptions) {
+    if (outputDir !== undefined && !context.comesLater(outputDir)) checkOutputFolder(context.resolvePath(outputDir));
+    if (!context.comesLater(adapter)) {
+      const folder = context.resolvePath(adapter);
+      if (baseModel === undefined) checkModelFiles(adapterBase(folder));
+      else readAdapter(folder);
+    }
+    if (baseModel === undefined || context.comesLater(baseModel)) return;
+    const path = context.resolvePath(baseModel);
+    checkModelFiles(existsSync(path) ? path : baseModel);
+  },
   async run(context, options: MergeOptions) {
     const adapter = context.resolvePath(options.adapter);
     const folder = options.outputDir === undefined ? context.outputDir : context.resolvePath(options.outputDir);
-    const base = options.baseModel === undefined ? baseOf(adapter) : localPath(context, options.baseModel);
+    const base = options.baseModel === undefined ? adapterBase(adapter) : localPath(context, options.baseModel);
     const { library, threads, device: index } = await context.backend();
     const device = openDevice({ library, threads, index });
     try {
@@ -89,13 +102,6 @@ export const mergeRunner = defineStepRunner('optimize', {
     }
   },
 });
-
-/** The base model that an adapter names; a relative path starts at the adapter. */
-function baseOf(adapter: string): string {
-  const config = JSON.parse(readFileSync(join(adapter, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;
-  const name = String(config.base_model_name_or_path ?? '');
-  return name.startsWith('.') ? resolve(adapter, name) : name;
-}
 
 /** A path of the options, or the name of a cached model, which stays as it is. */
 function localPath(context: StepContext, model: string): string {

@@ -132,6 +132,8 @@ export interface ModelHost {
   list(): readonly ModelInfo[];
   /** The model of an id that `list` gives. */
   get(id: string): Promise<ServedModel>;
+  /** Throws what loading would complain of, as far as that can be told quickly; before a pipeline's first step runs. */
+  check?(spec: ModelSpec): void | Promise<void>;
   load(spec: ModelSpec, signal?: AbortSignal): Promise<ModelInfo>;
   /** Waits for nothing: what is being generated ends with an error. */
   unload(id: string): Promise<void>;

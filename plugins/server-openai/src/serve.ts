@@ -17,6 +17,12 @@ export const serveRunner = (defaults: OptionLayer, version: string) =>
   defineStepRunner('serve', {
     options: stepOptionsSchema,
     outputs: ['url', 'models'],
+    async check(context, options: StepOptions) {
+      safeOptions(defaults, new OptionLayer(options));
+      const models = await context.kernel.services.get<ModelHost>('models');
+      const given = specsOf(context, options).filter(({ path }) => !context.comesLater(path));
+      for (const spec of given) await models.check?.(spec);
+    },
     async run(context, options: StepOptions) {
       const step = new OptionLayer(options);
       const server = await OpenAiServer.create({
@@ -83,7 +89,7 @@ function hooksOf({ hooks }: StepContext<'serve'>): ServeHooks {
 }
 
 /** Models to load: a path from the config's folder, or, when nothing is there, a name of the local Hugging Face cache. */
-function specsOf(context: StepContext, { model, models = [] }: StepOptions): ModelSpec[] {
+function specsOf(context: Pick<StepContext, 'resolvePath'>, { model, models = [] }: StepOptions): ModelSpec[] {
   return [...(model === undefined ? [] : [model]), ...models].map((entry) => {
     const spec = typeof entry === 'string' ? { path: entry } : entry;
     const path = context.resolvePath(spec.path);

@@ -38,7 +38,7 @@ export interface ChosenLoss {
 
 /** The loss that the options name, from the registry. */
 export async function chosenLoss(
-  context: StepContext<'train'>,
+  context: Pick<StepContext<'train'>, 'name'> & { readonly kernel: Pick<StepContext['kernel'], 'registries'> },
   { name, with: given }: SftOptions['loss'],
 ): Promise<ChosenLoss> {
   const definition = await context.kernel.registries.loss.get(name, `${context.name}: loss.name`);

@@ -20,6 +20,7 @@ import {
   type TrainingResult,
   train,
 } from '@largeforge/engine';
+import { checkSft } from './check.js';
 import { type ChosenLoss, chosenLoss } from './loss.js';
 import { type SftOptions, sftOptions } from './options.js';
 import { announcePlan } from './plan.js';
@@ -32,6 +33,7 @@ export const sftRunner = defineStepRunner('train', {
   inputs: ({ model, adapter, dataset, evalDataset }: SftOptions) => ({
     paths: [model, ...(adapter === undefined ? [] : [adapter]), ...dataset.paths, ...(evalDataset?.paths ?? [])],
   }),
+  check: checkSft,
   async run(context, options: SftOptions) {
     const loss = await chosenLoss(context, options.loss);
     const base = modelPath(context, options.model);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { asUnwritable } from '../../formats/atomic-file.js';
 
 /** Beginning of the names of folders that are being written or deleted. */
 const unfinished = '.unfinished-';
@@ -9,20 +10,21 @@ const unfinished = '.unfinished-';
  * Makes a folder that is either there with everything in it, or not there at all, whatever happens meanwhile (a crash,
  * `kill -9`, loss of power): written beside its place, forced to disk, then renamed.
  * @param write fills the folder it is given
- * @throws what `write` throws; nothing is left behind then. An existing folder of that name is replaced.
+ * An existing folder of that name is replaced.
+ * @throws what `write` throws, and LF_ENGINE_FILE_UNWRITABLE for what the system refuses; nothing is left behind then
  */
 export async function writeFolder(path: string, write: (folder: string) => Promise<void>): Promise<void> {
   const parent = dirname(path);
-  await mkdir(parent, { recursive: true });
   const folder = join(parent, `${unfinished}${basename(path)}-${randomBytes(4).toString('hex')}`);
-  await mkdir(folder);
   try {
+    await mkdir(parent, { recursive: true });
+    await mkdir(folder);
     await write(folder);
     await syncTree(folder);
     await moveInto(folder, path);
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
+    await rm(folder, { recursive: true, force: true }).catch(() => {}); // the first failure is the one to tell
+    throw asUnwritable(path, error);
   }
   await syncFolder(parent);
 }

@@ -1,22 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { afterAll, expect, it, vi } from 'vitest';
-import { main } from '../../core/src/cli/main.js';
-
-interface Wrong {
-  readonly what: string;
-  /** Text of largeforge.config.yaml. */
-  readonly config?: string;
-  readonly files?: Readonly<Record<string, string>>;
-  readonly line?: string;
-  readonly env?: Readonly<Record<string, string>>;
-  /** Code of the error table. */
-  readonly code: string;
-  /** What the message says of the place. */
-  readonly where: string;
-  readonly exit: number;
-}
+import { itSaysWhatIsWrong, type Wrong } from './attempt.js';
 
 const sft = (options: string) =>
   `plugins: ['@largeforge/backend-cpu', '@largeforge/data', '@largeforge/trainer-sft']\npipeline:\n  - {name: tune, stage: train, use: sft, with: {${options}}}\n`;
@@ -189,6 +171,7 @@ const wrong: readonly Wrong[] = [
   {
     what: 'a wrong override variable',
     config: '{}\n',
+    line: 'inspect plugins',
     env: { LARGEFORGE__log__level: 'loud' },
     code: 'LF_CONFIG_INVALID',
     where: 'LARGEFORGE__log__level',
@@ -244,7 +227,7 @@ const wrong: readonly Wrong[] = [
   {
     what: 'a plugin file that exports nothing',
     config: own,
-    files: { 'p.mjs': 'export const x = 1;\n' },
+    files: { 'p.mjs': 'const x = 1;\n' },
     code: 'LF_PLUGIN_INVALID',
     where: 'largeforge.config.yaml:1:11: plugins[0]',
     exit: 2,
@@ -329,7 +312,7 @@ const wrong: readonly Wrong[] = [
     config: sft('model: ./none, dataset: d.jsonl'),
     files: { 'd.jsonl': '{"text":"a"}\n' },
     code: 'LF_ENGINE_MODEL_NOT_FOUND',
-    where: 'none',
+    where: 'largeforge.config.yaml:3:5: pipeline[0] (sft): "./none" is no file or folder here',
     exit: 2,
   },
   {
@@ -372,42 +355,4 @@ const wrong: readonly Wrong[] = [
   },
 ];
 
-const root = mkdtempSync(join(tmpdir(), 'largeforge-wrong-'));
-const home = process.cwd();
-afterAll(() => {
-  process.chdir(home);
-  rmSync(root, { recursive: true });
-});
-
-async function attempt(mistake: Wrong, index: number): Promise<{ exit: number; printed: string }> {
-  const folder = join(root, String(index));
-  const files = { ...mistake.files, ...(mistake.config && { 'largeforge.config.yaml': mistake.config }) };
-  mkdirSync(folder);
-  for (const [name, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(folder, name)), { recursive: true });
-    writeFileSync(join(folder, name), text);
-  }
-  process.chdir(folder);
-  let printed = '';
-  const write = (text: unknown) => {
-    printed += String(text);
-    return true;
-  };
-  for (const [name, value] of Object.entries(mistake.env ?? {})) vi.stubEnv(name, value);
-  const spies = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, 'write').mockImplementation(write));
-  try {
-    return { exit: await main((mistake.line ?? (mistake.env ? 'inspect plugins' : 'run')).split(' ')), printed };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-    vi.unstubAllEnvs();
-  }
-}
-
-it.each(wrong.map((mistake, index) => ({ ...mistake, index })))('$what', async ({ index, ...mistake }) => {
-  const { exit, printed } = await attempt(mistake, index);
-  expect(printed).toMatch(new RegExp(`^error ${mistake.code}: `, 'm'));
-  expect(printed).toMatch(/^ {2}what to do: \S.{10}/m);
-  expect(printed).toContain(mistake.where);
-  expect(printed).not.toMatch(/^ {4}at /m);
-  expect(exit).toBe(mistake.exit);
-});
+itSaysWhatIsWrong(wrong);

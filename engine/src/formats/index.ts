@@ -4,7 +4,7 @@ export type { GgufValue } from './gguf/metadata.js';
 export { type GgufFile, type GgufTensor, readGguf } from './gguf/read.js';
 export { hubCacheFolder, snapshotInHubCache } from './hub-cache.js';
 export { readJson } from './json-file.js';
-export { locateModel, readModelSource, readTokenizerFiles } from './model-folder.js';
+export { locateModel, readModelSource, readTokenizerFiles, withTokenizerOf } from './model-folder.js';
 export type { ModelSource, TensorEntry, TokenizerSource } from './model-source.js';
 export { readSafetensors, type SafetensorsFile, type TensorToWrite, writeSafetensors } from './safetensors.js';
 export { writeTokenizerFiles, writeWeights } from './write-folder.js';

@@ -84,6 +84,15 @@ export function readTokenizerFiles(path: string): TokenizerSource | undefined {
   return { tokenizer, config: { ...special, ...config }, chatTemplate };
 }
 
+/**
+ * The description of a base model with the tokenizer of an adapter's folder in place of its own, when there is one: a
+ * training saves the tokenizer, and so the chat template, that its rows were made with.
+ */
+export function withTokenizerOf(adapter: string, source: ModelSource): ModelSource {
+  const tokenizer = readTokenizerFiles(adapter);
+  return tokenizer ? { ...source, tokenizer } : source;
+}
+
 /** A config may hold one template, or several by name. */
 function defaultTemplate(value: unknown): string | undefined {
   if (typeof value === 'string') return value;

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { byteLength } from '../device/dtype.js';
-import { writeJson } from './atomic-file.js';
+import { writeJson, writeTextFile } from './atomic-file.js';
 import type { TokenizerSource } from './model-source.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 
@@ -39,11 +39,15 @@ export async function writeWeights(
   writeJson(join(folder, 'model.safetensors.index.json'), { metadata: { total_size: total }, weight_map: map });
 }
 
-/** Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json. */
+/**
+ * Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and chat_template.jinja. The template is in
+ * tokenizer_config.json as well: tools older than its own file look there.
+ */
 export function writeTokenizerFiles(folder: string, { tokenizer, config, chatTemplate }: TokenizerSource): void {
   writeJson(join(folder, 'tokenizer.json'), tokenizer);
   const full = { ...config, ...(chatTemplate !== undefined && { chat_template: chatTemplate }) };
   writeJson(join(folder, 'tokenizer_config.json'), full);
+  if (chatTemplate !== undefined) writeTextFile(join(folder, 'chat_template.jinja'), chatTemplate);
   const names = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token', 'mask_token'];
   const special = Object.fromEntries(names.filter((name) => config[name] != null).map((name) => [name, config[name]]));
   if (Object.keys(special).length > 0) writeJson(join(folder, 'special_tokens_map.json'), special);

@@ -14,6 +14,7 @@ import {
   openDevice,
   readModelSource,
   Tokenizer,
+  withTokenizerOf,
 } from '@largeforge/engine';
 import type { ModelTokenizer, ServedModel } from './served-model.js';
 
@@ -81,7 +82,8 @@ export class ModelHost {
     try {
       const adapter = isAdapterFolder(spec.path) ? spec.path : undefined;
       const base = adapter === undefined ? spec.path : adapterBase(adapter);
-      const tokenizer = Tokenizer.of(readModelSource(base));
+      const source = readModelSource(base);
+      const tokenizer = Tokenizer.of(adapter === undefined ? source : withTokenizerOf(adapter, source));
       const model = asCausal(await loadModel(device, base));
       if (adapter !== undefined) {
         await loadAdapter(model, adapter);

@@ -15,6 +15,7 @@ import {
   savePretrained,
   scope,
   Tokenizer,
+  withTokenizerOf,
 } from '@largeforge/engine';
 import { z } from 'zod';
 
@@ -66,7 +67,7 @@ export const mergeRunner = defineStepRunner('optimize', {
     const { library, threads, device: index } = await context.backend();
     const device = openDevice({ library, threads, index });
     try {
-      const source = readModelSource(base);
+      const source = withTokenizerOf(adapter, readModelSource(base));
       const tokenizer = source.tokenizer ? Tokenizer.of(source) : undefined;
       const model = asCausal(await loadModel(device, base, { dtype: 'f32' }));
       await loadAdapter(model, adapter);

@@ -16,7 +16,7 @@ export const serveCommand: CommandDefinition<CommandContext> = {
   name: 'serve',
   summary: 'serve models behind an OpenAI-compatible API',
   description:
-    'Loads models and answers /v1/completions and /v1/chat/completions until Ctrl-C or SIGTERM; requests that run then are finished first.',
+    'Loads models and answers /v1/completions and /v1/chat/completions until Ctrl-C or SIGTERM; requests that run then are finished first. Keys and limits of the plugin follow the config file.',
   examples: [
     'largeforge serve --model ./out --port 8000',
     'largeforge serve --model ./model.gguf --name assistant',
@@ -38,7 +38,8 @@ export const serveCommand: CommandDefinition<CommandContext> = {
     { flags: '--host <address>', description: 'address to listen on; others than 127.0.0.1 need API keys' },
     { flags: '--api-key-file <file>', description: 'keys that clients must send, one a line' },
   ],
-  async run({ options }, { runSteps, cwd }) {
+  async run({ options }, { application, runSteps, cwd }) {
+    application.watchConfig();
     const { model, name, port, host, apiKeyFile } = options as unknown as ServeFlags;
     const models = model.map((path, i) => (i === 0 && name !== undefined ? { path, id: name } : path));
     const apiKeys = apiKeyFile === undefined ? undefined : readKeys(resolve(cwd, apiKeyFile));

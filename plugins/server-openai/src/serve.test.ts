@@ -305,6 +305,21 @@ describe('largeforge serve', () => {
     await ended;
   });
 
+  it('follows the config file', async () => {
+    const config = (key: string) => `plugins: [models, ['@largeforge/server-openai', {apiKeys: [${key}], port: 0}]]`;
+    const run = await boot(config('the-key-before-the-edit'));
+    const ended = command(run, { model: ['./base'] });
+    await eventually(() => run.host.models.has('tiny'));
+    const url = /"url":"([^"]+)"/.exec(run.log())![1]!;
+    const status = async (key: string) => (await chat(url, { authorization: `Bearer ${key}` })).status;
+    expect(await status('the-key-before-the-edit')).toBe(200);
+    writeFileSync(run.file, config('the-key-after-the-edit'));
+    await eventually(async () => (await status('the-key-after-the-edit')) === 200);
+    expect(await status('the-key-before-the-edit')).toBe(401);
+    run.abort.abort();
+    await ended;
+  });
+
   it('says what is wrong with a file of keys', async () => {
     const run = await boot("plugins: [models, '@largeforge/server-openai']");
     await expect(command(run, { model: ['x'], apiKeyFile: 'nowhere.txt' })).rejects.toMatchObject({

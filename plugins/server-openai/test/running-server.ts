@@ -74,10 +74,10 @@ export async function startServer(
 }
 
 /** Polls until the condition holds; fails after two seconds. */
-export async function eventually(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 2000;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`not within two seconds: ${condition}`);
+export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not within ten seconds: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -19,6 +19,7 @@ import {
   type TrainingEvent,
   type TrainingResult,
   train,
+  withTokenizerOf,
 } from '@largeforge/engine';
 import { checkSft } from './check.js';
 import { type ChosenLoss, chosenLoss } from './loss.js';
@@ -37,7 +38,8 @@ export const sftRunner = defineStepRunner('train', {
   async run(context, options: SftOptions) {
     const loss = await chosenLoss(context, options.loss);
     const base = modelPath(context, options.model);
-    const source = readModelSource(base);
+    const files = readModelSource(base);
+    const source = options.adapter === undefined ? files : withTokenizerOf(context.resolvePath(options.adapter), files);
     const tokenizer = Tokenizer.of(source);
     const { maxLength } = options;
     const data = await trainingData(context, tokenizer, { ...options.dataset, maxLength });
@@ -129,7 +131,7 @@ function saver(model: CausalLanguageModel, { base, source, data }: Inputs, { ful
   return (folder: string): Promise<void> =>
     full
       ? savePretrained(model, folder, { tokenizer, generationConfig: source.generationConfig })
-      : saveAdapter(model, folder, { baseModel: base });
+      : saveAdapter(model, folder, { baseModel: base, tokenizer });
 }
 
 async function report(context: StepContext<'train'>, event: TrainingEvent): Promise<void> {

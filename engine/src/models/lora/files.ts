@@ -1,7 +1,13 @@
 import * as commands from '../../device/commands/index.js';
 import type { Device } from '../../device/device.js';
 import type { FloatDType } from '../../device/dtype.js';
-import { type AdapterSource, readAdapter, writeAdapter } from '../../formats/index.js';
+import {
+  type AdapterSource,
+  readAdapter,
+  type TokenizerSource,
+  writeAdapter,
+  writeTokenizerFiles,
+} from '../../formats/index.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { modelErrors } from '../errors.js';
 import type { LanguageModel } from '../model.js';
@@ -14,6 +20,14 @@ import type { ServedAdapter } from './served.js';
 import { byPattern, type TargetModules, targetLayers } from './targets.js';
 
 const BRANCH = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
+
+export interface SaveAdapterOptions {
+  readonly dtype?: FloatDType;
+  /** What the adapter says that it is for; as it was loaded with unless given. */
+  readonly baseModel?: string;
+  /** Written beside the adapter: what it was trained with. */
+  readonly tokenizer?: TokenizerSource;
+}
 
 /** An adapter's files, sorted by what they are for. */
 interface ReadAdapter {
@@ -93,11 +107,14 @@ export function readServedAdapter(model: LanguageModel, path: string): ServedAda
   );
 }
 
-/** Writes the attached adapter as PEFT writes it: adapter_config.json and adapter_model.safetensors. */
+/**
+ * Writes the attached adapter as PEFT writes it: adapter_config.json and adapter_model.safetensors, and the files of the
+ * tokenizer that is given.
+ */
 export async function saveAdapter(
   model: LanguageModel,
   path: string,
-  { dtype = 'f32', baseModel }: { dtype?: FloatDType; baseModel?: string } = {},
+  { dtype = 'f32', baseModel, tokenizer }: SaveAdapterOptions = {},
 ): Promise<void> {
   const adapter = attachedAdapter(model);
   if (!adapter) throw modelErrors.LORA_OPTION({ option: 'adapter', reason: 'the model has none to save' });
@@ -110,6 +127,7 @@ export async function saveAdapter(
   const tensors = named.map(([name, parameter]) => parameterToWrite(name, parameter, dtype));
   const taskType = model.kind === 'causal' ? 'CAUSAL_LM' : 'FEATURE_EXTRACTION';
   const transposed = adapter.modules.some((name) => model.linears.get(name)!.weight.transposed);
+  if (tokenizer) writeTokenizerFiles(path, tokenizer);
   await writeAdapter(path, adapterConfigJson(config, { taskType, transposed }), tensors);
 }
 

@@ -39,6 +39,7 @@ export { API_VERSION, type Logger } from './kernel/plugin.js';
 export type { AutoChoice, Probe, RegistryEntry, RegistryView } from './kernel/registry.js';
 export type { ServicesView } from './kernel/services.js';
 export type * from './lifecycle/config-contract.js';
+export type * from './lifecycle/diagnosis.js';
 export type * from './lifecycle/plan-contract.js';
 export type * from './lifecycle/registries.js';
 export type * from './lifecycle/serve-contract.js';

@@ -1,3 +1,4 @@
+import type { Diagnosis } from './diagnosis.js';
 import type { AnyStepRunner } from './step-runner.js';
 
 /** A compute backend: a native library that speaks the backend ABI. */
@@ -41,6 +42,8 @@ export interface LifecycleRegistries {
   tracker: unknown;
   datasetFormat: unknown;
   dataSource: AnyStepRunner<'data'>;
+  /** What `largeforge doctor` asks. */
+  diagnosis: Diagnosis;
 }
 
 export const registryNames = [
@@ -56,6 +59,7 @@ export const registryNames = [
   'server',
   'storage',
   'tracker',
+  'diagnosis',
 ] as const satisfies readonly (keyof LifecycleRegistries)[];
 
 /** Stages that a pipeline's step can name, and the registry in which its `use` is looked up. */

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { hubCacheFolder, snapshotInHubCache } from './hub-cache.js';
+import { hubCacheFolder, modelsInHubCache, snapshotInHubCache } from './hub-cache.js';
 import { locateModel } from './model-folder.js';
 
 let cache: string;
@@ -34,6 +34,20 @@ describe('hubCacheFolder', () => {
     expect(hubCacheFolder({ XDG_CACHE_HOME: '/x' })).toBe('/x/huggingface/hub');
     expect(hubCacheFolder({})).toBe(join(homedir(), '.cache/huggingface/hub'));
     expect(hubCacheFolder({ HF_HOME: '~/models' })).toBe(join(homedir(), 'models/hub'));
+  });
+});
+
+describe('modelsInHubCache', () => {
+  it('names the models and nothing else, and says when there is no cache', () => {
+    download('org/name-with-dashes', 'abc', []);
+    download('org/name-with-dashes', 'def', []);
+    mkdirSync(join(cache, 'models--alone'));
+    mkdirSync(join(cache, 'datasets--org--data'));
+    expect(modelsInHubCache()).toEqual([
+      { id: 'alone', snapshots: 0 },
+      { id: 'org/name-with-dashes', snapshots: 2 },
+    ]);
+    expect(modelsInHubCache({ HF_HUB_CACHE: join(cache, 'nowhere') })).toBeUndefined();
   });
 });
 

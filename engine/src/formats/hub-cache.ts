@@ -15,6 +15,27 @@ function expanded(path: string): string {
   return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
 }
 
+/** A repository of the cache. */
+export interface CachedModel {
+  /** As on the hub: `organisation/name`. */
+  readonly id: string;
+  readonly snapshots: number;
+}
+
+/** The models in the cache, by name; undefined when there is no cache. */
+export function modelsInHubCache(env: NodeJS.ProcessEnv = process.env): CachedModel[] | undefined {
+  const folder = hubCacheFolder(env);
+  if (!existsSync(folder)) return undefined;
+  const names = readdirSync(folder).filter((name) => name.startsWith('models--'));
+  return names.sort().map((name) => {
+    const snapshots = join(folder, name, 'snapshots');
+    return {
+      id: name.slice('models--'.length).replace('--', '/'),
+      snapshots: existsSync(snapshots) ? readdirSync(snapshots).length : 0,
+    };
+  });
+}
+
 /** The folder of a downloaded model "org/name" (or "org/name@revision"), or undefined. */
 export function snapshotInHubCache(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
   const [, id, revision = 'main'] = name.match(/^([\w.-]+(?:\/[\w.-]+)?)(?:@([\w./-]+))?$/) ?? [];

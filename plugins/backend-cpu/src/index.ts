@@ -22,6 +22,9 @@ export default definePlugin({
   apiVersion: 1,
   options: z.strictObject({}),
   setup(context) {
+    context.registries.diagnosis.add('cpu-kernels', {
+      load: async () => (await import('./kernel-level.js')).kernelLevel,
+    });
     context.registries.backend.add('cpu', {
       describe: 'The processor: AVX-512, AVX2 or portable kernels, whichever it runs',
       probe,

@@ -1,6 +1,7 @@
 import { type BackendEntry, type ChosenBackend, definePlugin } from '@largeforge/core';
 import { z } from 'zod';
 import { chatCommand, completeCommand } from './commands.js';
+import { modelCache } from './model-cache.js';
 import { ModelHost } from './model-host.js';
 
 export { ModelHost, type ModelInfo, type ModelSpec } from './model-host.js';
@@ -28,6 +29,7 @@ export default definePlugin({
     };
     const host = new ModelHost(backend);
     context.services.provide('models', host);
+    context.registries.diagnosis.add('model-cache', { load: () => modelCache });
     const terminal = { input: process.stdin, output: process.stdout, notices: process.stderr };
     context.commands.add(completeCommand(host, terminal));
     context.commands.add(chatCommand(host, terminal));

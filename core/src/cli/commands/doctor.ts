@@ -10,12 +10,14 @@ export function doctorCommand(version: string): CommandDefinition<CommandContext
     name: 'doctor',
     summary: 'show what this machine has and what would be used',
     description:
-      'Shows the system, processor, memory, disk, compilers and GPUs, which backends can be used and which would be chosen. The exit code is 1 when no backend works here.',
+      'Shows the system, processor, memory, disk, compilers and GPUs, which backends can be used and which would be chosen, and what plugins tell of their subjects. The exit code is 1 when no backend works here.',
     examples: ['largeforge doctor', 'largeforge doctor --json'],
     options: [{ flags: '--json', description: 'print the report as JSON' }],
     async run({ options }, { application, cwd }) {
       const backends = application.kernel.registry('backend');
-      const report = await makeReport({ version, cwd, environment: process.env, backends, run: runProgram });
+      const diagnoses = application.kernel.registry('diagnosis');
+      const sources = { version, cwd, environment: process.env, backends, diagnoses, run: runProgram };
+      const report = await makeReport(sources);
       const text = options.json === true ? JSON.stringify(report, null, 2) : reportLines(report).join('\n');
       process.stdout.write(`${application.redact(text)}\n`);
       return report.chosen ? 0 : 1;
@@ -25,9 +27,8 @@ export function doctorCommand(version: string): CommandDefinition<CommandContext
 
 /** The report as people read it. */
 export function reportLines(report: DoctorReport): string[] {
-  const { system, cpu, memory, disk, compilers, gpus, hubCache, variables, backends, chosen, problems } = report;
+  const { system, cpu, memory, disk, compilers, gpus, diagnoses, variables, backends, chosen, problems } = report;
   const line = (name: string, text: string) => `${name.padEnd(12)}${text}`;
-  const models = hubCache.exists ? `${hubCache.models.length} models` : 'no such folder';
   return [
     line('LargeForge', report.largeforge),
     line('system', `${system.platform} ${system.release}, Node ${system.node}`),
@@ -38,7 +39,7 @@ export function reportLines(report: DoctorReport): string[] {
     ...compilers.map((tool, i) => line(i === 0 ? 'compilers' : '', `${tool.command}: ${tool.version ?? tool.reason}`)),
     ...gpus.gpus.map((gpu) => line('GPU', `${gpu.name}${gpu.memoryBytes ? `, ${bytes(gpu.memoryBytes)}` : ''}`)),
     ...gpus.notes.map((note) => line('GPU', note)),
-    line('model cache', `${hubCache.path} (${models})`),
+    ...diagnoses.flatMap(({ label, lines }) => lines.map((text, i) => line(i === 0 ? label : '', text))),
     ...Object.entries(variables).map(([name, value]) => line('variable', `${name}=${value}`)),
     ...backends.map((entry) => line('backend', `${entry.id} (${entry.plugin}): ${entry.reason ?? 'works here'}`)),
     line('chosen', chosen ? `${chosen.id}: ${chosen.why}` : 'no backend'),

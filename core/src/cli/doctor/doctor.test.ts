@@ -1,12 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { inspectCompilers } from './compilers.js';
 import { cgroupThreads, cpuFeatures } from './cpu.js';
+import { runDiagnoses } from './diagnoses.js';
+import { inspectDisk } from './disk.js';
 import { inspectGpus, parseNvidiaSmi, parseRocmSmi } from './gpus.js';
 import { type RunProgram, runProgram } from './programs.js';
-import { hubCachePath, inspectDisk, inspectHubCache } from './storage.js';
 
 const missing: RunProgram = async () => ({ ok: false, reason: 'not installed' });
 
@@ -69,23 +70,38 @@ it('runs programs without a shell, and takes a missing one as an answer', async 
   });
 });
 
-it('finds the models in the Hugging Face cache', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'largeforge-hub-'));
+it('finds the disk of a folder that does not exist yet: that of the nearest one that does', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'largeforge-disk-'));
   try {
-    mkdirSync(join(folder, 'models--org--name-with-dashes', 'snapshots', 'abc'), { recursive: true });
-    mkdirSync(join(folder, 'datasets--org--data'), { recursive: true });
-    expect(await inspectHubCache({ HF_HUB_CACHE: folder })).toEqual({
-      path: folder,
-      exists: true,
-      models: [{ id: 'org/name-with-dashes', snapshots: 1 }],
-    });
-    expect((await inspectHubCache({ HF_HUB_CACHE: join(folder, 'nowhere') })).exists).toBe(false);
-    expect(hubCachePath({ HF_HOME: '/h' })).toBe('/h/hub');
-    expect(hubCachePath({ XDG_CACHE_HOME: '/x' })).toBe('/x/huggingface/hub');
-    // A folder that does not exist yet lies on the disk of the nearest one that does.
     expect((await inspectDisk(join(folder, 'a/b/c'))).path).toBe(folder);
     expect((await inspectDisk(folder)).freeBytes).toBeGreaterThan(0);
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+it('asks plugins of their subjects, and says which of them could not tell', async () => {
+  const inspect = {
+    well: async (env: NodeJS.ProcessEnv) => ({ label: 'oven', lines: [env.HEAT!], facts: { hot: true } }),
+  };
+  const source = {
+    describe: () => [
+      { id: 'well', plugin: 'p-oven' },
+      { id: 'broken', plugin: 'p-fridge' },
+    ],
+    load: async (id: string) => {
+      if (id === 'broken') throw new Error('no power');
+      return { inspect: inspect.well };
+    },
+  };
+  expect(await runDiagnoses(source, { HEAT: '200 C' })).toEqual([
+    { id: 'well', plugin: 'p-oven', label: 'oven', lines: ['200 C'], facts: { hot: true } },
+    {
+      id: 'broken',
+      plugin: 'p-fridge',
+      label: 'broken',
+      lines: ['p-fridge could not tell: no power'],
+      facts: { reason: 'no power' },
+    },
+  ]);
 });

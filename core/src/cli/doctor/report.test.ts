@@ -14,13 +14,22 @@ const backends: BackendSource = {
 };
 
 it('says which backend would be chosen, and why not the ones before', async () => {
-  const report = await makeReport({ version: '1.2.3', cwd: '.', environment: {}, backends, run: missing });
+  const finding = { label: 'model cache', lines: ['/models', '2 models'], facts: { count: 2 } };
+  const problems = [{ what: 'a model is damaged', remedy: 'download it again' }];
+  const diagnoses = {
+    describe: () => [{ id: 'models', plugin: 'p-models' }],
+    load: async () => ({ inspect: () => ({ ...finding, problems }) }),
+  };
+  const report = await makeReport({ version: '1.2.3', cwd: '.', environment: {}, backends, diagnoses, run: missing });
   expect(report.chosen).toEqual({
     id: 'cpu',
     why: 'the first by priority that works here; cuda is not usable: no NVIDIA driver',
   });
   const text = reportLines(report).join('\n');
   expect(text).toContain('LargeForge  1.2.3');
+  expect(text).toContain('model cache /models\n            2 models\n');
+  expect(text).toContain('problem: a model is damaged\n  what to do: download it again');
+  expect(report.diagnoses).toEqual([{ id: 'models', plugin: 'p-models', ...finding, problems }]);
   expect(text).toContain(`Node ${process.versions.node}`);
   expect(text).toContain('cuda (p-cuda): no NVIDIA driver');
   expect(text).toContain('problem: no C++ compiler found\n  what to do: only a build from source needs one');

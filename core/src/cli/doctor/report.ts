@@ -1,11 +1,13 @@
 import { platform, release } from 'node:os';
 import { isSecretName, MASK } from '../../config/secrets.js';
 import type { Probe } from '../../kernel/registry.js';
+import type { Problem } from '../../lifecycle/diagnosis.js';
 import { inspectCompilers, type ToolReport } from './compilers.js';
 import { type CpuReport, inspectCpu, inspectMemory, type MemoryReport } from './cpu.js';
+import { type DiagnosisReport, type DiagnosisSource, runDiagnoses } from './diagnoses.js';
+import { type DiskReport, inspectDisk } from './disk.js';
 import { type GpusReport, inspectGpus } from './gpus.js';
 import type { RunProgram } from './programs.js';
-import { type DiskReport, type HubCacheReport, inspectDisk, inspectHubCache } from './storage.js';
 
 /** One backend that a plugin offers, and whether this machine can use it. */
 export interface BackendReport {
@@ -26,18 +28,14 @@ export interface DoctorReport {
   readonly disk: DiskReport;
   readonly compilers: readonly ToolReport[];
   readonly gpus: GpusReport;
-  readonly hubCache: HubCacheReport;
+  /** What plugins tell of their subjects. */
+  readonly diagnoses: readonly DiagnosisReport[];
   /** LARGEFORGE_* and LF_* variables; values of secrets are masked. */
   readonly variables: Readonly<Record<string, string>>;
   readonly backends: readonly BackendReport[];
   /** What `backend: auto` takes; absent when nothing can be used. */
   readonly chosen?: { readonly id: string; readonly why: string };
   readonly problems: readonly Problem[];
-}
-
-export interface Problem {
-  readonly what: string;
-  readonly remedy: string;
 }
 
 /** The registry of backends, as far as the report reads it. */
@@ -52,14 +50,15 @@ export async function makeReport(sources: {
   cwd: string;
   environment: NodeJS.ProcessEnv;
   backends: BackendSource;
+  diagnoses: DiagnosisSource;
   run: RunProgram;
 }): Promise<DoctorReport> {
   const { version, cwd, environment, run } = sources;
-  const [disk, compilers, gpus, hubCache, backends] = await Promise.all([
+  const [disk, compilers, gpus, diagnoses, backends] = await Promise.all([
     inspectDisk(cwd),
     inspectCompilers(run, environment),
     inspectGpus(run),
-    inspectHubCache(environment),
+    runDiagnoses(sources.diagnoses, environment),
     inspectBackends(sources.backends),
   ]);
   const facts = { memory: inspectMemory(), disk, compilers, backends };
@@ -69,11 +68,11 @@ export async function makeReport(sources: {
     system: { platform: platform(), release: release(), node: process.versions.node },
     cpu: inspectCpu(),
     gpus,
-    hubCache,
+    diagnoses,
     variables: ownVariables(environment),
     ...facts,
     ...(chosen && { chosen }),
-    problems: findProblems(facts),
+    problems: [...findProblems(facts), ...diagnoses.flatMap(({ problems = [] }) => problems)],
   };
 }
 

@@ -1,5 +1,6 @@
 import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
+import { evaluateCommand } from './command.js';
 
 export default definePlugin({
   name: '@largeforge/evaluate',
@@ -11,5 +12,10 @@ export default definePlugin({
       describe: 'Share of rows that the model answers exactly as the reference',
       load: async () => (await import('./exact-match.js')).exactMatchRunner,
     });
+    context.registries.evaluator.add('perplexity', {
+      describe: 'Perplexity of a text: of its tokens, words and bytes',
+      load: async () => (await import('./perplexity/runner.js')).perplexityRunner,
+    });
+    context.commands.add(evaluateCommand());
   },
 });

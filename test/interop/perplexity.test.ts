@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { python, smolLm2, temporaryFolder, testData } from './environment.js';
 
 /** Windows that both sides score; the published figure of 26.05 is over the first 60. */
-const WINDOWS = 12;
+const WINDOWS = 8;
 const cases = [
   { dtype: 'f32', torch: 'float32', window: 512, stride: 512, tolerance: 1e-4 },
   { dtype: 'f32', torch: 'float32', window: 256, stride: 100, tolerance: 1e-4 },

@@ -159,8 +159,9 @@ const models: readonly Wrong[] = [
       copyBase(folder);
       copyAdapter(folder);
     },
-    code: 'LF_ENGINE_ADAPTER_CONFIG',
-    where: 'q_proj.lora_A.weight is [4, 32], expected [4, 160]',
+    code: 'LF_ENGINE_ADAPTER_TENSORS',
+    where:
+      'does not fit the model: base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight is [4, 32], expected [4, 160]',
     exit: 1,
   },
   {
@@ -338,6 +339,48 @@ itSaysWhatIsWrong([
     env: { LF_CPU_ISA: 'avx1024' },
     code: 'LF_REGISTRY_UNAVAILABLE',
     where: 'largeforge.config.yaml:1:10: backend: backend "cpu" cannot be used here: LF_CPU_ISA asks for "avx1024"',
+    exit: 1,
+  },
+]);
+
+const evaluate = `plugins: ['@largeforge/backend-cpu', '@largeforge/evaluate']
+pipeline:
+  - {name: score, stage: evaluate, use: exact-match, with: {model: ./base, dataset: ./rows.jsonl}}
+`;
+
+itSaysWhatIsWrong([
+  {
+    what: 'rows to evaluate on that are not there',
+    config: evaluate,
+    prepare: copyBase,
+    code: 'LF_EVALUATE_FILE',
+    where: 'pipeline[0] (exact-match): the rows of ',
+    exit: 2,
+  },
+  {
+    what: 'a row to evaluate on that is no JSON',
+    config: evaluate,
+    files: { 'rows.jsonl': `{"messages": [{"role": "assistant", "content": "a"}]}\n${damaged}` },
+    prepare: copyBase,
+    code: 'LF_EVALUATE_ROW',
+    where: 'rows.jsonl:2: ',
+    exit: 1,
+  },
+  {
+    what: 'a set of rows to evaluate on that is empty',
+    config: evaluate,
+    files: { 'rows.jsonl': '\n' },
+    prepare: copyBase,
+    code: 'LF_EVALUATE_EMPTY',
+    where: 'rows.jsonl has no rows',
+    exit: 1,
+  },
+  {
+    what: 'an adapter to evaluate',
+    config: evaluate.replace('./base', './adapter'),
+    prepare: copyAdapter,
+    code: 'LF_EVALUATE_ADAPTER',
+    where: 'adapter is an adapter',
     exit: 1,
   },
 ]);

@@ -67,7 +67,8 @@ export interface StepRunner<Options, Stage extends StageName = StageName> {
   readonly options: z.ZodType<Options>;
   /**
    * Throws what a run would fail on and that can be told beforehand: a missing file, an unknown name. Called for every
-   * step before the first one runs, and all that `--dry-run` does. It must be quick.
+   * step before the first one runs, and all that `--dry-run` does. It must be quick. Without it, the paths of `inputs`
+   * are looked for.
    */
   check?(context: CheckContext, options: Options): void | Promise<void>;
   /** Returns what later steps refer to as ${steps.<name>.<key>}: plain JSON values, paths absolute. */

@@ -45,6 +45,19 @@ it('what an earlier step makes is not looked for', async () => {
   });
 });
 
+it('a runner without a check has its inputs looked for, but for names that may be in a cache', async () => {
+  const measure = (file: string) =>
+    `plugins: [toy]\npipeline: [{name: m, stage: evaluate, use: length, with: {file: ${file}}}]\n`;
+  const dryRun = async (file: string) => (await run(measure(file), { dryRun: true }, { 'here.txt': '' })).outcome;
+  for (const missing of ['./none', '../none', '/none/at/all', 'rows.jsonl']) {
+    expect(await dryRun(missing)).toMatchObject({
+      code: 'LF_STEP_INPUT_MISSING',
+      message: expect.stringMatching(/^largeforge\.config\.yaml:2:12: pipeline\[0\] \(length\): there is no \/.*which/),
+    });
+  }
+  for (const fine of ['here.txt', 'org/name', 'name']) expect(await dryRun(fine)).toMatchObject({ ran: [] });
+});
+
 it('steps before --from are not looked at', async () => {
   const { outcome } = await run(config('none.txt', ''), { from: 's1', dryRun: true });
   expect(outcome).toMatchObject({ ran: [] });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
 import { formatSource } from '../config/source.js';
 import { type ConfigNode, toValue } from '../config/tree.js';
@@ -16,13 +17,24 @@ export async function checkSteps(run: PipelineRun, steps: readonly PreparedStep[
   if (run.located) checkOutputFolder(runDirOf(run));
   for (const step of steps) {
     // References stand for values that are not known yet: options that they do not fit are checked when they are.
-    if (!step.runner.check || step.options === undefined) continue;
+    if (step.options === undefined) continue;
+    const context = contextFor(run, step);
     try {
-      await step.runner.check(contextFor(run, step), step.options as never);
+      if (step.runner.check) await step.runner.check(context, step.options as never);
+      else checkInputs(context, step.runner.inputs?.(step.options as never).paths ?? []);
     } catch (cause) {
       throw placed(run, step, cause);
     }
   }
+}
+
+/** For a runner without a check of its own: whether what it reads is there. Names of the model cache are left to it. */
+function checkInputs(context: CheckContext, paths: readonly string[]): void {
+  const isPath = (text: string) => /^(\.{1,2}[\\/]|[\\/~])|\.(jsonl?|ndjson|txt|csv|gguf)$/.test(text);
+  const missing = paths.find(
+    (path) => isPath(path) && !context.comesLater(path) && !existsSync(context.resolvePath(path)),
+  );
+  if (missing !== undefined) throw pipelineErrors.LF_STEP_INPUT_MISSING({ path: context.resolvePath(missing) });
 }
 
 function contextFor(run: PipelineRun, step: PreparedStep): CheckContext {

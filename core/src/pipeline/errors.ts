@@ -42,6 +42,11 @@ export const pipelineErrors = defineErrors({
     message: (a: { plugin: string; reason: string }) => `[plugin ${a.plugin}] the outputs ${a.reason}`,
     remedy: (a) => `The fault is in ${a.plugin}: run() returns a record of plain JSON values.`,
   },
+  LF_STEP_INPUT_MISSING: {
+    message: (a: { path: string }) => `there is no ${a.path}, which the step reads`,
+    remedy: () => 'Correct the path: relative ones start at the folder of the config file, or where the command runs.',
+    exitCode: 2,
+  },
   LF_OUTPUT_UNWRITABLE: {
     message: (a: { path: string; reason: string }) => `nothing can be written to ${a.path}: ${a.reason}`,
     remedy: () => 'Name another folder (outputDir; runDir for what the pipeline keeps), or correct its permissions.',

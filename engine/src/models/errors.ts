@@ -3,6 +3,14 @@ import { defineEngineErrors } from '../errors.js';
 const list = (items: readonly string[], most = 12) =>
   items.length <= most ? items.join(', ') : `${items.slice(0, most).join(', ')} and ${items.length - most} more`;
 
+interface AdapterMismatch {
+  readonly path: string;
+  readonly missing?: readonly string[];
+  readonly unknown?: readonly string[];
+  /** What is said of tensors with other shapes than the model asks for. */
+  readonly shapes?: readonly string[];
+}
+
 export const modelErrors = defineEngineErrors({
   MODEL_CONFIG: {
     message: ({ modelType, problems }: { modelType: string; problems: readonly string[] }) =>
@@ -81,8 +89,8 @@ export const modelErrors = defineEngineErrors({
     exitCode: 2,
   },
   ADAPTER_TENSORS: {
-    message: ({ path, missing, unknown }: { path: string; missing: readonly string[]; unknown: readonly string[] }) =>
-      `the adapter ${path} does not fit the model:${missing.length ? ` it lacks ${list(missing)};` : ''}${unknown.length ? ` unknown ${list(unknown)}` : ''}`,
+    message: ({ path, missing = [], unknown = [], shapes = [] }: AdapterMismatch) =>
+      `the adapter ${path} does not fit the model:${shapes.length ? ` ${list(shapes)};` : ''}${missing.length ? ` it lacks ${list(missing)};` : ''}${unknown.length ? ` unknown ${list(unknown)}` : ''}`,
     remedy: () => 'Load the adapter onto the base model that it was trained on.',
   },
 });

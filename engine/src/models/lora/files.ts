@@ -160,8 +160,8 @@ function checkBranch(
   branchNames(module).forEach((name, i) => {
     const actual = tensors.get(name)!.shape;
     if (actual.join() !== expected[i]!.join()) {
-      const problem = `${name} is [${actual.join(', ')}], expected [${expected[i]!.join(', ')}]`;
-      throw modelErrors.ADAPTER_CONFIG({ path, problems: [problem] });
+      const shapes = [`${name} is [${actual.join(', ')}], expected [${expected[i]!.join(', ')}]`];
+      throw modelErrors.ADAPTER_TENSORS({ path, shapes });
     }
   });
   return { r, alpha: byPattern(module, config.alphaPattern, config.alpha) };

@@ -339,6 +339,15 @@ const wrong: readonly Wrong[] = [
     exit: 2,
   },
   {
+    what: 'a trace that cannot be written',
+    config: '{}\n',
+    files: { taken: '' },
+    line: 'inspect plugins --trace taken/trace.json',
+    code: 'LF_TRACE_UNWRITABLE',
+    where: 'taken/trace.json',
+    exit: 1,
+  },
+  {
     what: 'an empty pipeline',
     config: 'pipeline: []\n',
     code: 'LF_PIPELINE_EMPTY',

@@ -45,6 +45,30 @@ it('an instruction set that the processor lacks or nobody knows is named with th
   expect(exit).toBe(1);
 });
 
+it('an error that a plugin throws where nobody waits is told without a stack', async () => {
+  const later = "setup() { setTimeout(() => { throw new Error('too late'); }, 50); }";
+  const options = 'options: { safeParse: (data) => ({ success: true, data }) }';
+  const folder = await folderOf({
+    'largeforge.config.yaml': 'plugins: [./p.mjs]\n',
+    'p.mjs': `export default { name: 'p', version: '1.0.0', apiVersion: 1, ${options}, ${later} };\n`,
+  });
+  const doctor = start('doctor', folder);
+  const { exit, stderr } = await doctor.ended;
+  expect(stderr).toMatch(
+    /^error too late\n {2}what to do: this is a defect of the program or a plugin; --debug shows/m,
+  );
+  expect(stderr).not.toMatch(/^ {4}at /m);
+  expect(exit).toBe(1);
+});
+
+it('a reader that goes away ends the program without a word', async () => {
+  const schema = start('schema', await folderOf({}));
+  schema.process.stdout!.destroy();
+  const { exit, stderr } = await schema.ended;
+  expect(stderr).toBe('');
+  expect(exit).toBe(141);
+});
+
 it('Ctrl-C during a training writes a checkpoint, says how to go on, and gives 130', async () => {
   const folder = await folderOf({ 'rows.jsonl': '{"prompt": "say a", "completion": "a"}\n'.repeat(8) });
   const line =

@@ -102,7 +102,11 @@ export class Application {
       const parts = { config, load, log, events, tracer, plugins, options };
       return await Application.assemble(parts);
     } catch (error) {
-      writeTrace(tracer, options);
+      try {
+        writeTrace(tracer, options);
+      } catch {
+        // What kept the program from starting is the one to tell.
+      }
       throw error;
     } finally {
       endBoot?.();
@@ -237,7 +241,11 @@ export class Application {
     const errors: unknown[] = [];
     await this.kernel.hooks.kernel.shutdown.fire(undefined).catch((error: unknown) => errors.push(error));
     await this.kernel.dispose().catch((error: unknown) => errors.push(error));
-    writeTrace(this.tracer, this.options);
+    try {
+      writeTrace(this.tracer, this.options);
+    } catch (error) {
+      errors.push(error);
+    }
     for (const error of errors.slice(1)) this.log.error({ err: error }, 'shutting down');
     if (errors.length > 0) throw errors[0];
   }

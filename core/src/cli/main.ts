@@ -19,8 +19,9 @@ const WITHOUT_CONFIG = new Set(['-V', '--version']);
 /**
  * The command line program: boots the plugins that the config lists, builds the command tree from what they add, and runs
  * what was asked for. Returns the exit code; errors are printed with code, message and remedy.
+ * @param secrets learns the config's secrets, which no output shows
  */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(argv: readonly string[], secrets = new Secrets()): Promise<number> {
   const { globals, words } = scanGlobalOptions(argv);
   const live = wantsLiveRegion(globals) ? new LiveRegion(process.stdout) : undefined;
   // What is logged goes above the lines that are drawn in place.
@@ -28,9 +29,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const interrupts = new Interrupts(process, () => {
     write('stopping: a checkpoint is written; Ctrl-C again stops at once\n');
   });
-  // Held here, so that errors of a config that cannot be used are masked too.
-  const secrets = new Secrets();
-  const tell = (error: unknown) => report(error, globals, secrets);
+  const tell = (error: unknown) => report(error, argv, secrets);
   const boot = async (options: ApplicationOptions): Promise<Application> => {
     try {
       return await Application.boot(options);
@@ -42,7 +41,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
   };
   let application: Application | undefined;
-  try {
+  const run = async (): Promise<number> => {
     if (argv.some((word) => WITHOUT_CONFIG.has(word))) {
       process.stdout.write(`${version}\n`);
       return 0;
@@ -61,14 +60,21 @@ export async function main(argv: readonly string[]): Promise<number> {
       color: wantsColor(process.stderr, process.env, globals.color),
       signal: interrupts.signal,
     });
-    return await execute(application, argv, globals, interrupts, live);
-  } catch (error) {
+    return execute(application, argv, globals, interrupts, live);
+  };
+  let exitCode = 0;
+  const failed = (error: unknown) => {
     tell(error);
-    return exitCodeOf(error);
-  } finally {
-    await application?.close().catch(tell);
-    interrupts.dispose();
+    exitCode ||= exitCodeOf(error);
+  };
+  try {
+    exitCode = await run();
+  } catch (error) {
+    failed(error);
   }
+  await application?.close().catch(failed);
+  interrupts.dispose();
+  return exitCode;
 }
 
 async function execute(
@@ -107,7 +113,9 @@ function worksWithoutConfig(argv: readonly string[], words: readonly string[]): 
   return ['help', 'doctor', undefined].includes(words[0]);
 }
 
-function report(error: unknown, globals: GlobalOptions, secrets: Secrets): void {
+/** Prints an error to standard error, in the form that the global flags ask for. */
+export function report(error: unknown, argv: readonly string[], secrets: Secrets): void {
+  const { globals } = scanGlobalOptions(argv);
   const paint = painter(wantsColor(process.stderr, process.env, globals.color));
   const text =
     globals.log === 'json'

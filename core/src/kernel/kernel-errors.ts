@@ -133,6 +133,10 @@ export const kernelErrors = defineErrors({
       `[plugin ${a.plugin}] service "${a.key}": ${a.reason}`,
     remedy: (a) => `The fault is in ${a.plugin}; --debug shows the cause.`,
   },
+  LF_TRACE_UNWRITABLE: {
+    message: (a: { path: string; reason: string }) => `the trace cannot be written to ${a.path}: ${a.reason}`,
+    remedy: () => 'Name a file in a folder that can be written to: --trace trace.json.',
+  },
   LF_DISPOSE_FAILED: {
     message: (a: { reasons: string[] }) => `shutting down: ${a.reasons.join('; ')}`,
     remedy: () => 'Everything else was shut down; --debug shows the causes.',

@@ -1,5 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { reasonOf } from './errors.js';
+import { kernelErrors } from './kernel-errors.js';
 
 /** A complete event of the Chrome trace-event format (ph "X"); times in microseconds. */
 interface TraceEvent {
@@ -38,12 +40,16 @@ export class Tracer {
     };
   }
 
-  /** Writes the trace, with what still runs as running until now. */
+  /** Writes the trace, with what still runs as running until now. Throws LF_TRACE_UNWRITABLE. */
   write(path: string): void {
     const now = performance.now();
     const unfinished = [...this.open.values()].map((span) => event(span, now));
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, JSON.stringify({ traceEvents: [...this.events, ...unfinished], displayTimeUnit: 'ms' }));
+    try {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, JSON.stringify({ traceEvents: [...this.events, ...unfinished], displayTimeUnit: 'ms' }));
+    } catch (cause) {
+      throw kernelErrors.LF_TRACE_UNWRITABLE({ path, reason: reasonOf(cause) }, { cause });
+    }
   }
 
   private takeLane(): number {

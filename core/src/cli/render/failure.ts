@@ -1,3 +1,4 @@
+import { isLargeForgeError } from '../../kernel/errors.js';
 import type { Paint } from './colors.js';
 
 /** What the command line reads from an error of the table; others have only a message. */
@@ -55,10 +56,8 @@ export function errorRecord(error: unknown, debug: boolean): Record<string, unkn
 
 function asTableError(error: unknown): { code?: string; message: string; remedy?: string } {
   if (!(error instanceof Error)) return { message: String(error) };
-  const { code, remedy } = error as TableError;
-  return {
-    message: error.message,
-    ...(typeof code === 'string' && { code }),
-    ...(typeof remedy === 'string' && remedy && { remedy }),
-  };
+  // Codes of the system (ENOENT) are no codes of the table: nothing tells what to do about them.
+  if (!isLargeForgeError(error)) return { message: error.message };
+  const { message, code, remedy } = error;
+  return { message, code, ...(remedy && { remedy }) };
 }

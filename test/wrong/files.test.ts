@@ -327,6 +327,7 @@ itSaysWhatIsWrong([
     config: sft(),
     files: rows,
     prepare: copyBase,
+    line: 'run --dry-run',
     env: { LF_CPU_ISA: 'avx1024' },
     code: 'LF_REGISTRY_NONE',
     where: 'LF_CPU_ISA asks for "avx1024", which is no level that was built; this machine runs: portable',

@@ -58,6 +58,8 @@ export interface CheckContext {
    * it is a path below one that an earlier step's options name.
    */
   comesLater(value: string): boolean;
+  /** The `backend` of the config; a step that computes asks for it, to learn that none can be used. */
+  backend(): Promise<ChosenBackend>;
   readonly kernel: { readonly registries: RegistryViews<LifecycleRegistries>; readonly services: ServicesView };
 }
 

@@ -7,6 +7,7 @@ import { isLargeForgeError, placeError, reasonOf } from '../kernel/errors.js';
 import type { RegistryViews } from '../kernel/plugin.js';
 import { type LifecycleRegistries, registryNames } from '../lifecycle/registries.js';
 import type { CheckContext } from '../lifecycle/step-runner.js';
+import { chooseBackend } from './backend-choice.js';
 import { pipelineErrors } from './errors.js';
 import { checkOutputFolder } from './output-folder.js';
 import type { PreparedStep } from './prepare.js';
@@ -38,7 +39,7 @@ function checkInputs(context: CheckContext, paths: readonly string[]): void {
 }
 
 function contextFor(run: PipelineRun, step: PreparedStep): CheckContext {
-  const { kernel, baseDir } = run;
+  const { kernel, baseDir, reloader, log } = run;
   const plugin = step.owner.plugin.name;
   const registries = Object.fromEntries(registryNames.map((name) => [name, kernel.registry(name).facade(plugin)]));
   const resolvePath = (path: string) => resolveUserPath(baseDir, path);
@@ -48,6 +49,7 @@ function contextFor(run: PipelineRun, step: PreparedStep): CheckContext {
     baseDir,
     resolvePath,
     comesLater: (value) => value.includes('${steps.') || written.some((place) => lies(resolvePath(value), place)),
+    backend: () => chooseBackend(kernel.registry('backend'), reloader.config, log.child({ plugin, step: step.name })),
     kernel: {
       registries: registries as unknown as RegistryViews<LifecycleRegistries>,
       services: kernel.services.facade(plugin),

@@ -71,7 +71,8 @@ export const exactMatchRunner = defineStepRunner('evaluate', {
   inputs: ({ model, dataset, fewShot }: ExactMatchOptions) => ({
     paths: [model, dataset, ...(fewShot === undefined ? [] : [fewShot])],
   }),
-  check(context, { model, dataset, fewShot }: ExactMatchOptions) {
+  async check(context, { model, dataset, fewShot }: ExactMatchOptions) {
+    await context.backend();
     if (!context.comesLater(model)) {
       const path = context.resolvePath(model);
       if (isAdapterFolder(path)) throw errors.LF_EVALUATE_ADAPTER({ path });

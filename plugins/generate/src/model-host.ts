@@ -67,8 +67,9 @@ export class ModelHost {
     return loaded.served;
   }
 
-  /** Throws what loading a model would complain of, as far as its files tell it quickly. */
-  check({ path }: ModelSpec): void {
+  /** Throws what loading a model would complain of, as far as the backend and its files tell it quickly. */
+  async check({ path }: ModelSpec): Promise<void> {
+    await this.backend();
     checkModelFiles(path);
   }
 

@@ -49,7 +49,8 @@ export const mergeRunner = defineStepRunner('optimize', {
   inputs: ({ baseModel, adapter }: MergeOptions) => ({
     paths: [adapter, ...(baseModel === undefined ? [] : [baseModel])],
   }),
-  check(context, { adapter, baseModel, outputDir }: MergeOptions) {
+  async check(context, { adapter, baseModel, outputDir }: MergeOptions) {
+    await context.backend();
     if (outputDir !== undefined && !context.comesLater(outputDir)) checkOutputFolder(context.resolvePath(outputDir));
     if (!context.comesLater(adapter)) {
       const folder = context.resolvePath(adapter);

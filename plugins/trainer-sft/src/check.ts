@@ -14,6 +14,7 @@ export async function checkSft(context: CheckContext, options: SftOptions): Prom
     checkModelFiles(existsSync(path) ? path : model);
   }
   if (adapter !== undefined && !context.comesLater(adapter)) readAdapter(context.resolvePath(adapter));
+  await context.backend();
   if (outputDir !== undefined && !context.comesLater(outputDir)) checkOutputFolder(context.resolvePath(outputDir));
   for (const data of [options.dataset, options.evalDataset]) if (data) await checkData(context, data);
 }

@@ -16,7 +16,7 @@ export { findConfigFile, type LoadedConfig, type LoadOptions, loadConfig } from 
 export { type ConfigPath, formatPath, parsePath } from './config/path.js';
 export { type PipelineStep, type RootConfig, reloadable, secret } from './config/schema.js';
 export { isSecretName, maskSecretKeys, Secrets } from './config/secrets.js';
-export { resolveUserPath } from './config/user-path.js';
+export { pathOrName, resolveUserPath } from './config/user-path.js';
 export {
   EventBus,
   type EventListener,

@@ -312,7 +312,7 @@ const wrong: readonly Wrong[] = [
     config: sft('model: ./none, dataset: d.jsonl'),
     files: { 'd.jsonl': '{"text":"a"}\n' },
     code: 'LF_ENGINE_MODEL_NOT_FOUND',
-    where: 'largeforge.config.yaml:3:5: pipeline[0] (sft): "./none" is no file or folder here',
+    where: 'largeforge.config.yaml:3:5: pipeline[0] (sft): "',
     exit: 2,
   },
   {

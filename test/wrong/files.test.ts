@@ -36,7 +36,7 @@ const models: readonly Wrong[] = [
     config: sft(),
     files: rows,
     code: 'LF_ENGINE_MODEL_NOT_FOUND',
-    where: `${step}"./base" is no file or folder here`,
+    where: 'base" is no file or folder here',
     exit: 2,
   },
   {
@@ -203,7 +203,7 @@ itSaysWhatIsWrong([
     files: rows,
     line: 'run --dry-run',
     code: 'LF_ENGINE_MODEL_NOT_FOUND',
-    where: `${step}"./base" is no file or folder here`,
+    where: 'base" is no file or folder here',
     exit: 2,
   },
   {

@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { defineErrors, defineStepRunner, reasonOf } from '@largeforge/core';
+import { defineErrors, defineStepRunner, pathOrName, reasonOf } from '@largeforge/core';
 import {
   asCausal,
   type ChatMessage,
@@ -74,16 +74,16 @@ export const exactMatchRunner = defineStepRunner('evaluate', {
   async check(context, { model, dataset, fewShot }: ExactMatchOptions) {
     await context.backend();
     if (!context.comesLater(model)) {
-      const path = context.resolvePath(model);
+      const path = pathOrName(context.resolvePath, model);
       if (isAdapterFolder(path)) throw errors.LF_EVALUATE_ADAPTER({ path });
-      checkModelFiles(existsSync(path) ? path : model);
+      checkModelFiles(path);
     }
     for (const rows of [dataset, fewShot]) {
       if (rows !== undefined && !context.comesLater(rows)) readRows(context.resolvePath(rows));
     }
   },
   async run(context, options: ExactMatchOptions) {
-    const path = /^[\w-][\w.-]*\/[\w.-]+$/.test(options.model) ? options.model : context.resolvePath(options.model);
+    const path = pathOrName(context.resolvePath, options.model);
     if (isAdapterFolder(path)) throw errors.LF_EVALUATE_ADAPTER({ path });
     const rows = readRows(context.resolvePath(options.dataset)).slice(0, options.limit);
     const shots = options.fewShot === undefined ? [] : readRows(context.resolvePath(options.fewShot));

@@ -1,6 +1,6 @@
-import { resolve } from 'node:path';
-import type { StepContext } from '@largeforge/core';
+import { pathOrName, type StepContext } from '@largeforge/core';
 import {
+  adapterBase,
   asCausal,
   type CausalLanguageModel,
   type Device,
@@ -8,9 +8,9 @@ import {
   loadAdapter,
   loadModel,
   openDevice,
-  readAdapter,
   readModelSource,
   Tokenizer,
+  withTokenizerOf,
 } from '@largeforge/engine';
 
 export interface LocalModel extends Disposable {
@@ -19,11 +19,6 @@ export interface LocalModel extends Disposable {
   readonly device: Device;
   readonly model: CausalLanguageModel;
   readonly tokenizer: Tokenizer;
-}
-
-/** A path of the options, absolute; "org/name" without a file of that name stays what it is: a name of the local cache. */
-export function modelPath(context: Pick<StepContext, 'resolvePath'>, model: string): string {
-  return /^[\w-][\w.-]*\/[\w.-]+$/.test(model) ? model : context.resolvePath(model);
 }
 
 /**
@@ -35,13 +30,14 @@ export async function openLocalModel(
   name: string,
   { dtype }: { readonly dtype: 'f32' | 'bf16' },
 ): Promise<LocalModel> {
-  const path = modelPath(context, name);
+  const path = pathOrName(context.resolvePath, name);
   const adapter = isAdapterFolder(path) ? path : undefined;
-  const base = adapter === undefined ? path : baseOf(adapter);
+  const base = adapter === undefined ? path : adapterBase(adapter);
   const { library, threads, device: index } = await context.backend();
   const device = openDevice({ library, threads, index });
   try {
-    const tokenizer = Tokenizer.of(readModelSource(base));
+    const source = readModelSource(base);
+    const tokenizer = Tokenizer.of(adapter === undefined ? source : withTokenizerOf(adapter, source));
     const model = asCausal(await loadModel(device, base, { dtype }));
     if (adapter !== undefined) await loadAdapter(model, adapter);
     return { path, device, model, tokenizer, [Symbol.dispose]: () => device[Symbol.dispose]() };
@@ -49,9 +45,4 @@ export async function openLocalModel(
     device[Symbol.dispose]();
     throw error;
   }
-}
-
-function baseOf(adapter: string): string {
-  const name = String(readAdapter(adapter).config.base_model_name_or_path ?? '');
-  return name.startsWith('.') ? resolve(adapter, name) : name;
 }

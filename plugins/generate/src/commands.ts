@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import {
   type CommandContext,
   type CommandDefinition,
@@ -8,6 +6,8 @@ import {
   defineErrors,
   integerBetween,
   numberBetween,
+  pathOrName,
+  resolveUserPath,
 } from '@largeforge/core';
 import { runChatSession } from './chat-session.js';
 import { complete } from './completion.js';
@@ -75,8 +75,8 @@ function settings(options: Readonly<Record<string, unknown>>) {
 }
 
 async function open(host: ModelHost, { cwd, signal }: CommandContext, model: string): Promise<ServedModel> {
-  const path = resolve(cwd, model);
-  const { id } = await host.load({ path: existsSync(path) ? path : model }, signal);
+  const path = pathOrName((text) => resolveUserPath(cwd, text), model);
+  const { id } = await host.load({ path }, signal);
   return host.get(id);
 }
 

@@ -24,7 +24,7 @@ export default definePlugin({
       const setting = context.config.get('backend') as string | BackendSetting | undefined;
       const { name, ...rest } = typeof setting === 'object' ? setting : { name: setting ?? 'auto' };
       const { backend: registry } = context.registries;
-      const entry: BackendEntry = name === 'auto' ? (await registry.auto()).value : await registry.get(name);
+      const entry: BackendEntry = name === 'auto' ? (await registry.auto()).value : await registry.get(name, 'backend');
       return { ...entry, ...rest };
     };
     const host = new ModelHost(backend);

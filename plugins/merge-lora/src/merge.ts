@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { checkOutputFolder, defineStepRunner, type StepContext } from '@largeforge/core';
+import { checkOutputFolder, defineStepRunner, pathOrName } from '@largeforge/core';
 import {
   adapterBase,
   asCausal,
@@ -58,13 +57,13 @@ export const mergeRunner = defineStepRunner('optimize', {
       else readAdapter(folder);
     }
     if (baseModel === undefined || context.comesLater(baseModel)) return;
-    const path = context.resolvePath(baseModel);
-    checkModelFiles(existsSync(path) ? path : baseModel);
+    checkModelFiles(pathOrName(context.resolvePath, baseModel));
   },
   async run(context, options: MergeOptions) {
     const adapter = context.resolvePath(options.adapter);
     const folder = options.outputDir === undefined ? context.outputDir : context.resolvePath(options.outputDir);
-    const base = options.baseModel === undefined ? adapterBase(adapter) : localPath(context, options.baseModel);
+    const base =
+      options.baseModel === undefined ? adapterBase(adapter) : pathOrName(context.resolvePath, options.baseModel);
     const { library, threads, device: index } = await context.backend();
     const device = openDevice({ library, threads, index });
     try {
@@ -104,11 +103,6 @@ export const mergeRunner = defineStepRunner('optimize', {
     }
   },
 });
-
-/** A path of the options, or the name of a cached model, which stays as it is. */
-function localPath(context: StepContext, model: string): string {
-  return /^[\w.-]+\/[\w.-]+$/.test(model) && !model.startsWith('.') ? model : context.resolvePath(model);
-}
 
 function logitsOf(model: CausalLanguageModel, tokens: Int32Array): Promise<Float32Array> {
   return scope(() => model.logits(model.hidden(packSequences([tokens])))).floats();

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { defineStepRunner, type StepContext } from '@largeforge/core';
+import { defineStepRunner, pathOrName, type StepContext } from '@largeforge/core';
 import { announcement } from './announcement.js';
 import { OptionLayer, reloadableKeys, safeOptions } from './live-options.js';
 import type { ModelHost, ModelInfo, ModelSpec } from './models.js';
@@ -92,8 +91,6 @@ function hooksOf({ hooks }: StepContext<'serve'>): ServeHooks {
 function specsOf(context: Pick<StepContext, 'resolvePath'>, { model, models = [] }: StepOptions): ModelSpec[] {
   return [...(model === undefined ? [] : [model]), ...models].map((entry) => {
     const spec = typeof entry === 'string' ? { path: entry } : entry;
-    const path = context.resolvePath(spec.path);
-    const isHubName = !existsSync(path) && /^[\w-][\w.-]*\/[\w.-]+(@[\w./-]+)?$/.test(spec.path);
-    return isHubName ? spec : { ...spec, path };
+    return { ...spec, path: pathOrName(context.resolvePath, spec.path) };
   });
 }

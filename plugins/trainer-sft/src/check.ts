@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { type CheckContext, checkOutputFolder } from '@largeforge/core';
+import { type CheckContext, checkOutputFolder, pathOrName } from '@largeforge/core';
 import { checkData } from '@largeforge/data';
 import { checkModelFiles, readAdapter } from '@largeforge/engine';
 import { chosenLoss } from './loss.js';
@@ -9,10 +8,7 @@ import type { SftOptions } from './options.js';
 export async function checkSft(context: CheckContext, options: SftOptions): Promise<void> {
   await chosenLoss(context, options.loss);
   const { model, adapter, outputDir } = options;
-  if (!context.comesLater(model)) {
-    const path = context.resolvePath(model);
-    checkModelFiles(existsSync(path) ? path : model);
-  }
+  if (!context.comesLater(model)) checkModelFiles(pathOrName(context.resolvePath, model));
   if (adapter !== undefined && !context.comesLater(adapter)) readAdapter(context.resolvePath(adapter));
   await context.backend();
   if (outputDir !== undefined && !context.comesLater(outputDir)) checkOutputFolder(context.resolvePath(outputDir));

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { defineStepRunner, type StepContext } from '@largeforge/core';
+import { defineStepRunner, pathOrName, type StepContext } from '@largeforge/core';
 import { type TrainingData, trainingData } from '@largeforge/data';
 import {
   asCausal,
@@ -37,7 +37,7 @@ export const sftRunner = defineStepRunner('train', {
   check: checkSft,
   async run(context, options: SftOptions) {
     const loss = await chosenLoss(context, options.loss);
-    const base = modelPath(context, options.model);
+    const base = pathOrName(context.resolvePath, options.model);
     const files = readModelSource(base);
     const source = options.adapter === undefined ? files : withTokenizerOf(context.resolvePath(options.adapter), files);
     const tokenizer = Tokenizer.of(source);
@@ -93,12 +93,6 @@ async function fineTune(context: StepContext<'train'>, options: SftOptions, inpu
   } finally {
     device[Symbol.dispose]();
   }
-}
-
-/** Names that look like `org/name` are looked for in the local Hugging Face cache unless there is such a path. */
-function modelPath(context: StepContext<'train'>, model: string): string {
-  const cached = /^[\w-][\w.-]*\/[\w.-]+$/.test(model);
-  return cached ? model : context.resolvePath(model);
 }
 
 /** The rows that are trained on, and those that are held out. */

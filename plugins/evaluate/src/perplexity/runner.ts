@@ -3,7 +3,7 @@ import { defineStepRunner } from '@largeforge/core';
 import { SequenceScorer, writeJson } from '@largeforge/engine';
 import { z } from 'zod';
 import { evaluateErrors } from '../errors.js';
-import { type LocalModel, modelPath, openLocalModel } from '../local-model.js';
+import { type LocalModel, openLocalModel } from '../local-model.js';
 import { type PerplexityFigures, perplexityFigures, textSize } from './figures.js';
 import { readText } from './text.js';
 import { stridedWindows } from './windows.js';
@@ -47,7 +47,7 @@ export const perplexityRunner = defineStepRunner('evaluate', {
     });
     const { perplexity, wordPerplexity, bytePerplexity, bitsPerByte } = figures;
     const results = join(context.outputDir, 'results.json');
-    writeJson(results, { model: modelPath(context, options.model), dataset: file, options, ...figures });
+    writeJson(results, { model: local.path, dataset: file, options, ...figures });
     context.events.emit({
       type: 'table',
       task: context.name,

@@ -12,6 +12,7 @@ export interface CrossEntropyOptions {
   readonly gradScale?: number;
   /** f32 [T] */
   readonly rowWeight?: Tensor;
+  /** Gradients are those of (1 - s) * nll + s * mean_v(-log p(v)); `nll` itself stays -log p(label). */
   readonly labelSmoothing?: number;
   readonly ignoreIndex?: number;
   readonly logitScale?: number;

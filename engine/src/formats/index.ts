@@ -5,6 +5,6 @@ export { type GgufFile, type GgufTensor, readGguf } from './gguf/read.js';
 export { type CachedModel, hubCacheFolder, modelsInHubCache, snapshotInHubCache } from './hub-cache.js';
 export { readJson } from './json-file.js';
 export { locateModel, readModelSource, readTokenizerFiles, withTokenizerOf } from './model-folder.js';
-export type { ModelSource, TensorEntry, TokenizerSource } from './model-source.js';
+export type { ModelSource, TensorEntry, TensorTransform, TokenizerSource } from './model-source.js';
 export { readSafetensors, type SafetensorsFile, type TensorToWrite, writeSafetensors } from './safetensors.js';
 export { writeTokenizerFiles, writeWeights } from './write-folder.js';

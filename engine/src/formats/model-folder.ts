@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { formatErrors } from './errors.js';
-import { readGgufModel } from './gguf-model.js';
+import { readGgufModel } from './gguf-model/read.js';
 import { hubCacheFolder, snapshotInHubCache } from './hub-cache.js';
 import { readJson, readJsonIfThere, readTextFile } from './json-file.js';
 import type { ModelSource, TensorEntry, TokenizerSource } from './model-source.js';

@@ -1,5 +1,15 @@
 import type { DType } from '../device/dtype.js';
 
+/**
+ * What must be done to a file's tensor before it is what its name says.
+ * unpermute-rope: rows of each head are stored as pairs (2i, 2i + 1), as GGUF has llama's; they belong at (i, i + half).
+ * transposed: a matrix that Hugging Face keeps as [in, out] lies in the file as [out, in], as GGUF has it.
+ * stacked-heads: rows of a fused projection are all queries, all keys, all values, as GGUF has those of GPT-NeoX; they
+ * belong together head by head.
+ * plus-one: 1 was added to the weights of a norm, as GGUF has those of Gemma.
+ */
+export type TensorTransform = 'unpermute-rope' | 'transposed' | 'stacked-heads' | 'plus-one';
+
 /** A tensor as it lies in a file. */
 export interface TensorEntry {
   /** Hugging Face name. */
@@ -10,12 +20,8 @@ export interface TensorEntry {
   /** From the start of the file, in bytes. */
   readonly offset: number;
   readonly bytes: number;
-  /**
-   * GGUF files of the llama family keep the rows of q and k in the order of interleaved rotation: row (h, 2i + j) of the
-   * file is row (h, j * headDim/2 + i) of the Hugging Face weight.
-   */
-  readonly transform?: 'unpermute-rope';
-  /** Heads of the tensor, for the transform. */
+  readonly transform?: TensorTransform;
+  /** Heads of the tensor, for the transforms of heads. */
   readonly heads?: number;
 }
 

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { DType } from '../device/dtype.js';
+import type { TensorEntry } from '../formats/model-source.js';
 import type { Parameter } from '../nn/parameter.js';
 import { packSequences } from './batch.js';
-import type { StoredTensor, WeightFiles } from './weights.js';
+import type { WeightFiles } from './weights.js';
 
 /** Path of a fixture made by engine/fixtures/make_models.py. */
 export function fixture(path: string): string {
@@ -11,7 +12,7 @@ export function fixture(path: string): string {
 }
 
 /** Where the tensors of a safetensors file lie. The fixtures are our own, so nothing is checked. */
-export function readHeader(file: string): Map<string, StoredTensor> {
+export function readHeader(file: string): Map<string, TensorEntry> {
   const content = readFileSync(file);
   const length = Number(content.readBigUInt64LE(0));
   const header = JSON.parse(content.toString('utf8', 8, 8 + length)) as Record<

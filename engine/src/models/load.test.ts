@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
+import type { TensorEntry } from '../formats/model-source.js';
 import { packSequences } from './batch.js';
 import type { DecoderConfig } from './config.js';
 import { difference, fixture, golden, goldenFiles, readTensors } from './golden.fixture.js';
 import { asCausal, createModel, loadModelFiles, parseModelConfig } from './load.js';
-import type { StoredTensor, WeightFiles } from './weights.js';
+import type { WeightFiles } from './weights.js';
 
 let device: Device;
 let folder: string;
@@ -22,7 +23,7 @@ afterAll(() => {
 });
 
 /** Files with tensors renamed, dropped or changed. */
-function changed(name: string, change: (tensor: StoredTensor) => StoredTensor | undefined): WeightFiles {
+function changed(name: string, change: (tensor: TensorEntry) => TensorEntry | undefined): WeightFiles {
   const files = goldenFiles(name);
   const tensors = [...files.tensors.values()].flatMap((tensor) => change(tensor) ?? []);
   return { ...files, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
@@ -160,7 +161,7 @@ test.each([
 ])('older files of %s lack the prefix and hold masks and frequencies', async (name, prefix, buffers) => {
   const files = changed(name, (tensor) => ({ ...tensor, name: tensor.name.replace(prefix, '') }));
   const [some] = files.tensors.values();
-  const extra = buffers.map((buffer): [string, StoredTensor] => [buffer, { ...some!, name: buffer }]);
+  const extra = buffers.map((buffer): [string, TensorEntry] => [buffer, { ...some!, name: buffer }]);
   const old = { ...files, tensors: new Map([...files.tensors, ...extra]) };
   expect(difference(await logitsOf(old, { of: name }), golden(name).floats('logits'))).toBeLessThan(1e-4);
 });
@@ -181,7 +182,7 @@ test('experts are held once, in the type of the files', async () => {
 function stored(
   name: string,
   pattern: RegExp,
-  entry: Partial<StoredTensor>,
+  entry: Partial<TensorEntry>,
   rewrite: (values: Float32Array, shape: readonly number[]) => { values: Float32Array; shape: readonly number[] },
 ): WeightFiles {
   const original = readTensors(fixture(`${name}/model.safetensors`));

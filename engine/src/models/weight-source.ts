@@ -1,13 +1,13 @@
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
 import { byteLength, isBlockFormat } from '../device/dtype.js';
+import type { TensorEntry } from '../formats/model-source.js';
 import type { WeightSource } from '../nn/parameter.js';
 import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
-import type { StoredTensor } from './weights.js';
 
 /** A tensor of a file, mapped, and changed as its transform says. */
-export function fileSource(device: Device, stored: StoredTensor): WeightSource {
+export function fileSource(device: Device, stored: TensorEntry): WeightSource {
   const { transform, heads = 1 } = stored;
   const map = (): Tensor =>
     unscoped(() => {
@@ -35,7 +35,7 @@ export function transposedSource(source: WeightSource): WeightSource {
 export function stackSource(
   device: Device,
   shape: readonly number[],
-  stored: readonly (readonly StoredTensor[])[],
+  stored: readonly (readonly TensorEntry[])[],
 ): WeightSource {
   const types = new Set(stored.flat().map(({ dtype }) => dtype));
   const [only = 'f32'] = types;

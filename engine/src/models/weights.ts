@@ -1,7 +1,8 @@
 import type { RandomKey } from '../device/commands/data.js';
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
-import { type DType, type FloatDType, isBlockFormat } from '../device/dtype.js';
+import { type FloatDType, isBlockFormat } from '../device/dtype.js';
+import type { TensorEntry } from '../formats/model-source.js';
 import { Parameter, type WeightSource } from '../nn/parameter.js';
 import { unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -19,30 +20,10 @@ export interface WeightProvider {
   stack(name: string, shape: readonly [number, number, number], parts: readonly (readonly string[])[]): Parameter;
 }
 
-/** A tensor of a model's files: where it lies, and what must be done to it before it is what its name says. */
-export interface StoredTensor {
-  readonly name: string;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly file: string;
-  readonly offset: number;
-  readonly bytes: number;
-  /**
-   * unpermute-rope: rows of each head are stored as pairs (2i, 2i + 1), as GGUF has them; they belong at (i, i + half).
-   * transposed: a matrix that Hugging Face keeps as [in, out] lies in the file as [out, in], as GGUF has it.
-   * stacked-heads: rows of a fused projection are all queries, all keys, all values, as GGUF has those of GPT-NeoX; they
-   * belong together head by head.
-   * plus-one: 1 was added to the weights of a norm, as GGUF has those of Gemma.
-   */
-  readonly transform?: 'unpermute-rope' | 'transposed' | 'stacked-heads' | 'plus-one';
-  /** Heads of the tensor, for the transforms of heads. */
-  readonly heads?: number;
-}
-
 /** What a model is loaded from: its config.json and its tensors under their Hugging Face names (a ModelSource is that). */
 export interface WeightFiles {
   readonly config: Readonly<Record<string, unknown>>;
-  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
 }
 
 /** Names that checkpoints carry although they are no weights, or none that this engine uses. */
@@ -97,7 +78,7 @@ export class FileWeights implements WeightProvider {
   }
 
   /** Checks a tensor that is going to be a parameter, or a part of one. */
-  private use(stored: StoredTensor, name: string, expected: readonly number[]): void {
+  private use(stored: TensorEntry, name: string, expected: readonly number[]): void {
     this.used.add(stored.name);
     if (stored.shape.length !== expected.length || stored.shape.some((n, i) => n !== expected[i])) {
       throw modelErrors.TENSOR_SHAPE({ name, expected, actual: stored.shape });
@@ -118,7 +99,7 @@ export class FileWeights implements WeightProvider {
     if (unknown.length > 0) throw modelErrors.UNKNOWN_TENSORS({ modelType, unknown, examples: [...this.used] });
   }
 
-  private find(name: string): StoredTensor | undefined {
+  private find(name: string): TensorEntry | undefined {
     const { tensors } = this.files;
     const bare = name.startsWith(this.prefix) ? name.slice(this.prefix.length) : name;
     return tensors.get(name) ?? tensors.get(bare) ?? tensors.get(this.prefix + bare);

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { readGgufModel } from './gguf-model.js';
+import { readGgufModel } from './read.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'gguf-model-'));
 afterAll(() => rmSync(folder, { recursive: true }));

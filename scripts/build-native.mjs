@@ -1,5 +1,6 @@
 /**
- * Builds the native code of a checkout: the N-API binding, and the CPU backend (every ISA level).
+ * Builds the native code of a checkout: the N-API binding, and the CPU backend (every ISA level) with the program that
+ * measures this machine's limits.
  * Each object is rebuilt only when its source, a header that it includes, or its flags changed.
  *
  *   node scripts/build-native.mjs [--conformance] [--sanitize]
@@ -65,6 +66,14 @@ function closure(source, includes, seen = new Map()) {
   }
   return seen;
 }
+
+/** How a source is compiled for a level. */
+const levelFlags = (level) => [
+  `-DLF_ISA=${level.name}`,
+  `-DLF_ISA_NAME="${level.isa}"`,
+  `-DLF_ISA_LEVEL=${level.level}`,
+  ...level.flags,
+];
 
 const jobs = [];
 
@@ -159,18 +168,26 @@ function planBackend() {
       object(build, join(native, name), name.slice(0, -4), includes, [`-DLF_BACKEND_VERSION="${version}"`]),
     );
   for (const level of levels) {
-    const flags = [
-      `-DLF_ISA=${level.name}`,
-      `-DLF_ISA_NAME="${level.isa}"`,
-      `-DLF_ISA_LEVEL=${level.level}`,
-      ...level.flags,
-    ];
+    const flags = levelFlags(level);
     for (const name of kernels)
       objects.push(object(build, join(native, 'kernels', `${name}.cpp`), `${name}.${level.name}`, includes, flags));
     objects.push(object(build, join(native, 'kernel_table.cpp'), `kernel_table.${level.name}`, includes, flags));
   }
   const extension = process.platform === 'darwin' ? 'dylib' : 'so';
   return () => link(join(build, `liblargeforge_cpu.${extension}`), objects, linkFlags);
+}
+
+/** The program that measures what the kernels are compared with: compiled for every level, as they are. */
+function planRoofline() {
+  const native = join(root, 'plugins/backend-cpu/native');
+  const build = dirname(output('plugins/backend-cpu/library'));
+  const folder = join(native, 'roofline');
+  const includes = [native, join(build, 'generated')];
+  const objects = levels.map((level) =>
+    object(build, join(folder, 'limits.cpp'), `limits.${level.name}`, includes, levelFlags(level)),
+  );
+  objects.push(object(build, join(folder, 'main.cpp'), 'roofline_main', includes, []));
+  return () => link(join(build, 'roofline'), objects, ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')]);
 }
 
 function planBinding() {
@@ -195,7 +212,12 @@ function planConformance() {
     link(join(build, 'conformance'), objects, ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')]);
 }
 
-const links = [planBackend(), planBinding(), ...(process.argv.includes('--conformance') ? [planConformance()] : [])];
+const links = [
+  planBackend(),
+  planRoofline(),
+  planBinding(),
+  ...(process.argv.includes('--conformance') ? [planConformance()] : []),
+];
 const stale = jobs.filter((job) => !upToDate(job.path, job.stamp));
 if (stale.length > 0) process.stderr.write(`Compiling ${stale.length} native files with ${compiler} ...\n`);
 await inParallel(stale.map((job) => () => compile(job.path, job.args, job.stamp)));

@@ -1,6 +1,7 @@
 import { definePlugin, isLargeForgeError, type Probe } from '@largeforge/core';
 import { z } from 'zod';
 import { locateLibrary } from './library.js';
+import { rooflineCommand } from './roofline/command.js';
 
 export { locateLibrary };
 
@@ -25,6 +26,7 @@ export default definePlugin({
     context.registries.diagnosis.add('cpu-kernels', {
       load: async () => (await import('./kernel-level.js')).kernelLevel,
     });
+    context.commands.add(rooflineCommand);
     context.registries.backend.add('cpu', {
       describe: 'The processor: AVX-512, AVX2 or portable kernels, whichever it runs',
       probe,

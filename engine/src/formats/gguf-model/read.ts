@@ -1,6 +1,6 @@
 import { formatErrors } from '../errors.js';
 import { type GgufTensor, readGguf } from '../gguf/read.js';
-import { ggufTokenizer } from '../gguf-tokenizer.js';
+import { ggufTokenizer } from '../gguf-tokenizer/read.js';
 import type { ModelSource, TensorEntry } from '../model-source.js';
 import { familyOf, GGUF_ARCHITECTURES, type GgufFamily } from './families.js';
 import { GgufFields } from './fields.js';

@@ -1,0 +1,80 @@
+import { formatErrors } from '../errors.js';
+import type { GgufFile } from '../gguf/read.js';
+import type { TokenizerField } from './field.js';
+
+/**
+ * How the byte-level BPE families cut text before merging, by `tokenizer.ggml.pre`, as the tokenizer.json of the models
+ * that they stand for does it.
+ */
+const SPLITS: Readonly<Record<string, readonly object[]>> = {
+  default: [byteLevel(true)],
+  'gpt-2': [byteLevel(true)],
+  mpt: [byteLevel(true)],
+  olmo: [byteLevel(true)],
+  falcon: [
+    { type: 'Punctuation', behavior: 'Contiguous' },
+    byteLevel(true),
+    { type: 'Digits', individual_digits: false },
+    split('[0-9][0-9][0-9]'),
+  ],
+  smollm: [{ type: 'Digits', individual_digits: true }, byteLevel(true)],
+  starcoder: [{ type: 'Digits', individual_digits: true }, byteLevel(true)],
+  refact: [{ type: 'Digits', individual_digits: true }, byteLevel(true)],
+  'llama-bpe': [
+    split(
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    ),
+    byteLevel(false),
+  ],
+  qwen2: [
+    split(
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    ),
+    byteLevel(false),
+  ],
+};
+
+function byteLevel(useRegex: boolean): object {
+  return { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: useRegex };
+}
+
+function split(pattern: string): object {
+  return { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false };
+}
+
+/** The byte-level BPE of GPT-2 and those after it, as a tokenizer.json. */
+export function byteLevelBpe(file: GgufFile, tokens: readonly string[], get: TokenizerField): object {
+  const pre = get<string>('pre') ?? 'default';
+  const pretokenizers = Object.hasOwn(SPLITS, pre) ? SPLITS[pre] : undefined;
+  if (!pretokenizers) {
+    throw formatErrors.FILE_UNSUPPORTED({
+      path: file.path,
+      reason: `its tokenizer cuts text as "${pre}"; known: ${Object.keys(SPLITS).join(', ')}`,
+    });
+  }
+  const merges = get<string[]>('merges') ?? [];
+  if (!Array.isArray(merges) || !merges.every((merge) => typeof merge === 'string')) {
+    throw formatErrors.FILE_CORRUPT({ path: file.path, reason: 'the merges of its vocabulary are no list of strings' });
+  }
+  return {
+    normalizer: null,
+    pre_tokenizer: pretokenizers.length === 1 ? pretokenizers[0] : { type: 'Sequence', pretokenizers },
+    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: pre === 'llama-bpe',
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges: merges.map((merge) => {
+        // The right part never holds a space at its start: bytes are spelled with printable letters.
+        const cut = merge.indexOf(' ', 1);
+        return [merge.slice(0, cut), merge.slice(cut + 1)];
+      }),
+    },
+  };
+}

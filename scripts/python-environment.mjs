@@ -17,9 +17,9 @@ function python() {
   process.exit(1);
 }
 
-/** The virtual environment with the peers that `test/interop/<name>.txt` pins; returns its interpreter. */
-export function pythonEnvironment(name) {
-  const requirements = join(root, 'test/interop', `${name}.txt`);
+/** The virtual environment with the peers that `<folder>/<name>.txt` pins; returns its interpreter. */
+export function pythonEnvironment(name, folderOfPins = 'test/interop') {
+  const requirements = join(root, folderOfPins, `${name}.txt`);
   const stamp = createHash('sha256').update(readFileSync(requirements)).digest('hex');
   const folder = join(cache, `venv-${name}`);
   const interpreter = join(folder, 'bin/python');

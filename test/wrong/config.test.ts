@@ -29,6 +29,27 @@ const wrong: readonly Wrong[] = [
     exit: 2,
   },
   {
+    what: 'bad TypeScript',
+    files: { 'largeforge.config.ts': 'export default {\n  plugins: [ }\n' },
+    code: 'LF_CONFIG_READ',
+    where: 'largeforge.config.ts:2:13 could not be read: ',
+    exit: 2,
+  },
+  {
+    what: 'a config module that throws',
+    files: { 'largeforge.config.mjs': "\nthrow new Error('bad day');\n" },
+    code: 'LF_CONFIG_READ',
+    where: 'largeforge.config.mjs:2:7 could not be read: bad day',
+    exit: 2,
+  },
+  {
+    what: 'a config module without a default export',
+    files: { 'largeforge.config.mjs': 'export const config = {};\n' },
+    code: 'LF_CONFIG_READ',
+    where: 'largeforge.config.mjs could not be read: it has no default export',
+    exit: 2,
+  },
+  {
     what: 'a list at the top',
     config: '- a\n',
     code: 'LF_CONFIG_INVALID',

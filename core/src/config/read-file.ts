@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { extname } from 'node:path';
+import { basename, extname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createJiti } from 'jiti';
 import { type Document, isAlias, isCollection, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
@@ -145,10 +145,20 @@ async function readModule(file: string, path: string, { env, profile }: ReadOpti
       typeof exported === 'function'
         ? await (exported as (input: ConfigFunctionInput) => unknown)({ env, profile })
         : exported;
+    if (value === undefined) throw new Error(exported ? 'its function returns nothing' : 'it has no default export');
     return fromValue(value, { layer: 'file', file });
   } catch (cause) {
-    throw configErrors.LF_CONFIG_READ({ path, reason: reasonOf(cause).split('\n')[0]! }, { cause });
+    const reason = reasonOf(cause).split('\n')[0]!.trim();
+    throw configErrors.LF_CONFIG_READ({ path: path + lineIn(cause, file), reason }, { cause });
   }
+}
+
+/** `:line:column` of a module that an error names in its message or its stack, the first that it names; else nothing. */
+function lineIn(error: unknown, file: string): string {
+  if (!(error instanceof Error)) return '';
+  const text = `${error.message}\n${error.stack ?? ''}`;
+  const name = basename(file).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  return new RegExp(`${name}(?:\\?version=\\w+)?(:\\d+(?::\\d+)?)`).exec(text)?.[1] ?? '';
 }
 
 /** Imports a module as it is now: a reload must not get the one that was imported before. */

@@ -354,7 +354,7 @@ largeforge.config.yaml:3:31: backend.threads: expected a whole number, found the
     what: 'a program that throws',
     files: { 'largeforge.config.mjs': 'throw new Error("no token");' },
     code: 'LF_CONFIG_READ',
-    message: 'largeforge.config.mjs could not be read: no token',
+    message: 'largeforge.config.mjs:1:7 could not be read: no token',
   },
   {
     what: 'two configs in one folder',

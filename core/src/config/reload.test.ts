@@ -205,12 +205,20 @@ describe('a config that is watched', () => {
   });
 
   it('settles before it is read: strokes of an editor are one change', async () => {
-    const { application, folder, heard, events } = await running(yaml('limits: {queue: 1}'));
-    application.watchConfig();
-    for (const text of ['plugins: [[', yaml('limits: {queue: 5'), yaml('limits: {queue: 6}')]) {
-      rewrite(folder, text);
-      await sleep(15);
-    }
+    const strokes = async () => {
+      const project = await running(yaml('limits: {queue: 1}'));
+      const start = performance.now();
+      project.application.watchConfig();
+      for (const text of ['plugins: [[', yaml('limits: {queue: 5'), yaml('limits: {queue: 6}')]) {
+        rewrite(project.folder, text);
+        await sleep(5);
+      }
+      return { ...project, milliseconds: performance.now() - start };
+    };
+    // A busy machine may be slower than an editor: only strokes within the settling time tell something.
+    let tried = await strokes();
+    while (tried.milliseconds > 100) tried = await strokes();
+    const { heard, events } = tried;
     await until(() => expect(heard).toContainEqual(['queue', 6]));
     expect(events.filter(({ type }) => type === 'config.rejected')).toEqual([]);
   });

@@ -1,27 +1,23 @@
 import { setMaxListeners } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { defineErrors, defineStepRunner, pathOrName, reasonOf } from '@largeforge/core';
+import { defineErrors, defineStepRunner } from '@largeforge/core';
 import {
-  asCausal,
   type ChatMessage,
-  checkModelFiles,
   createGenerationEngine,
   type GenerationEngine,
   greedy,
-  isAdapterFolder,
-  loadModel,
-  openDevice,
-  readModelSource,
-  Tokenizer,
+  type Tokenizer,
   writeJson,
 } from '@largeforge/engine';
 import { z } from 'zod';
+import { evaluateErrors } from './errors.js';
 import { wilsonInterval } from './interval.js';
+import { checkModel, openLocalModel } from './local-model.js';
+import { readTextFile } from './text-file.js';
 
 export const exactMatchOptions = z.strictObject({
-  model: z.string().min(1).describe('folder, .gguf file or cached name'),
+  model: z.string().min(1).describe('folder, .gguf file, adapter or cached name'),
   dataset: z.string().min(1).describe('JSONL rows of {messages}; the last message is the reference answer'),
   fewShot: z.string().min(1).optional().describe('JSONL rows whose turns are put before each question'),
   compare: z.enum(['text', 'json']).default('text').describe('json: both must parse to the same value'),
@@ -38,24 +34,9 @@ const errors = defineErrors({
     message: (a: { file: string; line: number; reason: string }) => `${a.file}:${a.line}: ${a.reason}`,
     remedy: () => 'Each line is {"messages": [..., {"role": "assistant", "content": "the answer"}]}.',
   },
-  LF_EVALUATE_FILE: {
-    message: (a: { file: string; reason: string }) => `the rows of ${a.file} cannot be read: ${a.reason}`,
-    remedy: () => 'Correct the path: relative ones start at the folder of the config.',
-    exitCode: 2,
-  },
   LF_EVALUATE_EMPTY: {
     message: (a: { file: string }) => `${a.file} has no rows`,
     remedy: () => 'Each line is {"messages": [..., {"role": "assistant", "content": "the answer"}]}.',
-  },
-  LF_EVALUATE_ADAPTER: {
-    message: (a: { path: string }) => `${a.path} is an adapter`,
-    remedy: () => 'Merge it first (largeforge merge), and evaluate the merged model.',
-  },
-  LF_EVALUATE_BELOW: {
-    message: (a: { accuracy: number; failUnder: number }) =>
-      `accuracy ${(100 * a.accuracy).toFixed(1)} % is below the ${(100 * a.failUnder).toFixed(1)} % that failUnder asks for`,
-    remedy: () => 'Train longer or on more data, or lower failUnder.',
-    exitCode: 3,
   },
 });
 
@@ -72,75 +53,62 @@ export const exactMatchRunner = defineStepRunner('evaluate', {
     paths: [model, dataset, ...(fewShot === undefined ? [] : [fewShot])],
   }),
   async check(context, { model, dataset, fewShot }: ExactMatchOptions) {
-    await context.backend();
-    if (!context.comesLater(model)) {
-      const path = pathOrName(context.resolvePath, model);
-      if (isAdapterFolder(path)) throw errors.LF_EVALUATE_ADAPTER({ path });
-      checkModelFiles(path);
-    }
+    await checkModel(context, model);
     for (const rows of [dataset, fewShot]) {
       if (rows !== undefined && !context.comesLater(rows)) readRows(context.resolvePath(rows));
     }
   },
   async run(context, options: ExactMatchOptions) {
-    const path = pathOrName(context.resolvePath, options.model);
-    if (isAdapterFolder(path)) throw errors.LF_EVALUATE_ADAPTER({ path });
     const rows = readRows(context.resolvePath(options.dataset)).slice(0, options.limit);
     const shots = options.fewShot === undefined ? [] : readRows(context.resolvePath(options.fewShot));
     const examples = shots.flatMap(({ turns, answer }) => [...turns, { role: 'assistant', content: answer }]);
-    const { library, threads, device: index } = await context.backend();
-    const device = openDevice({ library, threads, index });
-    try {
-      const tokenizer = Tokenizer.of(readModelSource(path));
-      const model = asCausal(await loadModel(device, path, { dtype: options.dtype }));
-      const engine = createGenerationEngine({ model, tokenizer, limits: { maxSequences: 32 } });
-      // Every row listens to it at once.
-      setMaxListeners(0, context.signal);
-      let done = 0;
-      const answers = await Promise.all(
-        rows.map(async (row) => {
-          const text = await answer(engine, tokenizer, [...examples, ...row.turns], options.maxTokens, context.signal);
-          context.events.emit({
-            type: 'progress',
-            task: context.name,
-            current: ++done,
-            total: rows.length,
-            unit: 'rows',
-          });
-          return {
-            question: row.turns.at(-1)?.content,
-            expected: row.answer,
-            answer: text,
-            correct: same(text, row.answer, options.compare),
-          };
-        }),
-      );
-      await engine.close();
-      const correct = answers.filter((entry) => entry.correct).length;
-      const accuracy = correct / rows.length;
-      const [low, high] = wilsonInterval(correct, rows.length);
-      const results = join(context.outputDir, 'results.json');
-      writeJson(results, { accuracy, correct, total: rows.length, interval95: [low, high], options, answers });
-      context.events.emit({
-        type: 'table',
-        task: context.name,
-        columns: ['accuracy', '95 % interval', 'correct', 'shots'],
-        rows: [
-          [
-            `${(100 * accuracy).toFixed(1)} %`,
-            `${(100 * low).toFixed(1)}-${(100 * high).toFixed(1)} %`,
-            `${correct}/${rows.length}`,
-            shots.length,
-          ],
+    using local = await openLocalModel(context, options.model, options);
+    const { model, tokenizer } = local;
+    const engine = createGenerationEngine({ model, tokenizer, limits: { maxSequences: 32 } });
+    // Every row listens to it at once.
+    setMaxListeners(0, context.signal);
+    let done = 0;
+    const answers = await Promise.all(
+      rows.map(async (row) => {
+        const text = await answer(engine, tokenizer, [...examples, ...row.turns], options.maxTokens, context.signal);
+        context.events.emit({
+          type: 'progress',
+          task: context.name,
+          current: ++done,
+          total: rows.length,
+          unit: 'rows',
+        });
+        return {
+          question: row.turns.at(-1)?.content,
+          expected: row.answer,
+          answer: text,
+          correct: same(text, row.answer, options.compare),
+        };
+      }),
+    );
+    await engine.close();
+    const correct = answers.filter((entry) => entry.correct).length;
+    const accuracy = correct / rows.length;
+    const [low, high] = wilsonInterval(correct, rows.length);
+    const results = join(context.outputDir, 'results.json');
+    writeJson(results, { accuracy, correct, total: rows.length, interval95: [low, high], options, answers });
+    context.events.emit({
+      type: 'table',
+      task: context.name,
+      columns: ['accuracy', '95 % interval', 'correct', 'shots'],
+      rows: [
+        [
+          `${(100 * accuracy).toFixed(1)} %`,
+          `${(100 * low).toFixed(1)}-${(100 * high).toFixed(1)} %`,
+          `${correct}/${rows.length}`,
+          shots.length,
         ],
-      });
-      if (options.failUnder !== undefined && accuracy < options.failUnder) {
-        throw errors.LF_EVALUATE_BELOW({ accuracy, failUnder: options.failUnder });
-      }
-      return { accuracy, correct, total: rows.length, results };
-    } finally {
-      device[Symbol.dispose]();
+      ],
+    });
+    if (options.failUnder !== undefined && accuracy < options.failUnder) {
+      throw evaluateErrors.LF_EVALUATE_BELOW({ metric: 'accuracy', value: accuracy, failUnder: options.failUnder });
     }
+    return { accuracy, correct, total: rows.length, results };
   },
 });
 
@@ -171,7 +139,7 @@ export function same(text: string, reference: string, compare: 'text' | 'json'):
 }
 
 function readRows(file: string): Row[] {
-  const rows = textOf(file)
+  const rows = readTextFile(file)
     .split('\n')
     .flatMap((line, i) => {
       if (line.trim() === '') return [];
@@ -191,12 +159,4 @@ function readRows(file: string): Row[] {
     });
   if (rows.length === 0) throw errors.LF_EVALUATE_EMPTY({ file });
   return rows;
-}
-
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw errors.LF_EVALUATE_FILE({ file, reason: reasonOf(cause) }, { cause });
-  }
 }

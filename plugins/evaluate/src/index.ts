@@ -16,6 +16,19 @@ export default definePlugin({
       describe: 'Perplexity of a text: of its tokens, words and bytes',
       load: async () => (await import('./perplexity/runner.js')).perplexityRunner,
     });
+    context.registries.evaluator.add('tasks', {
+      describe:
+        "Tasks in the shape of lm-evaluation-harness's task files: multiple choice, generated answers, likelihoods",
+      load: async () => (await import('./tasks/runner.js')).tasksRunner,
+    });
+    context.registries.evaluator.add('compare', {
+      describe: 'Results of two models on the same documents, with the significance of their differences; a gate',
+      load: async () => (await import('./compare/runner.js')).compareRunner,
+    });
+    context.registries.evaluator.add('profile', {
+      describe: 'Time to the first token, tokens per second and memory, under one load after the other',
+      load: async () => (await import('./profile/runner.js')).profileRunner,
+    });
     context.commands.add(evaluateCommand());
   },
 });

@@ -1,8 +1,9 @@
-import { pathOrName, type StepContext } from '@largeforge/core';
+import { type CheckContext, pathOrName, type StepContext } from '@largeforge/core';
 import {
   adapterBase,
   asCausal,
   type CausalLanguageModel,
+  checkModelFiles,
   type Device,
   isAdapterFolder,
   loadAdapter,
@@ -19,6 +20,14 @@ export interface LocalModel extends Disposable {
   readonly device: Device;
   readonly model: CausalLanguageModel;
   readonly tokenizer: Tokenizer;
+}
+
+/** Looks at a model's files and the backend before anything runs; not at files that an earlier step makes. */
+export async function checkModel(context: CheckContext, model: string): Promise<void> {
+  await context.backend();
+  if (context.comesLater(model)) return;
+  const path = pathOrName(context.resolvePath, model);
+  checkModelFiles(isAdapterFolder(path) ? adapterBase(path) : path);
 }
 
 /**

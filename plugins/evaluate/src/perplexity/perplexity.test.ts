@@ -105,7 +105,7 @@ describe('a perplexity step', () => {
     const fails = (options: Record<string, unknown>) =>
       expect(folder.run('perplexity', { model: tinyBase, dataset, ...options })).rejects;
     await fails({ dataset: folder.write('short.txt', 'a') }).toThrow('nothing can be scored');
-    await fails({ dataset: './missing.txt' }).toThrow('missing.txt, which the step reads');
+    await fails({ dataset: './missing.txt' }).toThrow('missing.txt cannot be read');
     await fails({ dataset: folder.write('bad.jsonl', '{"text": "a"}\n{"content": "b"}\n') }).toThrow('bad.jsonl:2');
     await fails({ dataset: folder.write('broken.jsonl', '{"text"\n') }).toThrow('broken.jsonl:1');
     await fails({ window: 1_000_000 }).toThrow('window 1000000 is more than');

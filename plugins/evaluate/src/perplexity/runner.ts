@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { defineStepRunner } from '@largeforge/core';
-import { SequenceScorer, writeJson } from '@largeforge/engine';
+import { type SequenceScore, SequenceScorer, writeJson } from '@largeforge/engine';
 import { z } from 'zod';
 import { evaluateErrors } from '../errors.js';
-import { type LocalModel, openLocalModel } from '../local-model.js';
+import { checkModel, type LocalModel, openLocalModel } from '../local-model.js';
 import { type PerplexityFigures, perplexityFigures, textSize } from './figures.js';
 import { readText } from './text.js';
 import { stridedWindows } from './windows.js';
@@ -35,19 +35,24 @@ export const perplexityRunner = defineStepRunner('evaluate', {
   options: perplexityOptions,
   outputs: ['perplexity', 'wordPerplexity', 'bytePerplexity', 'bitsPerByte', 'results'],
   inputs: ({ model, dataset }: PerplexityOptions) => ({ paths: [model, dataset] }),
+  async check(context, { model, dataset }: PerplexityOptions) {
+    await checkModel(context, model);
+    if (!context.comesLater(dataset)) readText(context.resolvePath(dataset), '');
+  },
   async run(context, options: PerplexityOptions) {
     const file = context.resolvePath(options.dataset);
     const text = readText(file, options.separator);
     using local = await openLocalModel(context, options.model, options);
-    const figures = await measurePerplexity(local, text, options, {
+    const { figures, scores } = await measurePerplexity(local, text, options, {
       file,
       signal: context.signal,
       onProgress: (current, total) =>
         context.events.emit({ type: 'progress', task: context.name, current, total, unit: 'windows' }),
     });
     const { perplexity, wordPerplexity, bytePerplexity, bitsPerByte } = figures;
+    const windowScores = scores.map(({ logLikelihood, logprobs }) => [logLikelihood, logprobs.length]);
     const results = join(context.outputDir, 'results.json');
-    writeJson(results, { model: local.path, dataset: file, options, ...figures });
+    writeJson(results, { model: local.path, dataset: file, options, ...figures, windowScores });
     context.events.emit({
       type: 'table',
       task: context.name,
@@ -78,7 +83,7 @@ export async function measurePerplexity(
   text: string,
   options: Pick<PerplexityOptions, 'window' | 'stride' | 'maxWindows' | 'bos' | 'batchTokens'>,
   run: { file: string; signal?: AbortSignal; onProgress?: (done: number, total: number) => void },
-): Promise<PerplexityFigures> {
+): Promise<{ figures: PerplexityFigures; scores: SequenceScore[] }> {
   const { maxPositions } = model.config;
   const { window = Math.min(DEFAULT_WINDOW, maxPositions) } = options;
   const room = options.bos ? window - 1 : window;
@@ -103,7 +108,8 @@ export async function measurePerplexity(
   const broken = scores.filter(({ logLikelihood }) => !Number.isFinite(logLikelihood)).length;
   if (broken > 0) throw evaluateErrors.LF_EVALUATE_NOT_FINITE({ model: path, count: broken, total: windows.length });
   const seen = Math.min(tokens.length, (windows.length - 1) * stride + room);
-  return perplexityFigures(scores, textSize(text.slice(0, offsets[2 * seen - 1]), seen));
+  const figures = perplexityFigures(scores, textSize(text.slice(0, offsets[2 * seen - 1]), seen));
+  return { figures, scores };
 }
 
 function checkAtMost(name: string, value: number, limit: number, of: string): void {

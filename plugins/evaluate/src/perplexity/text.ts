@@ -1,17 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { evaluateErrors } from '../errors.js';
+import { readTextFile } from '../text-file.js';
 
 /**
  * The text of a file. A .jsonl file has one document a line, in `text`, joined by `separator`; any other file is one text
  * as it stands, line breaks and all.
  */
 export function readText(file: string, separator: string): string {
-  let content: string;
-  try {
-    content = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw evaluateErrors.LF_EVALUATE_FILE({ file, reason: (cause as Error).message }, { cause });
-  }
+  const content = readTextFile(file);
   if (!file.endsWith('.jsonl')) return content;
   return content
     .split('\n')

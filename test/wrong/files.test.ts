@@ -355,7 +355,7 @@ itSaysWhatIsWrong([
     config: evaluate,
     prepare: copyBase,
     code: 'LF_EVALUATE_FILE',
-    where: 'pipeline[0] (exact-match): the rows of ',
+    where: 'rows.jsonl cannot be read',
     exit: 2,
   },
   {
@@ -377,12 +377,12 @@ itSaysWhatIsWrong([
     exit: 1,
   },
   {
-    what: 'an adapter to evaluate',
+    what: 'an adapter to evaluate whose base model is not there',
     config: evaluate.replace('./base', './adapter'),
     prepare: copyAdapter,
-    code: 'LF_EVALUATE_ADAPTER',
-    where: 'adapter is an adapter',
-    exit: 1,
+    code: 'LF_ENGINE_ADAPTER_BASE',
+    where: 'is for the base model "llama"',
+    exit: 2,
   },
 ]);
 

@@ -10,7 +10,15 @@ import { type TaskConfig, taskConfig } from './task-config.js';
 const builtInFolder = fileURLToPath(new URL('../../tasks/', import.meta.url));
 
 /** Tasks that come with the package; their data are named in the options. */
-export const builtInTasks = ['arc_easy', 'arc_challenge', 'boolq', 'winogrande', 'gsm8k'] as const;
+export const builtInTasks = [
+  'arc_easy',
+  'arc_challenge',
+  'boolq',
+  'commonsense_qa',
+  'gsm8k',
+  'nq_open',
+  'winogrande',
+] as const;
 
 export interface TaskSource {
   readonly config: TaskConfig;

@@ -33,4 +33,18 @@ export const routerErrors = defineErrors({
       `the router ${a.folder} was trained with the sentence encoder ${a.path}, which is not there`,
     remedy: () => 'Give its folder as the encoder, or train again without one.',
   },
+  LF_ROUTER_EXPERTS_FILE: {
+    message: (a: { file: string; reason: string }) => `the registered experts in ${a.file} cannot be read: ${a.reason}`,
+    remedy: () => 'Correct the file, or move it away to begin without them.',
+  },
+  LF_ROUTER_NO_ANSWER: {
+    message: (a: { asked: readonly string[] }) =>
+      a.asked.length > 0 ? `no expert could answer (${a.asked.join('; ')})` : 'no expert can be asked now',
+    remedy: () => 'Try again later; GET /experts shows which experts are active.',
+  },
+  LF_ROUTER_DEFAULT_EXPERT: {
+    message: (a: { name: string; known: readonly string[] }) =>
+      `the default expert "${a.name}" is not registered; registered: ${a.known.join(', ') || 'none'}`,
+    remedy: () => 'List it under experts, or name one of these.',
+  },
 });

@@ -11,7 +11,7 @@ import {
 import { routerErrors } from '../errors.js';
 
 /** Tokens of a query that the encoder reads; longer queries are cut. Their beginning says what they want. */
-export const maxTokens = 64;
+export const maxTokens = 48;
 
 /** Texts to unit vectors. */
 export interface SentenceEncoder {
@@ -49,7 +49,7 @@ export class EngineSentenceEncoder implements SentenceEncoder {
     const device = openDevice({ library: backend.library, threads: backend.threads, index: backend.device });
     try {
       const tokenizer = Tokenizer.of(readModelSource(path));
-      const model = await loadModel(device, path, { dtype: 'f32' });
+      const model = await loadModel(device, path, { dtype: 'bf16' });
       if (model.kind !== 'encoder') throw routerErrors.LF_ROUTER_NOT_AN_ENCODER({ path, kind: model.config.modelType });
       model.prepare();
       await device.flush();

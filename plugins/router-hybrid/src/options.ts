@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { expertSchema } from './experts/expert-settings.js';
+import { defaultRouterSettings } from './router/router.js';
+import { strategyNames } from './router/trained-router.js';
+
+const share = z.number().min(0).max(1);
+
+/** Options of the plugin in the config's `plugins` list. */
+export const routerOptions = z.strictObject({
+  router: z
+    .string()
+    .optional()
+    .describe('what "largeforge train router" wrote; without it, keywords and likeness decide'),
+  encoder: z.string().optional().describe('folder of a sentence encoder; the one of the training when absent'),
+  strategy: z.enum(strategyNames).default(defaultRouterSettings.strategy),
+  threshold: share.optional().describe("confidence from which an expert is chosen; the training's when absent"),
+  preferMargin: share.default(defaultRouterSettings.preferMargin),
+  stickyMargin: share.default(defaultRouterSettings.stickyMargin),
+  nearEqual: share.default(defaultRouterSettings.nearEqual),
+  experts: z.array(expertSchema).default([]).describe('experts that are there from the start'),
+  expertsFile: z.string().optional().describe('where experts that the API registers are kept'),
+  defaultExpert: z.string().optional().describe('who answers when no expert is confident enough'),
+  decisionLog: z
+    .strictObject({
+      file: z.string().describe('JSON Lines: decisions and feedback'),
+      queries: z.enum(['hash', 'text']).default('hash').describe('queries as SHA-256, or as they are'),
+    })
+    .optional(),
+  health: z
+    .strictObject({
+      intervalSeconds: z.number().positive().default(10),
+      timeoutSeconds: z.number().positive().default(3),
+    })
+    .default({ intervalSeconds: 10, timeoutSeconds: 3 }),
+  breaker: z
+    .strictObject({
+      failures: z.int().min(1).default(5),
+      openSeconds: z.number().positive().default(30),
+      successes: z.int().min(1).default(2),
+    })
+    .default({ failures: 5, openSeconds: 30, successes: 2 }),
+});
+
+export type RouterOptions = z.output<typeof routerOptions>;

@@ -1,0 +1,46 @@
+import type { Logger } from '@largeforge/core';
+import type { FastifyInstance } from 'fastify';
+import type { Registry } from 'prom-client';
+import type { ExpertRegistry } from '../experts/expert-registry.js';
+import { HealthChecks, type HealthSettings } from '../experts/health-checks.js';
+import type { Router } from '../router/router.js';
+import { DecisionLog, type QueryLogging } from './decision-log.js';
+import { RouterMetrics } from './metrics.js';
+import { routedCompletions } from './routed-completions.js';
+import { routerRoutes } from './routes.js';
+import { type RouteHooks, RoutingDesk } from './routing-desk.js';
+
+export interface MountOptions {
+  readonly router: Router;
+  readonly registry: ExpertRegistry;
+  readonly log: Pick<Logger, 'warn'>;
+  readonly hooks?: RouteHooks;
+  readonly defaultExpert?: string | undefined;
+  readonly decisionLog?: { readonly file: string; readonly queries: QueryLogging } | undefined;
+  readonly health?: HealthSettings;
+}
+
+/** Adds routing to a server that does not listen yet. It ends with the server. */
+export function mountRouter(app: FastifyInstance, options: MountOptions): RoutingDesk {
+  const { router, registry, log, hooks, defaultExpert, decisionLog } = options;
+  const { metricsRegistry } = app as { metricsRegistry?: Registry };
+  const metrics = metricsRegistry && new RouterMetrics(metricsRegistry, registry);
+  const decisions =
+    decisionLog &&
+    new DecisionLog(decisionLog.file, decisionLog.queries, (err) => log.warn({ err }, 'the decision log failed'));
+  const desk = new RoutingDesk(router, registry, {
+    defaultExpert,
+    ...(metrics && { metrics }),
+    ...(decisions && { log: decisions }),
+    ...(hooks && { hooks }),
+  });
+  routerRoutes(app, desk);
+  routedCompletions(app, desk, metrics);
+  const checks = new HealthChecks(registry, options.health);
+  app.addHook('onListen', async () => void checks.run());
+  app.addHook('onClose', async () => {
+    checks.stop();
+    await decisions?.flush();
+  });
+  return desk;
+}

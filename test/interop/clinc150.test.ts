@@ -1,0 +1,172 @@
+import { readFileSync } from 'node:fs';
+import {
+  chooseThreshold,
+  EngineSentenceEncoder,
+  type Expert,
+  figuresAt,
+  type RoutedText,
+  Router,
+  type ScoredRow,
+  type SentenceEncoder,
+  type StrategyName,
+  type TrainedRouter,
+  trainRouter,
+} from '@largeforge/router-hybrid';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { backendLibrary, miniLm, testData } from './environment.js';
+
+/** CLINC150 (Larson et al. 2019), its full version and own split: 150 intents in ten domains, and queries of none. */
+type Part = 'train' | 'val' | 'test';
+type Rows = Readonly<Record<Part, readonly RoutedText[]>>;
+
+function load(labelOf: (intent: string) => string): Rows {
+  const data = JSON.parse(readFileSync(testData('clinc150/data_full.json'), 'utf8')) as Record<string, string[][]>;
+  const part = (name: Part): RoutedText[] => [
+    ...data[name]!.map(([text, intent]) => ({ text: text!, expert: labelOf(intent!) })),
+    ...data[`oos_${name}`]!.map(([text]) => ({ text: text!, expert: null })),
+  ];
+  return { train: part('train'), val: part('val'), test: part('test') };
+}
+
+const domains = JSON.parse(readFileSync(testData('clinc150/domains.json'), 'utf8')) as Record<string, string[]>;
+const domainOf = new Map(Object.entries(domains).flatMap(([domain, intents]) => intents.map((i) => [i, domain])));
+const sets = { '150 intents': load((intent) => intent), '10 domains': load((intent) => domainOf.get(intent)!) };
+
+/** Every text is embedded once, however many routers ask. */
+class Remembering implements SentenceEncoder {
+  private readonly known = new Map<string, Float32Array>();
+  constructor(private readonly encoder: SentenceEncoder) {}
+  get size() {
+    return this.encoder.size;
+  }
+  async encode(texts: readonly string[]): Promise<Float32Array[]> {
+    const missing = texts.filter((text) => !this.known.has(text));
+    const embeddings = missing.length > 0 ? await this.encoder.encode(missing) : [];
+    missing.forEach((text, i) => {
+      this.known.set(text, embeddings[i]!);
+    });
+    return texts.map((text) => this.known.get(text)!);
+  }
+  close = async () => {};
+}
+
+async function scored(router: Router, rows: readonly RoutedText[], experts: readonly Expert[]): Promise<ScoredRow[]> {
+  const result: ScoredRow[] = [];
+  for (let i = 0; i < rows.length; i += 64) {
+    const part = rows.slice(i, i + 64);
+    const decisions = await router.decideAll(
+      part.map(({ text }) => text),
+      { experts },
+    );
+    part.forEach(({ expert }, j) => {
+      const [best] = decisions[j]!.scores;
+      result.push({
+        confidence: best!.confidence,
+        correct: best!.expert === expert && expert !== null,
+        outOfScope: expert === null,
+      });
+    });
+  }
+  return result;
+}
+
+const percent = (share: number) => (100 * share).toFixed(2).padStart(6);
+
+let fast: EngineSentenceEncoder;
+let encoder: SentenceEncoder;
+beforeAll(async () => {
+  fast = await EngineSentenceEncoder.open(miniLm(), { library: backendLibrary });
+  encoder = new Remembering(fast);
+});
+afterAll(() => fast.close());
+
+describe.each(Object.entries(sets))('CLINC150, %s', (name, rows) => {
+  const labels = [...new Set(rows.train.flatMap(({ expert }) => expert ?? []))].sort();
+  const trained: TrainedRouter[] = [];
+
+  it.each([
+    ['built-in', false],
+    ['MiniLM', true],
+  ])('is told apart with the encoder %s', async (encoderName, withEncoder) => {
+    const { router } = await trainRouter({
+      train: rows.train,
+      validation: rows.val,
+      ...(withEncoder && { encoder: { path: miniLm(), model: encoder } }),
+    });
+    trained.push(router);
+    const model = withEncoder ? encoder : undefined;
+    const plain = labels.map((label) => ({ name: label }));
+    // Five examples of each are what a person would write down for a new expert.
+    const described = labels.map((label) => ({
+      name: label,
+      description: label.replaceAll('_', ' '),
+      examples: rows.train
+        .filter(({ expert }) => expert === label)
+        .slice(0, 5)
+        .map(({ text }) => text),
+    }));
+    const figures = new Map<StrategyName, ReturnType<typeof figuresAt>>();
+    for (const strategy of ['keyword', 'neural', 'hybrid', 'zero-shot'] as const) {
+      const zeroShot = strategy === 'zero-shot';
+      const decide = new Router(zeroShot ? undefined : router, model, { strategy });
+      const experts = zeroShot ? described : plain;
+      const { threshold } = chooseThreshold(await scored(decide, rows.val, experts));
+      // The router's own thresholds are these: its decisions are what the figures say.
+      if (!zeroShot) expect(router.thresholds[strategy]).toBeCloseTo(threshold, 6);
+      const found = figuresAt(await scored(decide, rows.test, experts), threshold);
+      figures.set(strategy, found);
+      console.log(
+        `${name} | ${encoderName} | ${strategy} | ${percent(found.inScopeAccuracy)} | ${percent(found.outOfScopeRecall)}`,
+      );
+    }
+    const of = (strategy: StrategyName) => figures.get(strategy)!;
+    if (withEncoder) {
+      expect(of('neural').inScopeAccuracy).toBeGreaterThanOrEqual(0.93);
+      expect(of('neural').outOfScopeRecall).toBeGreaterThanOrEqual(0.6);
+      expect(of('hybrid').inScopeAccuracy).toBeGreaterThanOrEqual(0.93);
+    }
+    expect(of('neural').inScopeAccuracy).toBeGreaterThan(0.87);
+    expect(of('neural').inScopeAccuracy).toBeGreaterThan(of('keyword').inScopeAccuracy);
+    expect(of('neural').inScopeAccuracy).toBeGreaterThan(of('zero-shot').inScopeAccuracy);
+  });
+
+  it('decides within 10 ms on one core, with 10,000 keywords and queries of up to 64 tokens', async () => {
+    const one = await EngineSentenceEncoder.open(miniLm(), { library: backendLibrary, threads: 1 });
+    try {
+      const experts = labels.slice(0, 50).map((label, i) => ({
+        name: label,
+        keywords: Array.from({ length: 10_000 / Math.min(50, labels.length) }, (_, j) => ({ term: `term ${i} ${j}` })),
+      }));
+      const words = rows.test.flatMap(({ text }) => text.split(' '));
+      for (const [encoderName, router, wanted] of [
+        ['built-in', new Router(trained[0]), 1000],
+        ['MiniLM', new Router(trained[1], one), 300],
+      ] as const) {
+        await router.prepare(experts);
+        for (const tokens of [16, 32, 64]) {
+          // An English word is a little more than a token.
+          const texts = Array.from({ length: 300 }, (_, i) => words.slice(i * 7, i * 7 + tokens - 2).join(' '));
+          const times: number[] = [];
+          for (const text of texts) {
+            const start = performance.now();
+            await router.decide(text, { experts });
+            times.push(performance.now() - start);
+          }
+          times.sort((a, b) => a - b);
+          const [p50, p99] = [times[150]!, times[297]!];
+          console.log(
+            `${name} | ${encoderName} | ${tokens} tokens | p50 ${p50.toFixed(2)} ms | p99 ${p99.toFixed(2)} ms`,
+          );
+          expect(p50).toBeLessThan(10);
+        }
+        const texts = rows.test.slice(0, 2048).map(({ text }) => text);
+        const start = performance.now();
+        for (let i = 0; i < texts.length; i += 64) await router.decideAll(texts.slice(i, i + 64), { experts });
+        const rate = texts.length / ((performance.now() - start) / 1000);
+        console.log(`${name} | ${encoderName} | batches of 64 | ${rate.toFixed(0)} decisions/s, ${wanted} wanted`);
+      }
+    } finally {
+      await one.close();
+    }
+  });
+});

@@ -3,6 +3,15 @@ export interface ServeConfiguration {
   readonly server: string;
   /** The server's own object (for the OpenAI server: the Fastify instance), before it listens. */
   readonly instance: unknown;
+  /** The hooks of the stage `route`, for a plugin that decides which model answers. */
+  readonly route: RouteFiring;
+}
+
+/** The hooks of the stage `route`, as they are fired. */
+export interface RouteFiring {
+  readonly candidates: { fire(request: RouteRequest): Promise<RouteRequest> };
+  readonly select: { fire(request: RouteRequest): Promise<{ readonly answer: RouteDecision } | undefined> };
+  readonly decided: { fire(decision: RouteDecision): Promise<void> };
 }
 
 export interface ServeRequest {

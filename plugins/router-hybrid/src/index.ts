@@ -31,9 +31,9 @@ export default definePlugin({
       describe: 'A router: which expert answers which query',
       load: async () => (await import('./training/router-trainer.js')).routerTrainer,
     });
-    context.hooks.serve.configure.tap(async ({ instance }) => {
+    context.hooks.serve.configure.tap(async (configuration) => {
       const { serveExperts } = await import('./serving/serve-experts.js');
-      await serveExperts(instance, context, options, openEncoderOn(backend, 1));
+      await serveExperts(configuration, context, options, openEncoderOn(backend, 1));
     });
     context.commands.add(trainRouterCommand);
     context.commands.add(routeReplayCommand(openEncoderOn(backend, 1), process.stdout));

@@ -78,9 +78,9 @@ async function serveUntilAborted(
 }
 
 /** The kernel's serve hooks, as the server calls them. */
-function hooksOf({ hooks }: StepContext<'serve'>): ServeHooks {
+function hooksOf({ hooks, kernel }: StepContext<'serve'>): ServeHooks {
   return {
-    configure: (instance) => hooks.configure.fire({ server: 'openai', instance }),
+    configure: (instance) => hooks.configure.fire({ server: 'openai', instance, route: kernel.hooks.route }),
     request: async (call) => (hooks.request.used ? { ...call, ...(await hooks.request.fire(call)) } : call),
     response: (outcome) => hooks.response.fire(outcome),
     error: async (failure) => (hooks.error.used ? (await hooks.error.fire(failure))?.answer : undefined),

@@ -79,6 +79,8 @@ export class OpenAiServer {
     app.removeContentTypeParser('text/plain');
     app.setValidatorCompiler(validatorCompiler);
     app.setSerializerCompiler(serializerCompiler);
+    // For plugins that count something of their own.
+    app.decorate('metricsRegistry', services.metrics.registry);
     server.addRequestLifecycle();
     server.addErrors();
     await documentRoutes(app, version);

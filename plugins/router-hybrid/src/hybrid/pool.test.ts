@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { defaultPool, fitPool, type OpinionRow, pool } from './pool.js';
+import { defaultPool, either, fitPool, type OpinionRow, pool } from './pool.js';
 
 const opinion = (entries: Record<string, number>) => new Map(Object.entries(entries));
 
@@ -33,4 +33,11 @@ test('fitting trusts the opinion that is right', () => {
   expect(weights.keyword).toBeGreaterThan(2);
   expect(weights.neural).toBeLessThan(0.5);
   expect(fitPool([])).toEqual(defaultPool);
+});
+
+test('before training either opinion is enough, and no sum exceeds 1', () => {
+  expect(either(opinion({ a: 0 }), opinion({ a: 0.8 })).get('a')).toBeCloseTo(0.8);
+  expect(either(opinion({ a: 0.5 }), opinion({ a: 0.5 })).get('a')).toBeCloseTo(0.75);
+  const sum = [...either(opinion({ a: 0.9 }), opinion({ b: 0.8 })).values()].reduce((x, y) => x + y);
+  expect(sum).toBeCloseTo(1);
 });

@@ -38,6 +38,22 @@ export function pool(
   return pooled;
 }
 
+/**
+ * Joins two opinions of which nobody knows how good they are, before any training: either is enough (noisy or), since
+ * that a query is like no example says little against a keyword. Scaled down where the sum would exceed 1.
+ */
+export function either(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): Map<string, number> {
+  const joined = new Map<string, number>();
+  let total = 0;
+  for (const name of new Set([...a.keys(), ...b.keys()])) {
+    const value = 1 - (1 - (a.get(name) ?? 0)) * (1 - (b.get(name) ?? 0));
+    joined.set(name, value);
+    total += value;
+  }
+  if (total > 1) for (const [name, value] of joined) joined.set(name, value / total);
+  return joined;
+}
+
 /** A held-out row: the two opinions on it, and its class, null for none. */
 export interface OpinionRow {
   readonly neural: ReadonlyMap<string, number>;

@@ -1,5 +1,5 @@
 import type { SentenceEncoder } from '../encoders/sentence-encoder.js';
-import { pool } from '../hybrid/pool.js';
+import { either, pool } from '../hybrid/pool.js';
 import { type KeywordRule, KeywordStrategy } from '../keywords/keyword-strategy.js';
 import type { EncodedText } from '../neural/neural-strategy.js';
 import { ZeroShotStrategy } from '../zero-shot/zero-shot-strategy.js';
@@ -77,7 +77,7 @@ export class ExpertPanel {
     const base = this.withUntrained(query);
     if (strategy === 'neural') return this.opinion(base);
     const { confidences, certain } = this.keywords.score(query.text);
-    return this.opinion(pool(base, confidences, trained?.pool), certain);
+    return this.opinion(trained ? pool(base, confidences, trained.pool) : either(base, confidences), certain);
   }
 
   /**

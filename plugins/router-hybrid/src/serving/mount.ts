@@ -1,4 +1,4 @@
-import type { Logger } from '@largeforge/core';
+import type { Logger, RouteFiring } from '@largeforge/core';
 import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { ExpertRegistry } from '../experts/expert-registry.js';
@@ -8,13 +8,13 @@ import { DecisionLog, type QueryLogging } from './decision-log.js';
 import { RouterMetrics } from './metrics.js';
 import { routedCompletions } from './routed-completions.js';
 import { routerRoutes } from './routes.js';
-import { type RouteHooks, RoutingDesk } from './routing-desk.js';
+import { RoutingDesk } from './routing-desk.js';
 
 export interface MountOptions {
   readonly router: Router;
   readonly registry: ExpertRegistry;
   readonly log: Pick<Logger, 'warn'>;
-  readonly hooks?: RouteHooks;
+  readonly hooks?: RouteFiring;
   readonly defaultExpert?: string | undefined;
   readonly decisionLog?: { readonly file: string; readonly queries: QueryLogging } | undefined;
   readonly health?: HealthSettings;

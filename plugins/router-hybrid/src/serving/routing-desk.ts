@@ -1,16 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { RouteDecision, RouteRequest } from '@largeforge/core';
+import type { RouteDecision, RouteFiring } from '@largeforge/core';
 import type { ExpertRegistry } from '../experts/expert-registry.js';
 import type { Decision, Router } from '../router/router.js';
 import type { DecisionLog } from './decision-log.js';
 import type { RouterMetrics } from './metrics.js';
-
-/** The kernel's `route` hooks, as decisions fire them. */
-export interface RouteHooks {
-  candidates(request: RouteRequest): Promise<RouteRequest>;
-  select(request: RouteRequest): Promise<RouteDecision | undefined>;
-  decided(decision: RouteDecision): Promise<void>;
-}
 
 export interface RoutingRequest {
   readonly query: string;
@@ -44,7 +37,7 @@ export class RoutingDesk {
       readonly defaultExpert?: string | undefined;
       readonly metrics?: RouterMetrics;
       readonly log?: DecisionLog;
-      readonly hooks?: RouteHooks;
+      readonly hooks?: RouteFiring;
     } = {},
   ) {}
 
@@ -108,13 +101,13 @@ export class RoutingDesk {
     const { hooks } = this.parts;
     if (!hooks) return own;
     const offered = { query, candidates: decision.scores };
-    const { candidates } = await hooks.candidates(offered);
+    const { candidates } = await hooks.candidates.fire(offered);
     const allowed = new Set(candidates.map(({ expert }) => expert));
     const kept = own.expert === null || candidates === decision.scores || allowed.has(own.expert);
     const [first, ...others] = candidates;
     const next = kept || !first ? own : { ...first, alternatives: others };
-    const final = (await hooks.select({ query, candidates })) ?? next;
-    await hooks.decided(final);
+    const final = (await hooks.select.fire({ query, candidates }))?.answer ?? next;
+    await hooks.decided.fire(final);
     return final;
   }
 

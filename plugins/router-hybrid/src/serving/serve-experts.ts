@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type PluginContext, resolveUserPath } from '@largeforge/core';
+import { type PluginContext, resolveUserPath, type ServeConfiguration } from '@largeforge/core';
 import type { FastifyInstance } from 'fastify';
 import { routerErrors } from '../errors.js';
 import { ExpertRegistry } from '../experts/expert-registry.js';
@@ -10,7 +10,7 @@ import { mountRouter } from './mount.js';
 
 /** Brings the router that the config describes onto a server. */
 export async function serveExperts(
-  instance: unknown,
+  { instance, route }: ServeConfiguration,
   context: PluginContext,
   options: RouterOptions,
   openEncoder: OpenEncoder,
@@ -49,6 +49,7 @@ export async function serveExperts(
     router,
     registry,
     log: context.log,
+    hooks: route,
     defaultExpert,
     decisionLog: decisionLog && { ...decisionLog, file: pathOf(decisionLog.file) },
     health: { intervalMs: health.intervalSeconds * 1000, timeoutMs: health.timeoutSeconds * 1000 },

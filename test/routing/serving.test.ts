@@ -1,0 +1,311 @@
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { ExpertRegistry } from '../../plugins/router-hybrid/src/experts/expert-registry.js';
+import { expertSchema } from '../../plugins/router-hybrid/src/experts/expert-settings.js';
+import { Router } from '../../plugins/router-hybrid/src/router/router.js';
+import { type MountOptions, mountRouter } from '../../plugins/router-hybrid/src/serving/mount.js';
+import { eventually, type RunningServer, startServer } from '../../plugins/server-openai/test/running-server.js';
+import { type Script, ScriptedModel } from '../../plugins/server-openai/test/scripted-models.js';
+
+const adminKey = 'an-admin-key-of-the-tests';
+const admin = { authorization: `Bearer ${adminKey}` };
+const describedExperts = [
+  { name: 'music', description: 'songs and radio', examples: ['play some jazz', 'next song'], domains: ['fun'] },
+  { name: 'weather', description: 'weather forecast', examples: ['will it rain tomorrow', 'is it cold'] },
+];
+const jazz = [{ role: 'user' as const, content: 'please play some jazz' }];
+
+const running: RunningServer[] = [];
+afterEach(async () => {
+  for (const server of running.splice(0)) await server[Symbol.asyncDispose]();
+});
+
+interface Setting extends Partial<Omit<MountOptions, 'registry'>> {
+  readonly experts?: readonly Record<string, unknown>[];
+  readonly file?: string;
+  readonly scripts?: Readonly<Record<string, Script>>;
+}
+
+/** A server with routing; its own models are named as the experts, unless these say otherwise. */
+async function start({ experts = describedExperts, file, scripts = {}, ...mount }: Setting = {}) {
+  const registry = new ExpertRegistry(
+    experts.map((expert) => expertSchema.parse(expert)),
+    { ...(file !== undefined && { file }), breaker: { failures: 2, openMs: 60_000, successes: 1 } },
+  );
+  const server = await startServer(
+    {},
+    { adminKeys: [adminKey] },
+    {
+      hooks: {
+        configure: async (app) => {
+          mountRouter(app, { router: new Router(), registry, log: { warn: () => {} }, ...mount });
+        },
+        request: async (call) => call,
+        response: async () => {},
+        error: async () => undefined,
+      },
+    },
+  );
+  running.push(server);
+  for (const name of ['music', 'weather', 'general']) {
+    server.host.models.set(name, new ScriptedModel(name, { reply: () => `${name} answers`, ...scripts[name] }));
+  }
+  return { server, registry };
+}
+
+const json = async (response: Response) => ({ status: response.status, body: await response.json() });
+
+describe('POST /route', () => {
+  test('answers with exactly what the SyRS says', async () => {
+    const { server } = await start();
+    const { status, body } = await json(await server.post('/route', { query: 'play some jazz' }));
+    expect(status).toBe(200);
+    expect(Object.keys(body)).toEqual(['expert', 'confidence', 'alternatives']);
+    expect(body.expert).toBe('music');
+    expect(body.alternatives).toEqual([{ expert: 'weather', confidence: expect.any(Number) }]);
+  });
+  test('explains itself when asked to', async () => {
+    const { server } = await start();
+    const { body } = await json(await server.post('/route', { query: 'play some jazz', context: { explain: true } }));
+    expect(body).toMatchObject({ strategy: 'hybrid', reason: 'best', analysis: { domain: 'fun', intent: 'music' } });
+  });
+  test('gives what nobody knows to the default expert, or to nobody', async () => {
+    const { server } = await start();
+    expect((await json(await server.post('/route', { query: 'xyzzy' }))).body.expert).toBeNull();
+    const other = await start({ defaultExpert: 'weather' });
+    expect((await json(await other.server.post('/route', { query: 'xyzzy' }))).body.expert).toBe('weather');
+  });
+  test('honours a preference', async () => {
+    const { server } = await start();
+    const body = { query: 'play some jazz tomorrow', prefer_expert: 'weather' };
+    expect((await json(await server.post('/route', body))).body.expert).toBe('weather');
+  });
+  test('refuses a body without a query', async () => {
+    const { server } = await start();
+    expect((await json(await server.post('/route', { text: 'x' }))).status).toBe(400);
+  });
+});
+
+describe('the experts', () => {
+  test('are listed exactly as the SyRS says', async () => {
+    const { server } = await start();
+    const { body } = await json(await fetch(`${server.url}/experts`));
+    expect(body.experts[0]).toEqual({
+      name: 'music',
+      description: 'songs and radio',
+      domains: ['fun'],
+      status: 'active',
+      load: 0,
+    });
+  });
+  test('come and go while the server runs, with an admin key alone, and outlive it', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'largeforge-experts-')), 'experts.json');
+    const { server } = await start({ file });
+    const cooking = { name: 'cooking', examples: ['a recipe for soup', 'how do i bake bread'], model: 'general' };
+    expect((await server.post('/experts', cooking)).status).toBe(401);
+    expect((await server.post('/experts', cooking, admin)).status).toBe(201);
+    expect((await server.post('/experts', cooking, admin)).status).toBe(409);
+    expect((await json(await server.post('/route', { query: 'bake a bread' }))).body.expert).toBe('cooking');
+    const again = await start({ file });
+    expect(again.registry.get('cooking')?.origin).toBe('api');
+    const remove = () => fetch(`${server.url}/experts/cooking`, { method: 'DELETE', headers: admin });
+    expect((await json(await remove())).body).toEqual({ name: 'cooking', deleted: true, running: 0 });
+    expect((await remove()).status).toBe(404);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ experts: [] });
+  });
+  test('are removed when their requests have ended', async () => {
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const experts = [...describedExperts, { name: 'slow', model: 'general', examples: ['xyzzy'] }];
+    const { server, registry } = await start({ experts, scripts: { general: { gate: () => gate } } });
+    const answer = server.client().chat.completions.create({ model: 'slow', messages: jazz });
+    await eventually(() => registry.get('slow')!.active === 1);
+    const removal = fetch(`${server.url}/experts/slow`, { method: 'DELETE', headers: admin });
+    await eventually(() => registry.get('slow') === undefined);
+    open();
+    expect((await answer).choices[0]!.message.content).toBe('general answers');
+    expect((await json(await removal)).body.running).toBe(0);
+  });
+});
+
+describe('model "auto"', () => {
+  test('reaches the right expert, named in the answer and in a header', async () => {
+    const { server } = await start();
+    const { data, response } = await server
+      .client()
+      .chat.completions.create({ model: 'auto', messages: jazz })
+      .withResponse();
+    expect(data.model).toBe('music');
+    expect(data.choices[0]!.message.content).toBe('music answers');
+    expect(response.headers.get('x-largeforge-expert')).toBe('music');
+    expect(response.headers.get('x-largeforge-decision')).toMatch(/^dec_/);
+  });
+  test('streams', async () => {
+    const { server } = await start();
+    const stream = await server.client().chat.completions.create({ model: 'auto', messages: jazz, stream: true });
+    let text = '';
+    for await (const chunk of stream) {
+      expect(chunk.model).toBe('music');
+      text += chunk.choices[0]?.delta.content ?? '';
+    }
+    expect(text).toBe('music answers');
+  });
+  test('works for completions', async () => {
+    const { server } = await start();
+    const { model } = await server.client().completions.create({ model: 'auto', prompt: 'will it rain tomorrow' });
+    expect(model).toBe('weather');
+  });
+  test('says when no expert fits', async () => {
+    const { server } = await start();
+    const messages = [{ role: 'user', content: 'xyzzy' }];
+    const { status, body } = await json(await server.post('/v1/chat/completions', { model: 'auto', messages }));
+    expect(status).toBe(404);
+    expect(body.error.code).toBe('no_expert');
+  });
+  test('passes on what is the request’s own mistake', async () => {
+    const { server } = await start();
+    const body = { model: 'auto', messages: jazz, max_tokens: 1_000_000 };
+    const answer = await json(await server.post('/v1/chat/completions', body));
+    expect(answer).toMatchObject({ status: 400, body: { error: { code: 'context_length_exceeded' } } });
+  });
+  test('leaves other models alone', async () => {
+    const { server } = await start();
+    const { data, response } = await server
+      .client()
+      .chat.completions.create({ model: 'tiny', messages: jazz })
+      .withResponse();
+    expect(data.model).toBe('tiny');
+    expect(response.headers.get('x-largeforge-expert')).toBeNull();
+  });
+  test('counts decisions, failures and load', async () => {
+    const { server } = await start();
+    await server.client().chat.completions.create({ model: 'auto', messages: jazz });
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    expect(text).toContain('router_decisions_total{expert="music",strategy="hybrid",reason="best"} 1');
+    expect(text).toContain('router_requests_total{expert="music",outcome="complete"} 1');
+    expect(text).toContain('router_expert_active{expert="music"} 1');
+  });
+});
+
+describe('an expert on another server', () => {
+  const elsewhere = (url: string) => [
+    { ...describedExperts[0], url: `${url}/v1`, model: 'general', fallback: ['weather'] },
+    describedExperts[1]!,
+  ];
+
+  test('is asked under its own model, with its own key', async () => {
+    const other = await start();
+    const { server } = await start({ experts: elsewhere(other.server.url) });
+    const { model, choices } = await server.client().chat.completions.create({ model: 'auto', messages: jazz });
+    expect(model).toBe('music');
+    expect(choices[0]!.message.content).toBe('general answers');
+    expect(other.server.host.models.get('general')!.requests).toHaveLength(1);
+  });
+  test('that is gone is stood in for, and not asked again until its circuit closes', async () => {
+    const other = await start();
+    const { server, registry } = await start({ experts: elsewhere(other.server.url) });
+    await other.server.server.stop();
+    for (let i = 0; i < 4; i++) {
+      const { model } = await server.client().chat.completions.create({ model: 'music', messages: jazz });
+      expect(model).toBe('weather');
+    }
+    expect(registry.get('music')!.breaker.state).toBe('open');
+    expect(registry.unavailable).toEqual(new Set(['music']));
+  });
+  test('that fails before its first token is stood in for, also in a stream', async () => {
+    const broken = { failAt: { token: 0, error: new Error('lost') } };
+    const other = await start({ scripts: { general: broken } });
+    const { server } = await start({ experts: elsewhere(other.server.url) });
+    const stream = await server.client().chat.completions.create({ model: 'auto', messages: jazz, stream: true });
+    let text = '';
+    for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+    expect(text).toBe('weather answers');
+  });
+  test('that fails later ends the stream with an error: half an answer is nobody else’s', async () => {
+    const other = await start({ scripts: { general: { failAt: { token: 3, error: new Error('lost') } } } });
+    const { server } = await start({ experts: elsewhere(other.server.url) });
+    const body = { model: 'auto', messages: jazz, stream: true };
+    const text = await (await server.post('/v1/chat/completions', body)).text();
+    expect(text).toContain('"error"');
+    expect(text).not.toContain('weather');
+    expect(text.trimEnd().endsWith('data: [DONE]')).toBe(true);
+  });
+  test('when nobody can answer, the client is told to come back', async () => {
+    const other = await start();
+    const alone = [{ ...elsewhere(other.server.url)[0], fallback: [] }];
+    const { server } = await start({ experts: alone });
+    await other.server.server.stop();
+    const answer = await server.post('/v1/chat/completions', { model: 'music', messages: jazz });
+    expect(answer.headers.get('retry-after')).toBe('1');
+    expect(await json(answer)).toMatchObject({ status: 503, body: { error: { code: 'no_expert_available' } } });
+  });
+  test('is found inactive by the health check, and active again', async () => {
+    let up = true;
+    const peer = createServer((_, response) => {
+      response.writeHead(up ? 200 : 503, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ data: [{ id: 'general' }] }));
+    });
+    await new Promise<void>((resolve) => peer.listen(0, resolve));
+    const { port } = peer.address() as { port: number };
+    try {
+      const health = { intervalMs: 20, timeoutMs: 1000 };
+      const { registry } = await start({ experts: elsewhere(`http://127.0.0.1:${port}`), health });
+      up = false;
+      await eventually(() => !registry.get('music')!.available);
+      expect(registry.get('music')!.problem).toContain('503');
+      up = true;
+      await eventually(() => registry.get('music')!.available);
+    } finally {
+      peer.close();
+      peer.closeAllConnections();
+    }
+  });
+});
+
+test('uneven load on equal experts evens out', async () => {
+  const twins = ['a', 'b'].map((name) => ({ name, examples: ['play some jazz'], model: 'general', capacity: 4 }));
+  const { server, registry } = await start({ experts: twins, scripts: { general: { pace: 5 } } });
+  const busy = Array.from({ length: 3 }, () => registry.get('a')!.begin());
+  const answers = await Promise.all(
+    Array.from({ length: 9 }, () => server.client().chat.completions.create({ model: 'auto', messages: jazz })),
+  );
+  const given = answers.map(({ model }) => model);
+  // Three already run on a: of nine more it gets three, b six, give or take one that was decided at the same moment.
+  expect(Math.abs(given.filter((name) => name === 'b').length - 6)).toBeLessThanOrEqual(2);
+  for (const end of busy) end();
+});
+
+test('a conversation stays with its expert', async () => {
+  const { server } = await start();
+  const conversation = { conversation: 'c1' };
+  await server.post('/route', { query: 'play some jazz', context: conversation });
+  const context = { ...conversation, explain: true };
+  const { body } = await json(await server.post('/route', { query: 'and another one', context }));
+  expect(body).toMatchObject({ expert: 'music', reason: 'sticky' });
+});
+
+test('decisions and feedback are logged, queries as hashes unless they may be read', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'largeforge-decisions-'));
+  for (const queries of ['hash', 'text'] as const) {
+    const file = join(folder, `${queries}.jsonl`);
+    const { server } = await start({ decisionLog: { file, queries } });
+    const response = await server.post('/route', { query: 'play some jazz' });
+    const decision_id = response.headers.get('x-largeforge-decision');
+    expect((await server.post('/route/feedback', { decision_id, score: 1 })).status).toBe(202);
+    expect((await server.post('/route/feedback', { decision_id, score: 2 })).status).toBe(400);
+    await server.server.stop();
+    const text = readFileSync(file, 'utf8');
+    const [decision, feedback] = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(decision).toMatchObject({ type: 'decision', id: decision_id, expert: 'music' });
+    expect(feedback).toMatchObject({ type: 'feedback', decision_id, score: 1 });
+    expect(text.includes('play some jazz')).toBe(queries === 'text');
+  }
+});

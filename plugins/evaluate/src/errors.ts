@@ -33,7 +33,7 @@ export const evaluateErrors = defineErrors({
   },
   LF_EVALUATE_NOT_FINITE: {
     message: (a: { model: string; count: number; total: number }) =>
-      `${a.model} gives no finite probability to ${a.count} of ${a.total} windows`,
+      `${a.model} gives no finite probability to ${a.count} of ${a.total} texts`,
     remedy: () => 'The weights are damaged or overflow: try dtype f32, and look for NaN in the weights.',
   },
   LF_EVALUATE_ABOVE: {

@@ -24,8 +24,17 @@ export interface TaskResult {
   readonly seconds: number;
 }
 
-/** Asks a model everything that a task asks, and sums it up. */
-export async function evaluateTask(task: Task, model: EvaluatedModel, run: ModelRun): Promise<TaskResult> {
+export interface TaskRun {
+  readonly signal: AbortSignal;
+  /** Called with the number of requests that are done, and of all. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Asks a model everything that a task asks, and sums it up.
+ * @throws LF_EVALUATE_NOT_FINITE when a likelihood is no number: damaged weights give no score
+ */
+export async function evaluateTask(task: Task, model: EvaluatedModel, taskRun: TaskRun): Promise<TaskResult> {
   const { config } = task;
   const start = performance.now();
   const setting = <T>(read: () => T): T => {
@@ -38,6 +47,8 @@ export async function evaluateTask(task: Task, model: EvaluatedModel, run: Model
   const metrics = setting(() => metricsOf(config));
   const filters = setting(() => filterChains(config));
   const items = task.items();
+  const total = items.reduce((sum, { pairs }) => sum + (pairs?.length ?? 1), 0);
+  const run: ModelRun = { signal: taskRun.signal, onProgress: (done) => taskRun.onProgress?.(done, total) };
   let samples: TaskSample[];
   if (config.output_type === 'generate_until') {
     const answers = await model.generate(
@@ -95,5 +106,9 @@ async function scorePairs(
         greedy: false,
       }))
     : await model.logLikelihoods(pairs, run);
+  const broken = scores.filter(({ logLikelihood }) => Number.isNaN(logLikelihood)).length;
+  if (broken > 0) {
+    throw evaluateErrors.LF_EVALUATE_NOT_FINITE({ model: model.name, count: broken, total: scores.length });
+  }
   return items.map((_, i) => scores.slice(i === 0 ? 0 : ends[i - 1], ends[i]));
 }

@@ -68,8 +68,14 @@ export const tasksRunner = defineStepRunner('evaluate', {
     for (const task of tasks) {
       const { config } = task;
       context.log.info({ task: config.task, documents: task.size }, `evaluating ${config.task}`);
-      const onProgress = (current: number) =>
-        context.events.emit({ type: 'progress', task: `${context.name}: ${config.task}`, current, unit: 'requests' });
+      const onProgress = (current: number, total: number) =>
+        context.events.emit({
+          type: 'progress',
+          task: `${context.name}: ${config.task}`,
+          current,
+          total,
+          unit: 'requests',
+        });
       results.push(await evaluateTask(task, model, { signal: context.signal, onProgress }));
     }
     const { model: _, ...rest } = options;

@@ -2,6 +2,10 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Evaluation, tinyBase } from '../evaluate.fixture.js';
+import type { EvaluatedModel } from '../models/evaluated-model.js';
+import { evaluateTask } from './evaluate-task.js';
+import { Task } from './task.js';
+import { taskConfig } from './task-config.js';
 
 const questions = [
   { question: 'Which one is a fruit?', choices: { text: ['apple', 'lamp'], label: ['A', 'B'] }, answerKey: 'A' },
@@ -156,6 +160,28 @@ describe('likelihoods of texts', () => {
     expect(own['word_perplexity,none']).toBeCloseTo(Math.exp(-sums[0] / sums[1]), 6);
     expect(Math.log2(own['byte_perplexity,none'])).toBeCloseTo(own['bits_per_byte,none'], 10);
   });
+});
+
+describe('a model whose weights are damaged', () => {
+  it('gets no score', async () => {
+    const task = stubTask();
+    const nan = { logLikelihood: Number.NaN, greedy: false };
+    const model = { name: 'broken', logLikelihoods: async () => [nan, nan] } as unknown as EvaluatedModel;
+    const run = { signal: new AbortController().signal };
+    await expect(evaluateTask(task, model, run)).rejects.toMatchObject({ code: 'LF_EVALUATE_NOT_FINITE' });
+  });
+
+  function stubTask() {
+    const config = taskConfig.parse({
+      task: 'own',
+      output_type: 'multiple_choice',
+      doc_to_text: 'ask',
+      doc_to_choice: ['a', 'b'],
+      doc_to_target: 0,
+    });
+    const documents = [{ ask: 'which' }];
+    return new Task(config, { split: 'test', documents, of: () => documents });
+  }
 });
 
 describe('what is wrong with a task', () => {

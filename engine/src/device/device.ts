@@ -115,6 +115,16 @@ export class Device implements Disposable {
     return { buffer, byteOffset: 0, bytes, free: () => this.nativeFree(buffer) };
   }
 
+  /** Whether the backend keeps a weight of this precision in a layout. */
+  packs(dtype: DType, layout: LayoutKind, n: number, k: number): boolean {
+    try {
+      this.packedBytes(dtype, layout, n, k);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Bytes of a weight [n, k] in a packed layout. */
   packedBytes(dtype: DType, layout: LayoutKind, n: number, k: number): number {
     try {

@@ -79,8 +79,11 @@ export type ReduceKind = keyof typeof Reduce;
 export const Random = { uniform: 0, normal: 1 } as const;
 export type RandomKind = keyof typeof Random;
 
-/** `lf_math`: in which precision products are formed. Sums are f32. */
-export const MathMode = { f32: 0, bf16: 1 } as const;
+/**
+ * `lf_math`: in which precision products are formed. Sums are f32. int8 rounds activations to 8 bits in groups of 32, for
+ * weights that are packed in a block format.
+ */
+export const MathMode = { f32: 0, bf16: 1, int8: 2 } as const;
 export type MathKind = keyof typeof MathMode;
 
 /** `lf_layout` */

@@ -12,4 +12,4 @@ export type { CausalLanguageModel, EncoderModel, ForwardOptions, LanguageModel }
 export { loadModel } from './open.js';
 export type { RopeConfig, RopeScaling } from './rope.js';
 export { type SaveOptions, savePretrained } from './save.js';
-export type { WeightFiles, WeightProvider } from './weights.js';
+export type { WeightFiles, WeightPrecision, WeightProvider } from './weights.js';

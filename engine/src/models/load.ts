@@ -4,11 +4,13 @@ import { architectureOf } from './architectures/index.js';
 import type { ModelConfig } from './config.js';
 import { modelErrors } from './errors.js';
 import type { CausalLanguageModel, LanguageModel } from './model.js';
-import { FileWeights, RandomWeights, type WeightFiles } from './weights.js';
+import { FileWeights, RandomWeights, type WeightFiles, type WeightPrecision } from './weights.js';
 
 export interface LoadOptions {
   /** Precision of activations and matrices: bf16 unless given. Norms, biases and sums are f32 in any case. */
   readonly dtype?: FloatDType;
+  /** Precision of frozen matrices, where it is not that of activations. */
+  readonly weights?: WeightPrecision;
 }
 
 /**
@@ -19,11 +21,11 @@ export interface LoadOptions {
 export function loadModelFiles(
   device: Device,
   files: WeightFiles,
-  { dtype = 'bf16' }: LoadOptions = {},
+  { dtype = 'bf16', weights: precision }: LoadOptions = {},
 ): LanguageModel {
   const architecture = architectureOf(files.config);
   const config = architecture.parse(files.config);
-  const weights = new FileWeights(device, dtype, files, architecture.prefix);
+  const weights = new FileWeights(device, dtype, files, architecture.prefix, precision);
   const model = architecture.build(device, dtype, config, weights);
   weights.check(config.modelType, ['lm_head.weight']);
   return model;

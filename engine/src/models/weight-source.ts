@@ -77,6 +77,27 @@ function derived(open: () => Tensor, make: (stored: Tensor) => Tensor): WeightSo
   };
 }
 
+/** Rows of `stored` in the order in which a view of that shape and these strides, both in rows, has them; in its type. */
+function rearrangedRows(stored: Tensor, shape: readonly number[], strides: readonly number[]): Tensor {
+  const { device, dtype } = stored;
+  const rows = stored.shape[0]!;
+  const columns = stored.elements / rows;
+  if (!isBlockFormat(dtype)) {
+    return rearranged(stored, stored.shape, [...shape, columns], [...strides.map((stride) => stride * columns), 1]);
+  }
+  // A row of blocks moves as bytes.
+  const bytes = byteLength(dtype, [columns]);
+  const out = Tensor.empty(device, stored.shape, dtype);
+  scope(() =>
+    commands.copy(
+      device.recorder,
+      stored.asBytes().view([...shape, bytes], [...strides.map((stride) => stride * bytes), 1]),
+      out.asBytes().reshape(...shape, bytes),
+    ),
+  );
+  return out;
+}
+
 /** Elements of `stored` in the order in which a view of that shape and these strides has them, as a tensor of `shape`. */
 function rearranged(
   stored: Tensor,
@@ -100,17 +121,14 @@ function rearranged(
 
 /** Puts rows (2i, 2i + 1) of each head to (i, i + half). GGUF stores llama's queries and keys the other way round. */
 function unpermuteRope(stored: Tensor, heads: number): Tensor {
-  const { shape } = stored;
-  const columns = shape.length === 2 ? shape[1]! : 1;
-  const half = shape[0]! / heads / 2;
-  return rearranged(stored, shape, [heads, 2, half, columns], [2 * half * columns, columns, 2 * columns, 1]);
+  const half = stored.shape[0]! / heads / 2;
+  return rearrangedRows(stored, [heads, 2, half], [2 * half, 1, 2]);
 }
 
 /** Puts query, key and value of each head together. GGUF stores those of GPT-NeoX one after the other. */
 function interleaveHeads(stored: Tensor, heads: number): Tensor {
-  const { shape, elements } = stored;
-  const one = elements / heads / 3;
-  return rearranged(stored, shape, [heads, 3, one], [one, heads * one, 1]);
+  const one = stored.shape[0]! / heads / 3;
+  return rearrangedRows(stored, [heads, 3, one], [one, heads * one, 1]);
 }
 
 /** GGUF adds 1 to Gemma's norm weights, so that they need no offset. */

@@ -12,6 +12,13 @@ import { fileSource, stackSource, transposedSource } from './weight-source.js';
 /** How a parameter begins when a model is made from its config alone. */
 export type Initial = 'normal' | 'ones' | 'zeros';
 
+/**
+ * What matrices are kept in: f32 or bf16; or as stored, which leaves frozen ones of GGUF's block formats in their own bits
+ * (a weight of Q4_1 takes 5) and everything else in the precision of activations. With activations in bf16, products
+ * outside of training then round these to 8 bits in groups of 32; with activations in f32 nothing is rounded.
+ */
+export type WeightPrecision = 'as-stored' | 'f32' | 'bf16';
+
 /** Gives a model its parameters by name and shape: from files, or drawn at random. */
 export interface WeightProvider {
   /** `transposed` says that files have the matrix as [columns, rows]; the parameter has the given shape in any case. */
@@ -48,6 +55,7 @@ export class FileWeights implements WeightProvider {
     private readonly files: WeightFiles,
     /** What names may begin with in the files, or lack. */
     private readonly prefix: string,
+    private readonly precision: WeightPrecision | undefined = undefined,
   ) {}
 
   parameter(name: string, shape: readonly number[], _initial: Initial, transposed = false): Parameter {
@@ -59,8 +67,10 @@ export class FileWeights implements WeightProvider {
     const turned = transposed && stored.transform !== 'transposed';
     this.use(stored, name, turned ? shape.toReversed() : shape);
     const source = fileSource(this.device, stored);
-    const parameter = new Parameter(this.device, name, shape, this.dtype, turned ? transposedSource(source) : source);
+    const values = turned ? transposedSource(source) : source;
+    const parameter = new Parameter(this.device, name, shape, this.matrixDType, values);
     parameter.transposed = transposed;
+    parameter.keepsBlocks = this.precision === 'as-stored';
     return parameter;
   }
 
@@ -72,7 +82,13 @@ export class FileWeights implements WeightProvider {
     stored.forEach((matrix, e) => {
       matrix.forEach((part, i) => void this.use(part, parts[e]![i]!, [rows / parts[e]!.length, columns]));
     });
-    const parameter = new Parameter(this.device, name, shape, this.dtype, stackSource(this.device, shape, stored));
+    const parameter = new Parameter(
+      this.device,
+      name,
+      shape,
+      this.matrixDType,
+      stackSource(this.device, shape, stored),
+    );
     parameter.parts = parts;
     return parameter;
   }
@@ -97,6 +113,10 @@ export class FileWeights implements WeightProvider {
       (name) => !this.used.has(name) && !expected.has(name) && !IGNORED.some((pattern) => pattern.test(name)),
     );
     if (unknown.length > 0) throw modelErrors.UNKNOWN_TENSORS({ modelType, unknown, examples: [...this.used] });
+  }
+
+  private get matrixDType(): FloatDType {
+    return this.precision === undefined || this.precision === 'as-stored' ? this.dtype : this.precision;
   }
 
   private find(name: string): TensorEntry | undefined {

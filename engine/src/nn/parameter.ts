@@ -1,6 +1,6 @@
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
-import type { FloatDType } from '../device/dtype.js';
+import { type FloatDType, isBlockFormat } from '../device/dtype.js';
 import type { LayoutKind } from '../device/opcodes.js';
 import { unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -30,6 +30,9 @@ export class Parameter implements Disposable {
   private directTable: Tensor | undefined;
   private readonly packed = new Map<LayoutKind, Tensor>();
   private training = false;
+
+  /** Whether a frozen matrix of a block format is used in its own bits, where the backend can, rather than in `dtype`. */
+  keepsBlocks = false;
 
   /** Whether Hugging Face's files have the matrix as [columns, rows] (GPT-2's Conv1D). */
   transposed = false;
@@ -121,7 +124,7 @@ export class Parameter implements Disposable {
     return value;
   }
 
-  /** What LINEAR takes: a frozen matrix packed, else strided values. */
+  /** What LINEAR takes: a frozen matrix packed, in its own bits where `keepsBlocks` says so, else strided values. */
   forward(): Tensor {
     return this.training || this.shape.length !== 2 ? this.value() : this.pack('packedForward');
   }
@@ -208,8 +211,9 @@ export class Parameter implements Disposable {
     const known = this.packed.get(layout);
     if (known) return known;
     const [n, k] = this.shape as [number, number];
-    const tensor = unscoped(() => Tensor.packed(this.device, n, k, this.dtype, layout));
     using source = this.open();
+    const kept = this.keepsBlocks && isBlockFormat(source.dtype) && this.device.packs(source.dtype, layout, n, k);
+    const tensor = unscoped(() => Tensor.packed(this.device, n, k, kept ? source.dtype : this.dtype, layout));
     commands.pack(this.device.recorder, { src: source, dst: tensor });
     this.packed.set(layout, tensor);
     return tensor;

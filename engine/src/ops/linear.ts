@@ -1,7 +1,7 @@
 import { currentTape, type Gradients } from '../autograd/tape.js';
 import type { RandomKey } from '../device/commands/data.js';
 import * as commands from '../device/commands/index.js';
-import type { FloatDType } from '../device/dtype.js';
+import { type FloatDType, isBlockFormat } from '../device/dtype.js';
 import type { MathKind, UnaryKind } from '../device/opcodes.js';
 import type { Parameter } from '../nn/parameter.js';
 import { scope } from '../tensor/scope.js';
@@ -41,6 +41,14 @@ export function mathOf(x: Tensor): MathKind {
   return x.dtype === 'bf16' ? 'bf16' : 'f32';
 }
 
+/**
+ * The same for a product with a weight that no gradient needs: against one in its own bits, activations that are not f32
+ * may be rounded to 8 bits.
+ */
+function servingMath(x: Tensor, w: Tensor): MathKind {
+  return x.dtype === 'bf16' && w.layout === 'packedForward' && isBlockFormat(w.dtype) ? 'int8' : mathOf(x);
+}
+
 /** y [M, N] = activation(x [M, K] weight^T + bias + LoRA). */
 export function linear(x: Tensor, weight: Parameter, options: LinearOptions = {}): Tensor {
   const { bias, lora, stack, activation = 'identity' } = options;
@@ -53,7 +61,8 @@ export function linear(x: Tensor, weight: Parameter, options: LinearOptions = {}
     return scope(() => unary(activation, linear(x, weight, { ...options, activation: 'identity' })));
   }
   const { device } = x;
-  const math = mathOf(x);
+  const w = weight.forward();
+  const math = tracked ? mathOf(x) : servingMath(x, w);
   const [rows] = x.shape as [number, number];
   const y = Tensor.empty(device, [rows, weight.shape[0]!], options.dtype ?? (x.dtype as FloatDType));
   const loraX = lora?.dropout ? droppedOut(x, lora) : undefined;
@@ -64,7 +73,7 @@ export function linear(x: Tensor, weight: Parameter, options: LinearOptions = {}
     { loraScale: lora?.scale ?? (stack ? 1 : 0), math, activation },
     {
       x,
-      w: weight.forward(),
+      w,
       bias: bias?.value(),
       y,
       loraX,

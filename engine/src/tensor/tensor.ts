@@ -204,6 +204,14 @@ export class Tensor implements Operand, Disposable {
     return this.alias(shape, contiguousStrides(shape), this.byteOffset, this.id);
   }
 
+  /** The memory of a contiguous strided tensor as u8 [bytes]; no copy. */
+  asBytes(): Tensor {
+    if (!this.isContiguous() || this.layout !== 'strided') {
+      throw deviceErrors.SHAPE({ operation: 'asBytes', reason: `${this.describe()} is not contiguous` });
+    }
+    return this.alias([this.bytes], [1], this.byteOffset, undefined, 'u8');
+  }
+
   /**
    * Elements start..start+length of one dimension; no copy. It is a value of its own: a tape does not connect it to this
    * tensor (`ops.narrow` does).
@@ -280,12 +288,18 @@ export class Tensor implements Operand, Disposable {
     this.dispose();
   }
 
-  private alias(shape: readonly number[], strides: readonly number[], byteOffset: number, id?: number): Tensor {
+  private alias(
+    shape: readonly number[],
+    strides: readonly number[],
+    byteOffset: number,
+    id?: number,
+    dtype: DType = this.dtype,
+  ): Tensor {
     if (!this.storage) throw deviceErrors.TENSOR_DISPOSED({ tensor: this.describe() });
     const tensor = new Tensor(
       this.device,
       this.storage.retain(),
-      this.dtype,
+      dtype,
       shape,
       strides,
       byteOffset,

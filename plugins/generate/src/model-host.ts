@@ -14,6 +14,7 @@ import {
   openDevice,
   readModelSource,
   Tokenizer,
+  type WeightPrecision,
   withTokenizerOf,
 } from '@largeforge/engine';
 import type { ModelTokenizer, ServedModel } from './served-model.js';
@@ -35,6 +36,8 @@ export interface ModelSpec {
   readonly path: string;
   /** The name that requests use; from the path when absent. */
   readonly id?: string;
+  /** What matrices are kept in; as stored unless given: block formats of a .gguf file stay in their own bits. */
+  readonly weights?: WeightPrecision;
 }
 
 export interface ModelInfo {
@@ -85,7 +88,7 @@ export class ModelHost {
       const base = adapter === undefined ? spec.path : adapterBase(adapter);
       const source = readModelSource(base);
       const tokenizer = Tokenizer.of(adapter === undefined ? source : withTokenizerOf(adapter, source));
-      const model = asCausal(await loadModel(device, base));
+      const model = asCausal(await loadModel(device, base, { weights: spec.weights ?? 'as-stored' }));
       if (adapter !== undefined) {
         await loadAdapter(model, adapter);
         mergeAdapter(model);

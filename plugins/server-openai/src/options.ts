@@ -35,9 +35,16 @@ const keyHint = 'expected a key of 16 characters or more; take one from ${env:NA
 
 const key = secret(z.string().min(16, keyHint).regex(/^\S+$/, 'expected a key without spaces'));
 
+export const weightsSchema = z
+  .enum(['as-stored', 'f32', 'bf16'])
+  .describe('what matrices are kept in; default as-stored: those of a quantised .gguf file in their own bits');
+
 export const modelSpecSchema = z.union(
-  [z.string().min(1), z.strictObject({ path: z.string().min(1), id: z.string().min(1).optional() })],
-  'expected a path, or {path, id}',
+  [
+    z.string().min(1),
+    z.strictObject({ path: z.string().min(1), id: z.string().min(1).optional(), weights: weightsSchema.optional() }),
+  ],
+  'expected a path, or {path, id, weights}',
 );
 
 const shared = {

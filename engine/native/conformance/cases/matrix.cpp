@@ -29,6 +29,9 @@ Operand& add_weight(Case& c, Random& random, int64_t n, int64_t& k, lf_layout la
   if (random.chance(0.5)) {
     w.layout = layout;
     w.packed_dtype = random.pick({LF_BF16, LF_F32});
+    // A block format may keep its own bits.
+    const bool own = is_block_format(w.tensor.dtype) && layout == LF_LAYOUT_PACKED_FORWARD && random.chance(0.8);
+    if (own) w.packed_dtype = w.tensor.dtype;
   }
   return w;
 }
@@ -60,7 +63,9 @@ Case make_linear(Random& random) {
   const int64_t m = random.chance(0.03) ? 0 : any_rows(random), n = random.extent(260);
   int64_t k = random.extent(random.chance(0.2) ? 1200 : 300);
   Case weight;
-  add_weight(weight, random, n, k, LF_LAYOUT_PACKED_FORWARD, true);
+  const Operand& w = add_weight(weight, random, n, k, LF_LAYOUT_PACKED_FORWARD, true);
+  const bool own_bits = w.layout == LF_LAYOUT_PACKED_FORWARD && is_block_format(w.packed_dtype);
+  if (own_bits && random.chance(0.6)) c.params.words[2] = LF_MATH_INT8;
   c.add(Role::kRead, normal(random, any_float(random), {m, k}, Strides::kAny));
   c.operands.push_back(weight.operands[0]);
   if (random.chance(0.4)) c.add(Role::kRead, normal(random, any_float(random), {n}, Strides::kAny));

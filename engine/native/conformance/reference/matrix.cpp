@@ -13,10 +13,26 @@ struct Sum {
 };
 
 // An operand of a product in the precision that `math` names.
-double rounded(uint32_t math, double v) { return math == LF_MATH_BF16 ? round_to(LF_BF16, v) : v; }
+double rounded(uint32_t math, double v) { return math == LF_MATH_F32 ? v : round_to(LF_BF16, v); }
 
 // An intermediate result that is an operand of a second product may be kept in f32, or rounded.
-double intermediate(uint32_t math) { return math == LF_MATH_BF16 ? 1.0 + kBrainRounding : 1.0; }
+double intermediate(uint32_t math) { return math == LF_MATH_F32 ? 1.0 : 1.0 + kBrainRounding; }
+
+// Rows of x as INT8 rounds them: groups of 32, in f32 as backend.h says.
+std::vector<double> in_8_bits(const Array& x) {
+  constexpr int64_t kGroup = 32;
+  std::vector<double> out(x.value.size());
+  for (size_t first = 0; first < out.size(); first += kGroup) {
+    float largest = 0.0f;
+    for (size_t i = first; i < first + kGroup; i++) largest = std::fmax(largest, std::fabs(static_cast<float>(x.value[i])));
+    if (largest < 0x1p-100f) continue;
+    const float inverse = 127.0f / largest, scale = largest / 127.0f;
+    for (size_t i = first; i < first + kGroup; i++) {
+      out[i] = static_cast<double>(scale) * std::nearbyint(static_cast<float>(x.value[i]) * inverse);
+    }
+  }
+  return out;
+}
 
 void set_with_beta(Array& out, int64_t i, const Sum& sum, double beta) {
   const double old = beta != 0.0 ? beta * out.at(i) : 0.0;
@@ -47,6 +63,7 @@ void reference_linear(const Params& p, Array* o) {
   const int64_t m = x.extent(0), k = x.extent(1), n = w.extent(0);
   const int64_t rank = lora_a.present ? lora_a.shape[lora_a.shape.size() - 2] : 0;
   const uint32_t math = p.u(2);
+  const std::vector<double> x8 = math == LF_MATH_INT8 ? in_8_bits(x) : std::vector<double>();
   for (int64_t i = 0; i < m; i++) {
     const int64_t which = adapter.present ? adapter.whole(i) : 0;
     std::vector<Sum> xa(static_cast<size_t>(rank));
@@ -58,7 +75,10 @@ void reference_linear(const Params& p, Array* o) {
     }
     for (int64_t j = 0; j < n; j++) {
       Sum sum;
-      for (int64_t l = 0; l < k; l++) sum.add(rounded(math, x.at(i * k + l)) * rounded(math, w.at(j * k + l)));
+      for (int64_t l = 0; l < k; l++) {
+        if (math == LF_MATH_INT8) sum.add(x8[static_cast<size_t>(i * k + l)] * w.at(j * k + l));
+        else sum.add(rounded(math, x.at(i * k + l)) * rounded(math, w.at(j * k + l)));
+      }
       for (int64_t r = 0; r < rank && which >= 0; r++) {
         const double b = p.f(0) * rounded(math, lora_b.at((which * n + j) * rank + r));
         sum.value += xa[static_cast<size_t>(r)].value * b;

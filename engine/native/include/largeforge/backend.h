@@ -182,7 +182,8 @@ typedef enum lf_op {
   LF_OP_LINEAR_BACKWARD_WEIGHT = 35,
   /* operands: src [N, K], dst* (packed layout), scales?, zeros?, group_index?. Lays a weight out for LINEAR or
    * LINEAR_BACKWARD_INPUT as dst.layout says. src is strided float, a block format, or integer codes. dst.dtype is
-   * the precision kept; its size comes from `packed_size`. */
+   * the precision kept; its size comes from `packed_size`. A block format is kept forward in its own bits when dst.dtype
+   * is src.dtype. */
   LF_OP_PACK = 36,
   /* params: u math. operands: x [M, K], offsets i32 [E+1], w [E, N, K] (strided float), y* [M, N].
    * Rows offsets[e]..offsets[e+1] of y are those of x times w[e]^T. Offsets rise from 0 to M. */
@@ -308,8 +309,13 @@ typedef enum lf_reduce {
 
 typedef enum lf_random { LF_UNIFORM = 0, LF_NORMAL = 1 } lf_random;
 
-/* Precision of the products in a matrix op. F32: every operand widened to f32. BF16: operands rounded to bf16. */
-typedef enum lf_math { LF_MATH_F32 = 0, LF_MATH_BF16 = 1 } lf_math;
+/*
+ * Precision of the products in a matrix op. F32: every operand widened to f32. BF16: operands rounded to bf16.
+ * INT8: for LINEAR with a w that is packed in a block format, whose numbers are used as they are. x is rounded in groups
+ * of 32 along K to scale * code: scale = largest / 127 in magnitude, code = x * (127 / largest) to the nearest integer,
+ * ties to even, all in f32. A group whose largest magnitude is below 2^-100 is zero. A low-rank part is as in BF16.
+ */
+typedef enum lf_math { LF_MATH_F32 = 0, LF_MATH_BF16 = 1, LF_MATH_INT8 = 2 } lf_math;
 
 /* Words of a row of the `rows` operand of SAMPLE. Integers are stored as bit patterns (u or i). */
 typedef enum lf_sample_word {

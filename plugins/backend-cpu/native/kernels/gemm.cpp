@@ -4,8 +4,9 @@
 // panels; a block of kDepth words of a panel stays in L1 while the rows stream past it.
 #include "gemm.h"
 
-#include "activation.h"
+#include "gemm_output.h"
 #include "gemm_panel.h"
+#include "packed_format.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
@@ -179,11 +180,14 @@ class Multiplication {
         if (pass + 1 == passes_) prefetch_output(block, panel);
         if (block.adapter >= 0 && p_.k)
           add_product(block, panel, k0, depth, panel - shared_first, local, tile);
+        else if (p_.start)
+          load_start(block, panel, tile);
         else
           __builtin_memset(tile, 0, block.count * kPanel * 4);
         if (pass + 1 < passes_) continue;
         if (p_.k2) add_update(block, panel, local, tile);
-        finish(block, panel, tile);
+        const int64_t column = panel * kPanel;
+        write_tile<kPanel>(p_.out, block.first, block.count, column, smaller<int64_t>(kPanel, p_.n - column), p_.n, tile);
       }
     }
   }
@@ -228,6 +232,15 @@ class Multiplication {
     }
   }
 
+  // tile = the sums that were formed before.
+  void load_start(const RowBlock& block, int64_t panel, float* tile) const {
+    const int64_t column = panel * kPanel, count = smaller<int64_t>(kPanel, p_.n - column);
+    for (int64_t r = 0; r < block.count; r++)
+      for_lanes(count, [&](int64_t i, int64_t lanes) {
+        store(tile + r * kPanel + i, load_lanes(p_.start + (block.first + r) * p_.n + column + i, lanes));
+      });
+  }
+
   // tile += a2 b2, for each run of rows with its own adapter.
   void add_update(const RowBlock& block, int64_t panel, const Local& local, float* tile) {
     const RowRun all = {block.first, block.count, 0};
@@ -259,7 +272,7 @@ class Multiplication {
                                                                          tile + r * kPanel, accumulate);
   }
 
-  // Fetches the memory that `finish` will write while the sums are formed.
+  // Fetches the memory that `write_tile` will write while the sums are formed.
   void prefetch_output(const RowBlock& block, int64_t panel) const {
     const Output& out = p_.out;
     if (!out.data || out.column_stride != 1) return;
@@ -269,54 +282,6 @@ class Multiplication {
       const int64_t row = out.index ? out.index[block.first + r] : block.first + r;
       const uint8_t* p = out.data + (row * out.row_stride + panel * kPanel) * size;
       for (int64_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(p + i, 1);
-    }
-  }
-
-  // Writes a finished tile: scale, bias, activation, conversion.
-  void finish(const RowBlock& block, int64_t panel, float* tile) {
-    const Output& out = p_.out;
-    const int64_t column = panel * kPanel, count = smaller<int64_t>(kPanel, p_.n - column);
-    float bias[kPanel] = {};
-    if (out.bias)
-      with_float(out.bias_dtype, [&](auto type) {
-        widen_row(reinterpret_cast<const decltype(type)*>(out.bias) + column * out.bias_stride, count, out.bias_stride,
-                  bias);
-      });
-    for (int64_t r = 0; r < block.count; r++) {
-      float* sums = tile + r * kPanel;
-      if (out.copy)
-        for_lanes(count, [&](int64_t i, int64_t lanes) {
-          store_lanes(out.copy + (block.first + r) * p_.n + column + i, load(sums + i) * out.copy_scale, lanes);
-        });
-      if (!out.data) continue;
-      if (out.bias || out.alpha != 1.0f)
-        for (int v = 0; v < kPanel; v += kLanes)
-          store(sums + v, fma(load(sums + v), broadcast(out.alpha), load(bias + v)));
-      if (out.activation)
-        with_unary(out.activation, [&](auto kind) {
-          for (int v = 0; v < kPanel; v += kLanes) store(sums + v, unary<decltype(kind)::value>(load(sums + v)));
-        });
-      const int64_t row = out.index ? out.index[block.first + r] : block.first + r;
-      with_float(out.dtype, [&](auto type) {
-        using T = decltype(type);
-        write_sums(sums, reinterpret_cast<T*>(out.data) + row * out.row_stride + column * out.column_stride, count);
-      });
-    }
-  }
-
-  template <typename T>
-  void write_sums(const float* sums, T* dst, int64_t count) const {
-    const float beta = p_.out.beta;
-    const int64_t stride = p_.out.column_stride;
-    if (stride == 1) {
-      for_lanes(count, [&](int64_t i, int64_t lanes) {
-        f32v v = load(sums + i);
-        if (beta != 0.0f) v = fma(load_lanes(dst + i, lanes), broadcast(beta), v);
-        store_lanes(dst + i, v, lanes);
-      });
-    } else {
-      for (int64_t i = 0; i < count; i++)
-        dst[i * stride] = narrow<T>(beta != 0.0f ? fma(widen(dst[i * stride]), beta, sums[i]) : sums[i]);
     }
   }
 
@@ -350,6 +315,7 @@ const char* multiply(Context& ctx, const char* op, const Product& product, void*
 int64_t panel_width() { return kPanel; }
 
 uint64_t packed_bytes(lf_dtype dtype, int64_t columns, int64_t k) {
+  if (is_block_format(dtype)) return packed_format_bytes(dtype, columns, k);
   if (dtype != LF_F32 && dtype != LF_BF16) return 0;
   return uint64_t(ceil_div(columns, kPanel)) * stored_rows(dtype, k) * stored_row_bytes(dtype);
 }

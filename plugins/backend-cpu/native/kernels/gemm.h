@@ -59,6 +59,7 @@ struct Product {
   const RowRun* runs = nullptr;
   int64_t run_count = 0;
   bool runs_select_b = false;  // whether the adapter chooses b (and -1 gives zeros) rather than b2
+  const float* start = nullptr;  // [m, n] contiguous, where sums begin instead of at 0; k is 0 then
   Output out;
   lf_math math = LF_MATH_F32;
 };
@@ -68,7 +69,8 @@ size_t product_scratch(Context& ctx, const Product& product);
 // `scratch` is 64-byte aligned. Checks nothing but memory; returns null or the message of ctx.fail.
 const char* multiply(Context& ctx, const char* op, const Product& product, void* scratch);
 
-// Bytes of a packed matrix of `columns` columns and depth `k`; 0 when it cannot be kept in `dtype`.
+// Bytes of a packed matrix of `columns` columns and depth `k`; 0 when it cannot be kept in `dtype`. Block formats keep
+// their own bits (packed_format.h), and the functions below are not for them.
 uint64_t packed_bytes(lf_dtype dtype, int64_t columns, int64_t k);
 // Lays out columns [first, first + count) x [k0, k0 + depth) of `source` into a packed matrix of dtype `dtype`, of
 // `columns` columns and depth `k` in all. `first` is a multiple of the panel's width; k0 is even. `scratch` holds

@@ -1,9 +1,9 @@
-// Where the panels of a product's second factor come from: packed memory as it is, or converted block by block.
+// Where the panels of a product's second factor come from: packed memory as it is, or converted or decoded block by block.
 #pragma once
 #include "gemm.h"
 #include "gemm_micro.h"
 #include "gemm_pack.h"
-#include "quant_formats.h"
+#include "packed_format.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
@@ -45,7 +45,10 @@ static void fill_panel(const Columns& source, const uint8_t* data, int64_t colum
                        int64_t k0, int64_t depth, uint32_t* words, float* scratch) {
   const WordTarget target = {words, 1, kPanel};
   const int64_t count = smaller<int64_t>(kPanel, columns - column);
-  if (source.packed) {
+  if (source.packed && is_block_format(source.dtype)) {
+    unpack_format(source.dtype, data, k, column, kPanel, k0, depth, scratch);
+    pack_words<Words>(static_cast<const float*>(scratch), 1, kPanel, kPanel, depth, target, kPanel);
+  } else if (source.packed) {
     const uint8_t* panel = data + column / kPanel * stored_rows(source.dtype, k) * stored_row_bytes(source.dtype);
     if (source.dtype == LF_BF16 && kStoredPair == 2) {
       split_pairs<Words>(reinterpret_cast<const uint32_t*>(panel) + k0 / 2 * kPanel, depth, words);

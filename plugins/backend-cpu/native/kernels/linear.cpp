@@ -5,6 +5,7 @@
 // these products runs over whole runs of rows while w is read once.
 #include "activation.h"
 #include "linear_operands.h"
+#include "packed_product.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
@@ -57,7 +58,13 @@ const char* check(Context& ctx, const uint32_t* params, const View* o, int) {
     LF_CHECK(expect_float(ctx, kOp, "bias", o[kBias]));
     LF_CHECK(expect_shape(ctx, kOp, "bias", o[kBias], w.shape[0]));
   }
-  LF_CHECK(expect_math(ctx, kOp, params[2]));
+  if (params[2] == LF_MATH_INT8) {
+    if (w.layout == LF_LAYOUT_STRIDED || !is_block_format(w.dtype))
+      return ctx.fail(LF_INVALID, "%s: 8-bit math needs operand w packed in a quantised precision; it is %s %s", kOp,
+                      layout_name(w.layout), dtype_name(w.dtype));
+  } else {
+    LF_CHECK(expect_math(ctx, kOp, params[2]));
+  }
   if (params[3] > LF_ABS) return ctx.fail(LF_UNSUPPORTED, "%s: there is no activation %u", kOp, params[3]);
   return check_lora(ctx, o);
 }
@@ -107,13 +114,14 @@ const char* run(Context& ctx, const uint32_t* params, const View* o, int count) 
   p.out = output_of(o[kY]);
   p.out.beta = param_f32(params, 1);
   p.out.activation = params[3];
-  p.math = lf_math(params[2]);
+  const bool int8 = params[2] == LF_MATH_INT8;
+  p.math = int8 ? LF_MATH_BF16 : lf_math(params[2]);
   if (bias.present()) p.out.bias = bias.data, p.out.bias_dtype = bias.dtype, p.out.bias_stride = bias.stride[0];
   if (!lora_a.present()) {
-    const size_t bytes = product_scratch(ctx, p);
+    const size_t bytes = int8 ? packed_product_scratch(ctx, p) : product_scratch(ctx, p);
     void* scratch = ctx.shared(bytes);
     if (!scratch) return out_of_scratch(ctx, kOp, bytes);
-    return multiply(ctx, kOp, p, scratch);
+    return int8 ? multiply_packed(ctx, kOp, p, scratch) : multiply(ctx, kOp, p, scratch);
   }
 
   const int64_t rank = lora_a.shape[lora_a.rank - 2], adapters = adapter.present() ? lora_a.shape[0] : 0;
@@ -127,13 +135,18 @@ const char* run(Context& ctx, const uint32_t* params, const View* o, int count) 
   p.k2 = rank;
   p.b2 = adapter_columns(o[kLoraB]);
 
-  // Scratch: x lora_a^T | rows by adapter | runs | what the products need. With runs, the thin product needs most when
+  // Scratch: x lora_a^T | rows by adapter | runs | x w^T in 8-bit math | what the products need. With runs, the thin product needs most when
   // every row is a run of its own.
   const int64_t xa_bytes = round_up(p.m * rank * 4, 64), index_bytes = adapters ? round_up(p.m * 4, 64) : 0;
   const int64_t runs_bytes = adapters ? round_up((adapters + 1) * int64_t(sizeof(RowRun)), 64) : 0;
-  const int64_t own_bytes = xa_bytes + index_bytes + runs_bytes;
-  const size_t bytes =
-      own_bytes + larger(product_scratch(ctx, p), product_scratch(ctx, down) + (adapters ? p.m * 64 : 0));
+  const int64_t base_bytes = int8 ? round_up(p.m * p.n * 4, 64) : 0;
+  const int64_t own_bytes = xa_bytes + index_bytes + runs_bytes + base_bytes;
+  // In 8 bits x w^T is formed first, and the update continues from there.
+  Product base = p;
+  base.k2 = 0;
+  size_t needed = larger(product_scratch(ctx, p), product_scratch(ctx, down) + (adapters ? p.m * 64 : 0));
+  if (int8) needed = larger(needed, packed_product_scratch(ctx, base));
+  const size_t bytes = own_bytes + needed;
   uint8_t* memory = static_cast<uint8_t*>(ctx.shared(bytes));
   if (!memory) return out_of_scratch(ctx, kOp, bytes);
   down.out.copy = reinterpret_cast<float*>(memory);
@@ -149,6 +162,15 @@ const char* run(Context& ctx, const uint32_t* params, const View* o, int count) 
     down.runs_select_b = true;
   }
   LF_CHECK(multiply(ctx, kOp, down, memory + own_bytes));
+  if (int8) {
+    float* sums = reinterpret_cast<float*>(memory + own_bytes - base_bytes);
+    base.a = rows_of(x);
+    base.out = Output();
+    base.out.copy = sums;
+    base.a.index = p.a.index;
+    LF_CHECK(multiply_packed(ctx, kOp, base, memory + own_bytes));
+    p.start = sums, p.k = 0;
+  }
   return multiply(ctx, kOp, p, memory + own_bytes);
 }
 

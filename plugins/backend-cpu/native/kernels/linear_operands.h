@@ -33,8 +33,11 @@ static inline const char* expect_weight(Context& ctx, const char* op, const char
     return ctx.fail(LF_INVALID, "%s: operand %s is %s, expected %s or strided", op, name, layout_name(w.layout),
                     layout_name(layout));
   const bool forward = layout == LF_LAYOUT_PACKED_FORWARD;
+  if (is_block_format(w.dtype) && !forward)
+    return ctx.fail(LF_UNSUPPORTED, "%s: operand %s cannot be packed backward as %s, only as f32 or bf16", op, name,
+                    dtype_name(w.dtype));
   if (packed_bytes(w.dtype, w.shape[forward ? 0 : 1], w.shape[forward ? 1 : 0]) == 0 && element_count(w) > 0)
-    return ctx.fail(LF_UNSUPPORTED, "%s: operand %s cannot be packed as %s, only as f32 or bf16", op, name,
+    return ctx.fail(LF_UNSUPPORTED, "%s: operand %s cannot be packed as %s, only as f32, bf16 or a block format", op, name,
                     dtype_name(w.dtype));
   return nullptr;
 }

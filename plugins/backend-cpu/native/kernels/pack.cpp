@@ -1,6 +1,7 @@
 // PACK: lays a weight out for LINEAR (forward) or LINEAR_BACKWARD_INPUT (backward), and the size of that.
 #include "gemm.h"
 #include "linear_operands.h"
+#include "packed_format.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
@@ -13,6 +14,7 @@ constexpr int64_t kBlockRows = 32;  // rows of a block format decoded at a time 
 uint64_t packed_size(uint32_t dtype, uint32_t layout, uint32_t n, uint32_t k, uint32_t) {
   if (layout != LF_LAYOUT_PACKED_FORWARD && layout != LF_LAYOUT_PACKED_BACKWARD) return 0;
   const bool forward = layout == LF_LAYOUT_PACKED_FORWARD;
+  if (!forward && is_block_format(lf_dtype(dtype))) return 0;
   return packed_bytes(lf_dtype(dtype), forward ? n : k, forward ? k : n);
 }
 
@@ -25,6 +27,17 @@ const char* check(Context& ctx, const uint32_t*, const View* o, int) {
   LF_CHECK(expect_strided(ctx, kOp, "src", src));
   LF_CHECK(expect_weight(ctx, kOp, "src", src, LF_LAYOUT_STRIDED, true));
   LF_CHECK(expect_shape(ctx, kOp, "src", src, dst.shape[0], dst.shape[1]));
+  if (is_block_format(dst.dtype) && src.dtype != dst.dtype)
+    return ctx.fail(LF_UNSUPPORTED, "%s: operand dst keeps the bits of %s, but src is %s", kOp, dtype_name(dst.dtype),
+                    dtype_name(src.dtype));
+  return nullptr;
+}
+
+// Blocks of weights, kept in their own bits.
+const char* pack_blocks(Context& ctx, const View& src, const View& dst) {
+  ctx.for_each(ceil_div(src.shape[0], kPackedColumns), [&](int64_t panel, int) {
+    pack_format_panel(src.dtype, src.data, src.shape[0], src.shape[1], panel, dst.data);
+  });
   return nullptr;
 }
 
@@ -76,6 +89,7 @@ const char* pack_backward(Context& ctx, const View& src, const View& dst) {
 
 const char* run(Context& ctx, const uint32_t* params, const View* o, int count) {
   LF_CHECK(check(ctx, params, o, count));
+  if (is_block_format(o[1].dtype)) return pack_blocks(ctx, o[0], o[1]);
   return o[1].layout == LF_LAYOUT_PACKED_FORWARD ? pack_forward(ctx, o[0], o[1]) : pack_backward(ctx, o[0], o[1]);
 }
 

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { apiErrors } from '../http/api-error.js';
+import { weightsSchema } from '../options.js';
 import { errorSchema } from '../schemas/usage.js';
 import type { ServerServices } from '../services.js';
 import { describeModel, modelSchema } from './models.js';
@@ -76,6 +77,7 @@ export function adminRoutes(app: FastifyInstance, services: ServerServices): voi
         body: z.strictObject({
           path: z.string().min(1).describe("a folder, a GGUF file or an adapter's folder on the server's disk"),
           id: z.string().min(1).optional().describe('the name that requests use; from the path when absent'),
+          weights: weightsSchema.optional(),
         }),
         response: { 201: modelSchema, 400: errorSchema, ...refusals },
       },

@@ -216,6 +216,9 @@ describe('an expert on another server', () => {
     }
     expect(registry.get('music')!.breaker.state).toBe('open');
     expect(registry.unavailable).toEqual(new Set(['music']));
+    // Now that it is known to be gone, its queries still find the stand-in.
+    expect((await server.client().chat.completions.create({ model: 'auto', messages: jazz })).model).toBe('weather');
+    expect((await json(await server.post('/route', { query: 'play some jazz' }))).body.expert).toBe('weather');
   });
   test('that fails before its first token is stood in for, also in a stream', async () => {
     const broken = { failAt: { token: 0, error: new Error('lost') } };
@@ -308,4 +311,42 @@ test('decisions and feedback are logged, queries as hashes unless they may be re
     expect(feedback).toMatchObject({ type: 'feedback', decision_id, score: 1 });
     expect(text.includes('play some jazz')).toBe(queries === 'text');
   }
+});
+
+test('an experiment gives conversations their arms, and the log tells which', async () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'largeforge-arms-')), 'log.jsonl');
+  const arms = [
+    { name: 'strict', share: 1, router: new Router(undefined, undefined, { threshold: 1 }) },
+    { name: 'usual', share: 1, router: new Router() },
+  ];
+  const experiment = { name: 'thresholds', arms };
+  const { server } = await start({ decisionLog: { file, queries: 'hash' }, experiment });
+  for (let i = 0; i < 20; i++) {
+    await server.post('/route', { query: 'play some jazz', context: { conversation: `c${i % 10}` } });
+  }
+  await server.server.stop();
+  const lines = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(new Set(lines.map(({ arm }) => arm))).toEqual(new Set(['strict', 'usual']));
+  for (const { arm, expert } of lines.slice(0, 10)) expect(expert).toBe(arm === 'strict' ? null : 'music');
+  expect(lines.slice(10).map(({ arm }) => arm)).toEqual(lines.slice(0, 10).map(({ arm }) => arm));
+});
+
+test('exploration asks the other likely expert now and then, and the log tells how often it would', async () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'largeforge-exploration-')), 'log.jsonl');
+  const twins = ['a', 'b'].map((name) => ({ name, examples: ['play some jazz'], model: 'general' }));
+  const { server } = await start({ experts: twins, decisionLog: { file, queries: 'hash' }, exploration: 0.5 });
+  for (let i = 0; i < 60; i++) await server.post('/route', { query: 'play some jazz' });
+  await server.server.stop();
+  const lines = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  for (const { expert, greedy, propensity } of lines) expect(propensity).toBe(expert === greedy ? 0.75 : 0.25);
+  const other = lines.filter(({ expert, greedy }) => expert !== greedy).length;
+  // 60 tries at one in four: below 3 or above 30 happens once in many thousand runs.
+  expect(other).toBeGreaterThanOrEqual(3);
+  expect(other).toBeLessThanOrEqual(30);
 });

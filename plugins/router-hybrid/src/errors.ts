@@ -47,4 +47,9 @@ export const routerErrors = defineErrors({
       `the default expert "${a.name}" is not registered; registered: ${a.known.join(', ') || 'none'}`,
     remedy: () => 'List it under experts, or name one of these.',
   },
+  LF_ROUTER_LOG: {
+    message: (a: { file: string; line: number; reason: string }) =>
+      `${a.file}:${a.line} is no entry of a decision log: ${a.reason}`,
+    remedy: () => 'Name the file of the option decisionLog; remove the line if a crash cut it.',
+  },
 });

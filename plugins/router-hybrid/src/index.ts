@@ -1,5 +1,6 @@
 import { type BackendEntry, type ChosenBackend, definePlugin } from '@largeforge/core';
 import { routeReplayCommand } from './commands/route-replay.js';
+import { routeReportCommand } from './commands/route-report.js';
 import { trainRouterCommand } from './commands/train-router.js';
 import { routerOptions } from './options.js';
 import { openEncoderOn } from './training/open-router.js';
@@ -36,6 +37,7 @@ export default definePlugin({
       await serveExperts(configuration, context, options, openEncoderOn(backend, 1));
     });
     context.commands.add(trainRouterCommand);
+    context.commands.add(routeReportCommand(process.stdout));
     context.commands.add(routeReplayCommand(openEncoderOn(backend, 1), process.stdout));
   },
 });

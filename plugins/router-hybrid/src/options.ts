@@ -26,6 +26,25 @@ export const routerOptions = z.strictObject({
       queries: z.enum(['hash', 'text']).default('hash').describe('queries as SHA-256, or as they are'),
     })
     .optional(),
+  exploration: share
+    .default(0)
+    .describe('share of the decisions that go to one of the likely experts by chance, so that they can be compared'),
+  experiment: z
+    .strictObject({
+      name: z.string().min(1).describe('another name splits the traffic anew'),
+      arms: z
+        .record(
+          z.string().min(1),
+          z.strictObject({
+            share: z.number().positive(),
+            strategy: z.enum(strategyNames).optional(),
+            threshold: share.optional(),
+          }),
+        )
+        .refine((arms) => Object.keys(arms).length > 1, 'expected two arms or more'),
+    })
+    .optional()
+    .describe('ways to route that are tried side by side; conversations keep their arm'),
   health: z
     .strictObject({
       intervalSeconds: z.number().positive().default(10),

@@ -100,7 +100,7 @@ describe('trained', async () => {
   });
   test('experts that are excluded are not chosen', async () => {
     const decision = await router.decide('play some jazz', { experts, exclude: new Set(['music']) });
-    expect(decision.expert).toBeNull();
+    expect(decision).toMatchObject({ expert: null, unavailable: 'music' });
     expect(decision.scores.map(({ expert }) => expert)).toEqual(['weather']);
   });
   test('thresholds hold for all and for one', async () => {

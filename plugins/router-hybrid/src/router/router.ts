@@ -54,6 +54,8 @@ export interface QueryAnalysis {
 export interface Decision {
   /** null: no expert is confident enough. */
   readonly expert: string | null;
+  /** The expert that would have been chosen if it were not excluded; only when no other one was. */
+  readonly unavailable?: string;
   /** Of the chosen expert; of the best one when none was chosen. */
   readonly confidence: number;
   /** Every expert, the most likely first. */
@@ -95,6 +97,11 @@ export class Router {
     );
   }
 
+  /** A router of the same parts with other settings. */
+  with(settings: Partial<RouterSettings>): Router {
+    return new Router(this.trained, this.encoder, { ...this.settings, ...settings });
+  }
+
   /** Prepares for a set of experts, so that their first query does not wait for it. */
   async prepare(experts: readonly Expert[]): Promise<void> {
     await this.panelOf(experts);
@@ -104,25 +111,27 @@ export class Router {
     const { strategy, threshold } = this.settings;
     const opinion = panel.score(query);
     const scores = opinion.scores.filter((score) => !options.exclude?.has(score.expert));
-    const { reason, expert, confidence } = chooseExpert(
-      scores,
-      {
-        ...options,
-        ...(opinion.certain !== undefined && { certain: opinion.certain }),
-        threshold: (name) =>
-          panel.expert(name)?.threshold ??
-          threshold ??
-          this.trained?.thresholds[strategy] ??
-          untrainedThresholds[strategy],
-      },
-      this.settings,
-    );
+    const criteria = {
+      ...options,
+      ...(opinion.certain !== undefined && { certain: opinion.certain }),
+      threshold: (name: string) =>
+        panel.expert(name)?.threshold ??
+        threshold ??
+        this.trained?.thresholds[strategy] ??
+        untrainedThresholds[strategy],
+    };
+    const { reason, expert, confidence } = chooseExpert(scores, criteria, this.settings);
+    const unavailable =
+      expert === null && scores.length < opinion.scores.length
+        ? chooseExpert(opinion.scores, criteria, this.settings).expert
+        : null;
     const normalized = normalize(query.text);
     const words = wordsOf(normalized);
     const likely = expert ?? scores[0]?.expert;
     const domains = likely === undefined ? undefined : panel.expert(likely)?.domains;
     return {
       expert,
+      ...(unavailable !== null && { unavailable }),
       confidence,
       scores,
       strategy,

@@ -12,6 +12,12 @@ export interface LoggedDecision {
   /** Who gets the query: the decision's expert, or the default one. */
   readonly expert: string | null;
   readonly milliseconds: number;
+  /** The arm of the experiment that is running. */
+  readonly arm?: string | undefined;
+  /** Probability with which this expert was chosen, where decisions explore. */
+  readonly propensity?: number | undefined;
+  /** Whom the policy would have chosen without exploring. */
+  readonly greedy?: string | null | undefined;
 }
 
 /** How an answer was, told by whoever got it. */
@@ -33,7 +39,7 @@ export class DecisionLog {
     private readonly onError: (error: unknown) => void,
   ) {}
 
-  decided({ id, query, decision, expert, milliseconds }: LoggedDecision): void {
+  decided({ id, query, decision, expert, milliseconds, ...policy }: LoggedDecision): void {
     const { confidence, scores, strategy, reason, analysis } = decision;
     this.write({
       type: 'decision',
@@ -49,6 +55,7 @@ export class DecisionLog {
       analysis,
       scores: scores.slice(0, 5),
       milliseconds,
+      ...policy,
     });
   }
 

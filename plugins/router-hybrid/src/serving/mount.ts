@@ -8,7 +8,7 @@ import { DecisionLog, type QueryLogging } from './decision-log.js';
 import { RouterMetrics } from './metrics.js';
 import { routedCompletions } from './routed-completions.js';
 import { routerRoutes } from './routes.js';
-import { RoutingDesk } from './routing-desk.js';
+import { RoutingDesk, type RoutingExperiment } from './routing-desk.js';
 
 export interface MountOptions {
   readonly router: Router;
@@ -18,6 +18,8 @@ export interface MountOptions {
   readonly defaultExpert?: string | undefined;
   readonly decisionLog?: { readonly file: string; readonly queries: QueryLogging } | undefined;
   readonly health?: HealthSettings;
+  readonly experiment?: RoutingExperiment | undefined;
+  readonly exploration?: number;
 }
 
 /** Adds routing to a server that does not listen yet. It ends with the server. */
@@ -33,6 +35,8 @@ export function mountRouter(app: FastifyInstance, options: MountOptions): Routin
     ...(metrics && { metrics }),
     ...(decisions && { log: decisions }),
     ...(hooks && { hooks }),
+    experiment: options.experiment,
+    ...(options.exploration !== undefined && { exploration: options.exploration }),
   });
   routerRoutes(app, desk);
   routedCompletions(app, desk, metrics);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { RouteDecision, RouteFiring } from '@largeforge/core';
 import type { ExpertRegistry } from '../experts/expert-registry.js';
+import { type Arm, armOf } from '../learning/experiment.js';
 import type { Decision, Router } from '../router/router.js';
 import type { DecisionLog } from './decision-log.js';
 import type { RouterMetrics } from './metrics.js';
@@ -23,6 +24,15 @@ export interface Routed {
   readonly decision: Decision;
 }
 
+/** Two or more ways to route, tried side by side. */
+export interface RoutingExperiment {
+  readonly name: string;
+  readonly arms: readonly (Arm & { readonly router: Router })[];
+}
+
+/** An expert whose confidence is at least this share of the chosen one's may be explored. */
+const explorable = 0.5;
+
 /** Conversations whose expert is remembered. */
 const rememberedConversations = 10_000;
 
@@ -38,6 +48,9 @@ export class RoutingDesk {
       readonly metrics?: RouterMetrics;
       readonly log?: DecisionLog;
       readonly hooks?: RouteFiring;
+      readonly experiment?: RoutingExperiment | undefined;
+      /** Share of the decisions that go to one of the likely experts by chance, so that others can be compared. */
+      readonly exploration?: number;
     } = {},
   ) {}
 
@@ -46,38 +59,54 @@ export class RoutingDesk {
     const start = performance.now();
     const sticky = conversation === undefined || begins ? undefined : this.conversations.get(conversation);
     const exclude = registry.unavailable;
-    const decision = await this.router.decide(query, {
+    const { arm, router } = this.armFor(conversation ?? query);
+    const decision = await router.decide(query, {
       experts: registry.candidates,
       exclude,
       load: registry.loads,
       ...(prefer !== undefined && { prefer }),
       ...(sticky !== undefined && { sticky }),
     });
-    const standIn = this.standIn(exclude);
+    const chosen = decision.expert ?? this.standIn(decision.unavailable, exclude);
     const own: RouteDecision = {
-      expert: decision.expert ?? standIn,
+      expert: chosen,
       confidence: decision.confidence,
-      alternatives: decision.scores.filter(({ expert }) => expert !== (decision.expert ?? standIn)),
+      alternatives: decision.scores.filter(({ expert }) => expert !== chosen),
     };
-    const final = await this.withPlugins(query, decision, own);
+    const explored = this.explore(decision, own);
+    const final = await this.withPlugins(query, decision, explored.route);
     const id = `dec_${randomUUID().replaceAll('-', '')}`;
     const milliseconds = performance.now() - start;
     if (conversation !== undefined && final.expert !== null) this.remember(conversation, final.expert);
     parts.metrics?.decided(final.expert, decision, milliseconds);
-    parts.log?.decided({ id, query, decision, expert: final.expert, milliseconds });
+    const policy = {
+      ...(arm !== undefined && { arm }),
+      ...(explored.propensity !== undefined &&
+        final === explored.route && { propensity: explored.propensity, greedy: own.expert }),
+    };
+    parts.log?.decided({ id, query, decision, expert: final.expert, milliseconds, ...policy });
     return { id, ...final, decision };
   }
 
-  /** Who is asked, in which order: the chosen expert, its own fall-backs, the default, and the others by confidence. */
-  chain({ expert, alternatives }: Pick<Routed, 'expert' | 'alternatives'>): string[] {
+  /**
+   * Who is asked, in which order: the chosen expert, its own fall-backs (or those of the one that it stands in for), the
+   * default, and the others by confidence. An expert that cannot be chosen now is asked last: it may be back.
+   */
+  chain({
+    expert,
+    alternatives,
+    decision: { unavailable },
+  }: Pick<Routed, 'expert' | 'alternatives' | 'decision'>): string[] {
+    if (expert === null) return [];
     const { defaultExpert } = this.parts;
-    const fallback = expert === null ? [] : (this.registry.get(expert)?.settings.fallback ?? []);
+    const meant = unavailable ?? expert;
     return [
       ...new Set([
-        ...(expert === null ? [] : [expert]),
-        ...fallback,
+        expert,
+        ...(this.registry.get(meant)?.settings.fallback ?? []),
         ...(defaultExpert === undefined ? [] : [defaultExpert]),
-        ...(expert === null ? [] : alternatives.map((alternative) => alternative.expert)),
+        ...alternatives.map((alternative) => alternative.expert),
+        meant,
       ]),
     ];
   }
@@ -91,10 +120,35 @@ export class RoutingDesk {
     return this.parts.log !== undefined;
   }
 
-  private standIn(unavailable: ReadonlySet<string>): string | null {
+  private armFor(unit: string): { readonly arm?: string; readonly router: Router } {
+    const { experiment } = this.parts;
+    if (!experiment) return { router: this.router };
+    const arm = armOf(experiment.name, unit, experiment.arms);
+    return { arm, router: experiment.arms.find(({ name }) => name === arm)!.router };
+  }
+
+  /**
+   * Epsilon-greedy exploration: a share of the decisions goes to one of the likely experts by chance. Decisions that
+   * were no matter of confidence (a wish, a certain rule, a conversation) are never explored.
+   */
+  private explore(decision: Decision, own: RouteDecision): { route: RouteDecision; propensity?: number } {
+    const { exploration = 0 } = this.parts;
+    const free = decision.reason === 'best' || decision.reason === 'load';
+    if (exploration === 0 || !free || decision.expert === null) return { route: own };
+    const likely = decision.scores.filter(({ confidence }) => confidence >= explorable * decision.confidence);
+    const drawn = likely[Math.floor(Math.random() * likely.length)]!;
+    const chosen = Math.random() < exploration ? drawn : { expert: own.expert, confidence: own.confidence };
+    const propensity = exploration / likely.length + (chosen.expert === own.expert ? 1 - exploration : 0);
+    const alternatives = decision.scores.filter(({ expert }) => expert !== chosen.expert);
+    return { route: { ...chosen, alternatives }, propensity };
+  }
+
+  /** Who answers what nobody was chosen for: a fall-back of the expert that is unavailable, or the default one. */
+  private standIn(unavailable: string | undefined, excluded: ReadonlySet<string>): string | null {
     const { defaultExpert } = this.parts;
-    if (defaultExpert === undefined || !this.registry.get(defaultExpert)) return null;
-    return unavailable.has(defaultExpert) ? null : defaultExpert;
+    const fallback = unavailable === undefined ? [] : (this.registry.get(unavailable)?.settings.fallback ?? []);
+    const standIns = [...fallback, ...(defaultExpert === undefined ? [] : [defaultExpert])];
+    return standIns.find((name) => this.registry.get(name) && !excluded.has(name)) ?? unavailable ?? null;
   }
 
   private async withPlugins(query: string, decision: Decision, own: RouteDecision): Promise<RouteDecision> {

@@ -45,12 +45,22 @@ export async function serveExperts(
     app.addHook('onClose', async () => model?.close());
   }
   await router.prepare(registry.candidates);
+  const experiment = options.experiment && {
+    name: options.experiment.name,
+    arms: Object.entries(options.experiment.arms).map(([name, { share, strategy: own, threshold: limit }]) => ({
+      name,
+      share,
+      router: router.with({ ...(own && { strategy: own }), ...(limit !== undefined && { threshold: limit }) }),
+    })),
+  };
   mountRouter(app, {
     router,
     registry,
     log: context.log,
     hooks: route,
     defaultExpert,
+    experiment,
+    exploration: options.exploration,
     decisionLog: decisionLog && { ...decisionLog, file: pathOf(decisionLog.file) },
     health: { intervalMs: health.intervalSeconds * 1000, timeoutMs: health.timeoutSeconds * 1000 },
   });

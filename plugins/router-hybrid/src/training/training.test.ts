@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { testPlugin } from '@largeforge/core/testing';
+import { checkPlugin, testPlugin } from '@largeforge/core/testing';
 import { afterAll, describe, expect, test } from 'vitest';
 import { routeReplayCommand } from '../commands/route-replay.js';
 import plugin from '../index.js';
@@ -148,4 +148,8 @@ test('percentiles are values that occurred', () => {
   const values = Array.from({ length: 100 }, (_, i) => 100 - i);
   expect([percentile(values, 0.5), percentile(values, 0.99), percentile(values, 1)]).toEqual([50, 99, 100]);
   expect(percentile([], 0.5)).toBeNaN();
+});
+
+test('the plugin is in order, its commands beside the global flags among others', async () => {
+  expect(await checkPlugin(plugin)).toEqual([]);
 });

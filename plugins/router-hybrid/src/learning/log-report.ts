@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs';
+import { reasonOf } from '@largeforge/core';
+import { z } from 'zod';
+import { routerErrors } from '../errors.js';
+import { percentile } from '../training/evaluation.js';
+import { type Comparison, compare, figuresOf } from './experiment.js';
+import { estimatePolicy, type PolicyEstimate } from './off-policy.js';
+
+const decisionSchema = z.object({
+  type: z.literal('decision'),
+  id: z.string(),
+  expert: z.string().nullable(),
+  milliseconds: z.number(),
+  arm: z.string().optional(),
+  propensity: z.number().positive().max(1).default(1),
+  /** Whom the policy would have chosen without exploring. */
+  greedy: z.string().nullable().optional(),
+});
+const feedbackSchema = z.object({ type: z.literal('feedback'), decision_id: z.string(), score: z.number() });
+const entrySchema = z.discriminatedUnion('type', [decisionSchema, feedbackSchema]);
+
+type Scored = z.output<typeof decisionSchema> & { readonly score?: number };
+
+export interface GroupReport {
+  readonly decisions: number;
+  readonly p99: number;
+  readonly scored: number;
+  /** NaN without scores. */
+  readonly meanScore: number;
+}
+
+export interface LogReport {
+  readonly experts: ReadonlyMap<string | null, GroupReport>;
+  readonly arms: ReadonlyMap<string, GroupReport>;
+  /** Each arm against the first by name, where both have scores. */
+  readonly comparisons: ReadonlyMap<string, Comparison>;
+  /** What the scores would be without exploration, estimated from what was explored. */
+  readonly withoutExploration?: PolicyEstimate;
+}
+
+/** Reads a decision log; the last feedback on a decision counts. Throws LF_ROUTER_LOG with the line. */
+export function readDecisions(file: string): Scored[] {
+  let content: string;
+  try {
+    content = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw routerErrors.LF_ROUTER_FILE_UNREADABLE({ file, reason: reasonOf(error) }, { cause: error });
+  }
+  const decisions: z.output<typeof decisionSchema>[] = [];
+  const scores = new Map<string, number>();
+  for (const [index, line] of content.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    let entry: z.output<typeof entrySchema>;
+    try {
+      entry = entrySchema.parse(JSON.parse(line));
+    } catch (error) {
+      throw routerErrors.LF_ROUTER_LOG({ file, line: index + 1, reason: reasonOf(error) }, { cause: error });
+    }
+    if (entry.type === 'decision') decisions.push(entry);
+    else scores.set(entry.decision_id, entry.score);
+  }
+  return decisions.map((decision) => {
+    const score = scores.get(decision.id);
+    return { ...decision, ...(score !== undefined && { score }) };
+  });
+}
+
+/** How the decisions of a log went: by expert, by arm, and what exploring cost. */
+export function reportOn(decisions: readonly Scored[]): LogReport {
+  const experts = grouped(decisions, ({ expert }) => expert);
+  const arms = grouped(
+    decisions.filter(({ arm }) => arm !== undefined),
+    ({ arm }) => arm!,
+  );
+  const comparisons = new Map<string, Comparison>();
+  const [control, ...others] = [...arms.keys()].sort();
+  for (const arm of others) {
+    const [a, b] = [scoresOf(arms.get(control!)!), scoresOf(arms.get(arm)!)];
+    if (a.length > 1 && b.length > 1) comparisons.set(arm, compare(figuresOf(a), figuresOf(b)));
+  }
+  const explored = decisions.flatMap(({ expert, greedy, propensity, score }) =>
+    expert !== null && greedy !== undefined && score !== undefined ? [{ expert, greedy, propensity, score }] : [],
+  );
+  const without = estimatePolicy(explored, ({ expert, greedy }) => Number(expert === greedy));
+  const reports = <Key>(groups: ReadonlyMap<Key, readonly Scored[]>) =>
+    new Map([...groups].map(([key, group]) => [key, reportOf(group)]));
+  return {
+    experts: reports(experts),
+    arms: reports(arms),
+    comparisons,
+    ...(without && { withoutExploration: without }),
+  };
+}
+
+function reportOf(group: readonly Scored[]): GroupReport {
+  const scores = scoresOf(group);
+  return {
+    decisions: group.length,
+    p99: percentile(
+      group.map(({ milliseconds }) => milliseconds),
+      0.99,
+    ),
+    scored: scores.length,
+    meanScore: figuresOf(scores).mean,
+  };
+}
+
+const scoresOf = (group: readonly Scored[]): number[] => group.flatMap(({ score }) => score ?? []);
+
+function grouped<Key>(decisions: readonly Scored[], keyOf: (decision: Scored) => Key): Map<Key, Scored[]> {
+  const groups = new Map<Key, Scored[]>();
+  for (const decision of decisions) {
+    const key = keyOf(decision);
+    const group = groups.get(key);
+    if (group) group.push(decision);
+    else groups.set(key, [decision]);
+  }
+  return groups;
+}

@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: measures the engine beside its peers and prints ratios. `-- --only NAME`, `-- --json FILE`.
- * `-- --only streams` measures servers (bench/streams.mjs) beside llama.cpp's, which pip compiles for this machine.
+ * `-- --only streams` and `-- --only decode` measure servers and single sequences (bench/streams.mjs, bench/decode.mjs)
+ * beside llama.cpp, which pip compiles for this machine.
  */
 import { join } from 'node:path';
 import { pythonEnvironment, realModels } from './python-environment.mjs';
@@ -9,9 +10,10 @@ import { run, setUp } from './setup.mjs';
 setUp();
 const args = process.argv.slice(2);
 const at = args.indexOf('--only');
-if (args[at + 1] === 'streams' && at >= 0) {
+const compared = args[at + 1];
+if (at >= 0 && (compared === 'streams' || compared === 'decode')) {
   const interpreter = process.env.LARGEFORGE_LLAMA_PYTHON ?? pythonEnvironment('llama', 'bench/peers');
-  run(process.execPath, ['bench/streams.mjs', ...args.slice(0, at), ...args.slice(at + 2)], {
+  run(process.execPath, [`bench/${compared}.mjs`, ...args.slice(0, at), ...args.slice(at + 2)], {
     env: {
       ...process.env,
       LARGEFORGE_LLAMA_PYTHON: interpreter,

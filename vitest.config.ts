@@ -1,17 +1,9 @@
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const plugins = [
-  'backend-cpu',
-  'data',
-  'trainer-sft',
-  'merge-lora',
-  'evaluate',
-  'generate',
-  'router-hybrid',
-  'server-openai',
-];
+const plugins = readdirSync(source('plugins'));
 
 export default defineConfig({
   resolve: {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 /** The command line program of this checkout. */
@@ -22,6 +23,8 @@ export async function serve(model: string, folder: string): Promise<{ url: strin
     }
     server.on('exit', (code) => reject(new Error(`the server ended with ${code}:\n${seen.join('\n')}`)));
   });
+  // It listens before its model is loaded.
+  while (!(await fetch(`${url}/readyz`)).ok) await setTimeout(100);
   return {
     url,
     async stop() {

@@ -6,5 +6,9 @@ export { type CachedModel, hubCacheFolder, modelsInHubCache, snapshotInHubCache 
 export { readJson } from './json-file.js';
 export { locateModel, readModelSource, readTokenizerFiles, withTokenizerOf } from './model-folder.js';
 export type { ModelSource, TensorEntry, TensorTransform, TokenizerSource } from './model-source.js';
+export { type QuantizedTensor, readQuantizedWeight } from './quantized/checkpoint.js';
+export { bytesOf, encodeScales, rounded, type ScaleDType } from './quantized/half.js';
+export { type PackedTensors, packWeight, type QuantizedLayout, unpackWeight } from './quantized/layouts.js';
+export { dequantize, type QuantizedWeight } from './quantized/weight.js';
 export { readSafetensors, type SafetensorsFile, type TensorToWrite, writeSafetensors } from './safetensors.js';
 export { writeTokenizerFiles, writeWeights } from './write-folder.js';

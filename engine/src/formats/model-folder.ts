@@ -5,6 +5,7 @@ import { readGgufModel } from './gguf-model/read.js';
 import { hubCacheFolder, snapshotInHubCache } from './hub-cache.js';
 import { readJson, readJsonIfThere, readTextFile } from './json-file.js';
 import type { ModelSource, TensorEntry, TokenizerSource } from './model-source.js';
+import { quantizedTensors } from './quantized/checkpoint.js';
 import { readSafetensors } from './safetensors.js';
 
 /**
@@ -32,11 +33,12 @@ function readModelFolder(path: string): ModelSource {
     throw fail('it holds an adapter: load its base model and the adapter onto it');
   }
   if (!existsSync(join(path, 'config.json'))) throw fail('it has no config.json');
+  const config = readJson(join(path, 'config.json'));
   return {
     kind: 'folder',
     path,
-    config: readJson(join(path, 'config.json')),
-    tensors: readWeights(path, fail),
+    config,
+    tensors: quantizedTensors(path, config, readWeights(path, fail)),
     generationConfig: readJsonIfThere(join(path, 'generation_config.json')),
     tokenizer: readTokenizerFiles(path),
   };

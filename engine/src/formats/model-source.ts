@@ -1,4 +1,5 @@
 import type { DType } from '../device/dtype.js';
+import type { QuantizedTensor } from './quantized/checkpoint.js';
 
 /**
  * What must be done to a file's tensor before it is what its name says.
@@ -23,6 +24,8 @@ export interface TensorEntry {
   readonly transform?: TensorTransform;
   /** Heads of the tensor, for the transforms of heads. */
   readonly heads?: number;
+  /** The tensors that the weight is quantised to: then it has no bytes of its own in the files. */
+  readonly quantized?: QuantizedTensor;
 }
 
 /** Everything that a model's files say, whatever their format; tensor data stays in the files. */

@@ -1,6 +1,7 @@
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
 import { byteLength, isBlockFormat } from '../device/dtype.js';
+import { dequantize, type QuantizedTensor, readQuantizedWeight } from '../formats/index.js';
 import type { TensorEntry } from '../formats/model-source.js';
 import type { WeightSource } from '../nn/parameter.js';
 import { scope, unscoped } from '../tensor/scope.js';
@@ -8,7 +9,8 @@ import { Tensor } from '../tensor/tensor.js';
 
 /** A tensor of a file, mapped, and changed as its transform says. */
 export function fileSource(device: Device, stored: TensorEntry): WeightSource {
-  const { transform, heads = 1 } = stored;
+  const { transform, heads = 1, quantized } = stored;
+  if (quantized) return dequantizedSource(device, quantized, stored.shape);
   const map = (): Tensor =>
     unscoped(() => {
       const allocation = device.mapFile(stored.file, stored.offset, byteLength(stored.dtype, stored.shape));
@@ -24,6 +26,14 @@ export function fileSource(device: Device, stored: TensorEntry): WeightSource {
     default:
       return { direct: true, open: map };
   }
+}
+
+/** A weight that is quantised in its files, as f32: kernels that compute with its codes need none of this. */
+function dequantizedSource(device: Device, tensor: QuantizedTensor, shape: readonly number[]): WeightSource {
+  return {
+    direct: false,
+    open: () => unscoped(() => Tensor.from(device, dequantize(readQuantizedWeight(tensor, shape)), shape)),
+  };
 }
 
 /** The values of a source that has [columns, rows], as [rows, columns]. */

@@ -1,0 +1,157 @@
+import { formatErrors, quoted } from '../errors.js';
+import { FileReader } from '../file-reader.js';
+import type { TensorEntry } from '../model-source.js';
+import { decodeScales, type ScaleDType } from './half.js';
+import { type QuantizedLayout, unpackWeight } from './layouts.js';
+import type { QuantizedWeight } from './weight.js';
+
+/** A quantised weight that lies in files as several tensors. */
+export interface QuantizedTensor {
+  readonly layout: QuantizedLayout;
+  readonly bits: number;
+  readonly groups: number;
+  readonly codes: TensorEntry;
+  readonly scales: TensorEntry;
+  readonly zeros: TensorEntry | undefined;
+  readonly groupIndex: TensorEntry | undefined;
+}
+
+/** What `quantization_config` of a config.json says, as far as reading needs it. */
+interface Scheme {
+  readonly layout: QuantizedLayout;
+  readonly bits: number;
+}
+
+const FIELDS = {
+  gptq: { codes: 'qweight', scales: 'scales', zeros: 'qzeros' },
+  gptq_v2: { codes: 'qweight', scales: 'scales', zeros: 'qzeros' },
+  awq: { codes: 'qweight', scales: 'scales', zeros: 'qzeros' },
+  'pack-quantized': { codes: 'weight_packed', scales: 'weight_scale', zeros: 'weight_zero_point' },
+} as const;
+
+/**
+ * The tensors of a checkpoint with the packed ones of each layer as its weight [N, K], f32. Files of models that are not
+ * quantised pass unchanged.
+ * Throws LF_ENGINE_FILE_UNSUPPORTED for a scheme that is not known, LF_ENGINE_FILE_CORRUPT for a layer that lacks a tensor
+ * or whose shapes contradict each other.
+ */
+export function quantizedTensors(
+  path: string,
+  config: Readonly<Record<string, unknown>>,
+  tensors: ReadonlyMap<string, TensorEntry>,
+): ReadonlyMap<string, TensorEntry> {
+  const described = config.quantization_config;
+  if (described === undefined || described === null) return tensors;
+  const { layout, bits } = schemeOf(path, described as Record<string, unknown>);
+  const fields = FIELDS[layout];
+  const out = new Map(tensors);
+  for (const [name, codes] of tensors) {
+    if (!name.endsWith(`.${fields.codes}`)) continue;
+    const module = name.slice(0, -fields.codes.length - 1);
+    const part = (field: string) => tensors.get(`${module}.${field}`);
+    const [scales, zeros, groupIndex] = [part(fields.scales), part(fields.zeros), part('g_idx')];
+    const fail = (reason: string) =>
+      formatErrors.FILE_CORRUPT({ path: codes.file, reason: `layer ${quoted(module)} ${reason}` });
+    if (!scales || (!zeros && layout !== 'pack-quantized')) throw fail('lacks its scales or zeros');
+    if (codes.shape.length !== 2 || scales.shape.length !== 2) throw fail('has codes or scales that are no matrix');
+    if (!['f16', 'bf16', 'f32'].includes(scales.dtype)) throw fail(`has scales of ${scales.dtype}`);
+    const [rows, columns] = codes.shape as [number, number];
+    const packing = 32 / bits;
+    const [outFeatures, inFeatures] =
+      layout === 'awq'
+        ? [columns * packing, rows]
+        : layout === 'pack-quantized'
+          ? [rows, columns * packing]
+          : [columns, Math.round(rows * packing)];
+    const [scaleRows, scaleColumns] = scales.shape as [number, number];
+    const [own, groups] = layout === 'pack-quantized' ? [scaleRows, scaleColumns] : [scaleColumns, scaleRows];
+    const zeroCount = Math.ceil((outFeatures * groups * bits) / 32);
+    const misfit =
+      own !== outFeatures ||
+      groups === 0 ||
+      codes.dtype !== 'i32' ||
+      (zeros && (zeros.dtype !== 'i32' || zeros.shape.reduce((a, b) => a * b, 1) !== zeroCount)) ||
+      (groupIndex && (groupIndex.dtype !== 'i32' || groupIndex.shape[0] !== inFeatures));
+    if (misfit)
+      throw fail(`has shapes that do not fit: codes [${codes.shape.join(', ')}], scales [${scales.shape.join(', ')}]`);
+    for (const field of [fields.codes, fields.scales, fields.zeros, 'g_idx', 'weight_shape', 'weight_g_idx']) {
+      out.delete(`${module}.${field}`);
+    }
+    out.set(`${module}.weight`, {
+      ...codes,
+      name: `${module}.weight`,
+      dtype: 'f32',
+      shape: [outFeatures, inFeatures],
+      quantized: { layout, bits, groups, codes, scales, zeros, groupIndex },
+    });
+  }
+  return out;
+}
+
+function schemeOf(path: string, config: Record<string, unknown>): Scheme {
+  const unsupported = (reason: string) =>
+    formatErrors.FILE_UNSUPPORTED({
+      path,
+      reason: `its quantization_config ${reason}`,
+      remedy: 'Use a GPTQ, AWQ (gemm) or compressed-tensors (pack-quantized) checkpoint, or the model in bf16.',
+    });
+  const method = config.quant_method;
+  const check = (layout: QuantizedLayout, bits: unknown, allowed: readonly number[]): Scheme => {
+    if (!allowed.includes(bits as number))
+      throw unsupported(`says ${String(bits)} bits; known are ${allowed.join(', ')}`);
+    return { layout, bits: bits as number };
+  };
+  if (method === 'gptq') {
+    const version = config.checkpoint_format ?? 'gptq';
+    if (version !== 'gptq' && version !== 'gptq_v2') throw unsupported(`has the checkpoint_format ${String(version)}`);
+    return check(version, config.bits, [2, 3, 4, 8]);
+  }
+  if (method === 'awq') {
+    const version = String(config.version ?? 'gemm').toLowerCase();
+    if (version !== 'gemm') throw unsupported(`has the version ${version}`);
+    return check('awq', config.bits, [4]);
+  }
+  if (method === 'compressed-tensors') {
+    const groups = Object.values(
+      (config.config_groups ?? {}) as Record<string, { weights?: { num_bits?: unknown }; format?: unknown }>,
+    );
+    const format = config.format === 'mixed-precision' ? groups[0]?.format : config.format;
+    if (format !== 'pack-quantized') throw unsupported(`has the format ${String(format)}`);
+    if (groups.length !== 1) throw unsupported(`has ${groups.length} config_groups; one is known`);
+    return check('pack-quantized', groups[0]!.weights?.num_bits, [4, 8]);
+  }
+  throw unsupported(`has the quant_method ${String(method)}`);
+}
+
+/** Reads a quantised weight from its files. Throws LF_ENGINE_FILE_CORRUPT when its groups are out of range. */
+export function readQuantizedWeight(tensor: QuantizedTensor, shape: readonly number[]): QuantizedWeight {
+  const { layout, bits, groups } = tensor;
+  const [outFeatures, inFeatures] = shape as [number, number];
+  const size = { outFeatures, inFeatures, bits, groups };
+  const zeros = tensor.zeros && integers(tensor.zeros);
+  const { codes, zeros: unpacked } = unpackWeight({ codes: integers(tensor.codes), zeros }, layout, size);
+  const stored = decodeScales(bytes(tensor.scales), tensor.scales.dtype as ScaleDType);
+  const groupIndex = tensor.groupIndex && integers(tensor.groupIndex);
+  if (groupIndex?.some((group) => group < 0 || group >= groups)) {
+    throw formatErrors.FILE_CORRUPT({
+      path: tensor.codes.file,
+      reason: `tensor ${quoted(tensor.groupIndex!.name)} names groups beyond ${groups}`,
+    });
+  }
+  const scales = layout === 'pack-quantized' ? stored : transposedScales(stored, groups, outFeatures);
+  return { ...size, codes, scales, zeros: unpacked, groupIndex };
+}
+
+function transposedScales(scales: Float32Array, groups: number, outFeatures: number): Float32Array {
+  return scales.map((_, i) => scales[(i % groups) * outFeatures + Math.floor(i / groups)]!);
+}
+
+function bytes(entry: TensorEntry): Buffer {
+  using file = FileReader.open(entry.file, 'safetensors file');
+  return file.read(entry.offset, entry.bytes);
+}
+
+function integers(entry: TensorEntry): Int32Array {
+  const read = bytes(entry);
+  return new Int32Array(read.buffer.slice(read.byteOffset, read.byteOffset + read.byteLength));
+}

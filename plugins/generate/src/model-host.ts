@@ -1,35 +1,16 @@
 import { basename } from 'node:path';
-import { type ChosenBackend, defineErrors } from '@largeforge/core';
+import type { ChosenBackend } from '@largeforge/core';
 import {
   adapterBase,
-  asCausal,
   checkModelFiles,
-  createGenerationEngine,
-  type Device,
-  type GenerationEngine,
+  hasCode,
   isAdapterFolder,
-  loadAdapter,
-  loadModel,
-  mergeAdapter,
-  openDevice,
-  readModelSource,
-  Tokenizer,
+  locateModel,
   type WeightPrecision,
-  withTokenizerOf,
 } from '@largeforge/engine';
-import type { ModelTokenizer, ServedModel } from './served-model.js';
-
-const errors = defineErrors({
-  LF_MODEL_NOT_SERVED: {
-    message: (a: { id: string; known: readonly string[] }) =>
-      `no model "${a.id}" is loaded; loaded: ${a.known.join(', ') || 'none'}`,
-    remedy: () => 'Load it first, or use the name of a loaded one.',
-  },
-  LF_MODEL_NAME_TAKEN: {
-    message: (a: { id: string }) => `a model is served as "${a.id}" already`,
-    remedy: () => 'Give it another name with {path, id}.',
-  },
-});
+import { modelErrors } from './errors.js';
+import { defaultSettings, type LoadedAdapter, ModelRuntime, type RuntimeSettings } from './model-runtime.js';
+import type { ServedModel } from './served-model.js';
 
 export interface ModelSpec {
   /** A Hugging Face folder, a .gguf file, an adapter's folder, or a name of the local cache; absolute where it is a path. */
@@ -38,36 +19,47 @@ export interface ModelSpec {
   readonly id?: string;
   /** What matrices are kept in; as stored unless given: block formats of a .gguf file stay in their own bits. */
   readonly weights?: WeightPrecision;
+  /** For an adapter: the name of the loaded model that it belongs to; what its adapter_config.json names when absent. */
+  readonly base?: string;
 }
 
 export interface ModelInfo {
   readonly id: string;
+  /** Unix time in seconds. */
   readonly created: number;
   readonly ownedBy: string;
+  /** The base model of an adapter: its name where it is served, else its path. */
   readonly parent?: string;
 }
 
 interface Loaded {
   readonly info: ModelInfo;
   readonly served: ServedModel;
-  readonly engine: GenerationEngine;
-  readonly device: Device;
+  readonly runtime: ModelRuntime;
+  /** Absent for a base model, and for an adapter that was merged into one of its own. */
+  readonly adapter?: LoadedAdapter;
 }
 
-/** Models loaded for generation, by the names that requests use. Provided as the service 'models'. */
+/**
+ * Models loaded for generation, by the names that requests use. A base model is loaded once; its adapters are models of
+ * their own to requests, and share its memory and its batches. Provided as the service 'models'.
+ */
 export class ModelHost {
   private readonly models = new Map<string, Loaded>();
+  /** Loading and unloading happen one after the other. */
+  private last: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly backend: () => Promise<ChosenBackend>) {}
+  constructor(
+    private readonly backend: () => Promise<ChosenBackend>,
+    private readonly settings: RuntimeSettings = defaultSettings,
+  ) {}
 
   list(): readonly ModelInfo[] {
     return [...this.models.values()].map(({ info }) => info);
   }
 
   async get(id: string): Promise<ServedModel> {
-    const loaded = this.models.get(id);
-    if (!loaded) throw errors.LF_MODEL_NOT_SERVED({ id, known: [...this.models.keys()] });
-    return loaded.served;
+    return this.find(id).served;
   }
 
   /** Throws what loading a model would complain of, as far as the backend and its files tell it quickly. */
@@ -76,84 +68,100 @@ export class ModelHost {
     checkModelFiles(path);
   }
 
-  /** Loads a model and makes it ready to generate. */
-  async load(spec: ModelSpec, _signal?: AbortSignal): Promise<ModelInfo> {
-    const id = spec.id ?? basename(spec.path).replace(/\.gguf$/, '');
-    if (this.models.has(id)) throw errors.LF_MODEL_NAME_TAKEN({ id });
-    const start = performance.now();
-    const { library, threads, device: index } = await this.backend();
-    const device = openDevice({ library, threads, index });
-    try {
-      const adapter = isAdapterFolder(spec.path) ? spec.path : undefined;
-      const base = adapter === undefined ? spec.path : adapterBase(adapter);
-      const source = readModelSource(base);
-      const tokenizer = Tokenizer.of(adapter === undefined ? source : withTokenizerOf(adapter, source));
-      const model = asCausal(await loadModel(device, base, { weights: spec.weights ?? 'as-stored' }));
-      if (adapter !== undefined) {
-        await loadAdapter(model, adapter);
-        mergeAdapter(model);
-      }
-      model.prepare();
-      await device.flush();
-      const engine = createGenerationEngine({ model, tokenizer });
-      const loadSeconds = (performance.now() - start) / 1000;
-      const info: ModelInfo = {
-        id,
-        created: Math.floor(Date.now() / 1000),
-        ownedBy: 'largeforge',
-        ...(adapter !== undefined && { parent: base }),
-      };
-      const served: ServedModel = {
-        id,
-        tokenizer: servedTokenizer(tokenizer),
-        contextLength: engine.contextLength,
-        ...(tokenizer.chatTemplate && { chatTemplate: tokenizer.chatTemplate.source }),
-        generate: (request) => engine.generate(request),
-        stats: () => {
-          const { running, waiting, cacheBlocks, cacheBlocksUsed } = engine.stats();
-          const { name, kind } = device.properties;
-          return {
-            running,
-            waiting,
-            cacheUsage: cacheBlocksUsed / cacheBlocks,
-            loadSeconds,
-            device: { name, kind, memoryUsedBytes: device.memory().allocated },
-          };
-        },
-      };
-      this.models.set(id, { info, served, engine, device });
-      return info;
-    } catch (error) {
-      device[Symbol.dispose]();
-      throw error;
-    }
+  /**
+   * Loads a model and makes it ready to generate. An adapter joins its base model where that is loaded (by the name of
+   * `base`, else by its place on disk); otherwise the base model is loaded for it.
+   */
+  load(spec: ModelSpec, _signal?: AbortSignal): Promise<ModelInfo> {
+    return this.exclusive(async () => {
+      const id = spec.id ?? basename(spec.path).replace(/\.gguf$/, '');
+      if (this.models.has(id)) throw modelErrors.LF_MODEL_NAME_TAKEN({ id });
+      const loaded = isAdapterFolder(spec.path) ? await this.openAdapter(id, spec) : await this.openBase(id, spec);
+      this.models.set(id, loaded);
+      return loaded.info;
+    });
   }
 
-  /** Ends what is being generated with an error and frees the model. */
-  async unload(id: string): Promise<void> {
-    const loaded = this.models.get(id);
-    if (!loaded) throw errors.LF_MODEL_NOT_SERVED({ id, known: [...this.models.keys()] });
-    this.models.delete(id);
-    await loaded.engine.close();
-    loaded.device[Symbol.dispose]();
+  /**
+   * Takes a model's name away at once. What a base model generates ends with an error, and its adapters go with it; an
+   * adapter is freed when its running requests have ended.
+   */
+  unload(id: string): Promise<void> {
+    const { runtime, adapter } = this.find(id);
+    if (adapter) this.models.delete(id);
+    else for (const [name, other] of this.models) if (other.runtime === runtime) this.models.delete(name);
+    const free = () =>
+      this.exclusive(async () => {
+        if (adapter) runtime.freeAdapter(adapter);
+        if (![...this.models.values()].some((other) => other.runtime === runtime)) await runtime.close();
+      });
+    // Others may be loaded while its last requests run.
+    return adapter ? runtime.drainAdapter(adapter).then(free) : free();
   }
 
   async close(): Promise<void> {
-    for (const id of [...this.models.keys()]) await this.unload(id);
+    await this.exclusive(async () => {
+      const runtimes = new Set([...this.models.values()].map(({ runtime }) => runtime));
+      this.models.clear();
+      for (const runtime of runtimes) await runtime.close();
+    });
+  }
+
+  private async openBase(id: string, { path, base, weights }: ModelSpec): Promise<Loaded> {
+    if (base !== undefined) throw modelErrors.LF_MODEL_NOT_AN_ADAPTER({ path });
+    const runtime = await ModelRuntime.open(await this.backend(), path, { weights, settings: this.settings });
+    return { info: describe(id), served: runtime.serve(id), runtime };
+  }
+
+  private async openAdapter(id: string, { path, base, weights }: ModelSpec): Promise<Loaded> {
+    const basePath = base === undefined ? adapterBase(path) : undefined;
+    const shared = base === undefined ? this.runtimeOf(basePath!) : this.find(base).runtime;
+    const { settings } = this;
+    const runtime = shared ?? (await ModelRuntime.open(await this.backend(), basePath!, { weights, settings }));
+    const parent = base ?? this.baseName(runtime) ?? runtime.path;
+    try {
+      const adapter = await runtime.loadAdapter(path);
+      return { info: describe(id, parent), served: runtime.serve(id, adapter), runtime, adapter };
+    } catch (error) {
+      if (!shared) await runtime.close();
+      // What cannot lie beside a base model (trained biases, whole modules, more tokens) can still be merged into one.
+      const mergeable = hasCode(error, 'LF_ENGINE_ADAPTER_TENSORS') || hasCode(error, 'LF_MODEL_ADAPTER_VOCABULARY');
+      if (basePath === undefined || !mergeable) throw error;
+      const options = { merged: path, weights, settings };
+      const own = await ModelRuntime.open(await this.backend(), basePath, options);
+      return { info: describe(id, parent), served: own.serve(id), runtime: own };
+    }
+  }
+
+  /** The runtime of an unmerged base model. */
+  private runtimeOf(basePath: string): ModelRuntime | undefined {
+    const place = locateModel(basePath);
+    for (const { runtime, info, adapter } of this.models.values()) {
+      const merged = info.parent !== undefined && adapter === undefined;
+      if (!merged && locateModel(runtime.path) === place) return runtime;
+    }
+    return undefined;
+  }
+
+  private baseName(runtime: ModelRuntime): string | undefined {
+    for (const [id, loaded] of this.models) if (loaded.runtime === runtime && !loaded.adapter) return id;
+    return undefined;
+  }
+
+  private find(id: string): Loaded {
+    const loaded = this.models.get(id);
+    if (!loaded) throw modelErrors.LF_MODEL_NOT_SERVED({ id, known: [...this.models.keys()] });
+    return loaded;
+  }
+
+  private exclusive<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.last.then(action);
+    this.last = result.catch(() => {});
+    return result;
   }
 }
 
-function servedTokenizer(tokenizer: Tokenizer): ModelTokenizer & { tokenBytes(id: number): Uint8Array } {
-  return {
-    vocabSize: tokenizer.vocabSize,
-    bosTokenId: tokenizer.bosTokenId,
-    eosTokenIds: tokenizer.eosTokenIds,
-    encode: (text, options) => tokenizer.encode(text, options),
-    decode: (ids, options) => {
-      const decoder = tokenizer.streamDecoder(options);
-      return Array.from(ids, (id) => decoder.push(id)).join('') + decoder.flush();
-    },
-    tokenBytes: (id) => tokenizer.tokenBytes(id),
-    applyChatTemplate: (messages, options) => tokenizer.applyChatTemplate(messages as never, options),
-  };
+function describe(id: string, parent?: string): ModelInfo {
+  const created = Math.floor(Date.now() / 1000);
+  return { id, created, ownedBy: 'largeforge', ...(parent !== undefined && { parent }) };
 }

@@ -124,6 +124,8 @@ export interface ModelSpec {
   readonly path: string;
   /** The name that requests use; from the path when absent. */
   readonly id?: string;
+  /** For an adapter: the id of the loaded model that it belongs to; what the adapter names when absent. */
+  readonly base?: string;
 }
 
 /** The service 'models'. */
@@ -135,6 +137,9 @@ export interface ModelHost {
   /** Throws what loading would complain of, as far as that can be told quickly; before a pipeline's first step runs. */
   check?(spec: ModelSpec): void | Promise<void>;
   load(spec: ModelSpec, signal?: AbortSignal): Promise<ModelInfo>;
-  /** Waits for nothing: what is being generated ends with an error. */
+  /**
+   * Takes the id away at once. What a base model generates ends with an error, and its adapters go with it; an adapter is
+   * freed when its running requests have ended, and then the promise resolves.
+   */
   unload(id: string): Promise<void>;
 }

@@ -73,7 +73,7 @@ async function serveUntilAborted(
   const { activeRequests } = server;
   log.info({ activeRequests }, 'draining: no new requests are taken');
   await server.drain();
-  for (const { id } of loaded) await models.unload(id);
+  for (const { id } of models.list().toReversed()) await models.unload(id);
   return { url, models: loaded.map(({ id }) => id) };
 }
 

@@ -11,6 +11,7 @@ import { describeFailure, toApiError } from './http/failure.js';
 import { ServerMetrics } from './metrics.js';
 import type { ModelHost } from './models.js';
 import type { ServerOptions } from './options.js';
+import { adapterRoutes } from './routes/adapters.js';
 import { adminRoutes } from './routes/admin.js';
 import { chatRoutes } from './routes/chat.js';
 import { completionRoutes } from './routes/completions.js';
@@ -89,6 +90,7 @@ export class OpenAiServer {
     modelRoutes(app, services);
     managementRoutes(app, services);
     adminRoutes(app, services);
+    adapterRoutes(app, services);
     await hooks?.configure(app);
     await app.ready();
     return server;

@@ -119,6 +119,8 @@ function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
 
 export class ScriptedHost implements ModelHost {
   readonly models = new Map<string, ScriptedModel>();
+  /** What was asked to be loaded. */
+  readonly specs: ModelSpec[] = [];
 
   constructor(...models: ScriptedModel[]) {
     for (const model of models) this.models.set(model.id, model);
@@ -137,7 +139,9 @@ export class ScriptedHost implements ModelHost {
     return this.models.get(id)!;
   }
 
-  async load({ path, id }: ModelSpec): Promise<ModelInfo> {
+  async load(spec: ModelSpec): Promise<ModelInfo> {
+    const { path, id } = spec;
+    this.specs.push(spec);
     if (path === '/nowhere')
       throw Object.assign(new Error('There is no model at /nowhere.'), { remedy: 'Check the path.' });
     const model = new ScriptedModel(id ?? path);

@@ -43,7 +43,7 @@ describe('every route of a server with keys', () => {
   afterAll(() => running[Symbol.asyncDispose]());
 
   const isPublic = (route: string) => /^(GET|HEAD) \/(health|livez|readyz|openapi\.json|docs(\/.*)?)$/.test(route);
-  const isAdmin = (route: string) => / \/admin\//.test(route);
+  const isAdmin = (route: string) => / (\/admin\/|\/v1\/(un)?load_lora_adapter$)/.test(route);
 
   it('is listed', () => {
     const routes = routesOf(running);

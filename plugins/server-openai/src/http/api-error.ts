@@ -111,12 +111,12 @@ export const apiErrors = {
       code: 'host_not_allowed',
     }),
 
-  modelNotFound: (model: string, known: readonly string[]) =>
+  modelNotFound: (model: string, known: readonly string[], param = 'model') =>
     new ApiError({
       status: 404,
       type: invalid,
       message: `The model ${JSON.stringify(model)} does not exist. ${known.length > 0 ? `This server has: ${known.join(', ')}.` : 'This server has no model loaded.'}`,
-      param: 'model',
+      param,
       code: 'model_not_found',
     }),
 

@@ -36,6 +36,8 @@ export function toApiError(error: unknown, request: FailedRequest): ApiError {
         error,
       );
     case 'LF_ENGINE_CLOSED':
+    case 'LF_MODEL_UNLOADED':
+    case 'LF_MODEL_NOT_SERVED':
       return apiErrors.unavailable('The model was unloaded.', 'model_unloaded', retrySeconds, error);
     case 'LF_ENGINE_CONTEXT_LENGTH':
       return apiErrors.invalidRequest(message, undefined, 'context_length_exceeded');

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { apiErrors } from '../http/api-error.js';
+import type { ModelInfo, ModelSpec } from '../models.js';
 import { weightsSchema } from '../options.js';
 import { errorSchema } from '../schemas/usage.js';
 import type { ServerServices } from '../services.js';
@@ -27,6 +28,22 @@ const statsSchema = z.object({
 
 const refusals = { 401: errorSchema, 403: errorSchema };
 const security = [{ bearer: [] }];
+
+/** Loads a model; what the loader complains of is the caller's mistake, and a 400 that names the field of the path. */
+export async function loadModel(
+  { models }: ServerServices,
+  spec: ModelSpec,
+  param: string,
+  signal: AbortSignal,
+): Promise<ModelInfo> {
+  try {
+    return await models.load(spec, signal);
+  } catch (error) {
+    const remedy = (error as { remedy?: string }).remedy;
+    const message = error instanceof Error ? error.message : String(error);
+    throw apiErrors.invalidRequest(remedy ? `${message} ${remedy}` : message, param, 'model_load_failed');
+  }
+}
 
 /** Routes that change or reveal more than a client of the API may. */
 export function adminRoutes(app: FastifyInstance, services: ServerServices): void {
@@ -78,20 +95,14 @@ export function adminRoutes(app: FastifyInstance, services: ServerServices): voi
           path: z.string().min(1).describe("a folder, a GGUF file or an adapter's folder on the server's disk"),
           id: z.string().min(1).optional().describe('the name that requests use; from the path when absent'),
           weights: weightsSchema.optional(),
+          base: z.string().min(1).optional().describe('for an adapter: the id of the loaded model it belongs to'),
         }),
         response: { 201: modelSchema, 400: errorSchema, ...refusals },
       },
     },
     async (request, reply) => {
-      try {
-        const info = await services.models.load(request.body, request.cancel.signal);
-        return reply.code(201).send(describeModel(info));
-      } catch (error) {
-        // A wrong path is the caller's mistake; the message is the loader's, remedy included.
-        const remedy = (error as { remedy?: string }).remedy;
-        const message = error instanceof Error ? error.message : String(error);
-        throw apiErrors.invalidRequest(remedy ? `${message} ${remedy}` : message, 'path', 'model_load_failed');
-      }
+      const info = await loadModel(services, request.body, 'path', request.cancel.signal);
+      return reply.code(201).send(describeModel(info));
     },
   );
   typed.delete(

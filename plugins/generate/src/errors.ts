@@ -1,0 +1,32 @@
+import { defineErrors } from '@largeforge/core';
+
+/** What can go wrong with the models that a process serves. */
+export const modelErrors = defineErrors({
+  LF_MODEL_NOT_SERVED: {
+    message: (a: { id: string; known: readonly string[] }) =>
+      `no model "${a.id}" is loaded; loaded: ${a.known.join(', ') || 'none'}`,
+    remedy: () => 'Load it first, or use the name of a loaded one.',
+  },
+  LF_MODEL_UNLOADED: {
+    message: (a: { id: string }) => `the model "${a.id}" was unloaded`,
+    remedy: () => 'Load it again.',
+  },
+  LF_MODEL_NAME_TAKEN: {
+    message: (a: { id: string }) => `a model is served as "${a.id}" already`,
+    remedy: () => 'Give it another name with {path, id}.',
+  },
+  LF_MODEL_NOT_AN_ADAPTER: {
+    message: (a: { path: string }) => `${a.path} is no adapter: it has no adapter_config.json`,
+    remedy: () => "Give an adapter's folder as PEFT writes it, or load the model without a base.",
+  },
+  LF_MODEL_ADAPTER_RANK: {
+    message: (a: { path: string; rank: number; limit: number }) =>
+      `the adapter ${a.path} has rank ${a.rank}; adapters of up to ${a.limit} are served`,
+    remedy: () => 'Raise maxAdapterRank (every adapter then takes the room of the largest), or merge the adapter.',
+  },
+  LF_MODEL_ADAPTER_VOCABULARY: {
+    message: (a: { path: string; adapter: number; base: number }) =>
+      `the adapter ${a.path} has a tokenizer of ${a.adapter} tokens, and its base model one of ${a.base}`,
+    remedy: () => 'Merge the adapter and serve the merged model.',
+  },
+});

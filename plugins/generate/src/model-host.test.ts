@@ -1,0 +1,127 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { locateLibrary } from '@largeforge/backend-cpu';
+import { greedy } from '@largeforge/engine';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { writeRandomAdapter } from '../test/random-adapter.js';
+import { ModelHost } from './model-host.js';
+
+const base = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'largeforge-adapters-'));
+let red: string;
+let blue: string;
+beforeAll(async () => {
+  red = await writeRandomAdapter(join(folder, 'red'), base, { rank: 4, seed: 1 });
+  blue = await writeRandomAdapter(join(folder, 'blue'), base, { rank: 9, seed: 2 });
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function makeHost(settings = { maxAdapterRank: 16 }): ModelHost {
+  const backend = async () => ({ id: 'cpu', library: locateLibrary() });
+  const host = new ModelHost(backend, { batchInvariant: true, ...settings });
+  onTestFinished(() => host.close());
+  return host;
+}
+
+/** The tokens that a model continues a text with. */
+async function continuation(host: ModelHost, id: string, text: string, maxTokens = 12) {
+  const model = await host.get(id);
+  const promptTokens = await model.tokenizer.encode(text);
+  const tokens: number[] = [];
+  for await (const event of model.generate({ promptTokens, maxTokens, sampling: greedy, ignoreEos: true })) {
+    if (event.type === 'token') tokens.push(...event.tokens);
+  }
+  return tokens;
+}
+
+const texts = ['please add milk', 'set an alarm for', 'the weather in'];
+
+describe('a model host', () => {
+  it('serves a base model and its adapters from one batch, each as it is alone', async () => {
+    const alone = new Map<string, number[][]>();
+    for (const path of [base, red, blue]) {
+      const host = makeHost();
+      const { id } = await host.load({ path, id: 'only' });
+      const streams: number[][] = [];
+      for (const text of texts) streams.push(await continuation(host, id, text));
+      alone.set(path, streams);
+    }
+    expect(new Set([...alone.values()].map((streams) => JSON.stringify(streams))).size).toBe(3);
+
+    const host = makeHost();
+    await host.load({ path: base });
+    await host.load({ path: red });
+    await host.load({ path: blue, id: 'colours/blue', base: 'base' });
+    expect(host.list().map(({ id, parent }) => [id, parent])).toEqual([
+      ['base', undefined],
+      ['red', 'base'],
+      ['colours/blue', 'base'],
+    ]);
+    const names = { base, red, 'colours/blue': blue };
+    const model = await host.get('base');
+    let company = 0;
+    const watch = setInterval(() => {
+      company = Math.max(company, model.stats().running);
+    });
+    await Promise.all(
+      Object.entries(names).flatMap(([id, path]) =>
+        texts.map(async (text, i) => {
+          expect(await continuation(host, id, text)).toEqual(alone.get(path)![i]);
+        }),
+      ),
+    );
+    clearInterval(watch);
+    expect(company).toBe(9);
+  });
+
+  it('loads and unloads adapters while others generate, and waits for what runs', async () => {
+    const host = makeHost();
+    await host.load({ path: base });
+    await host.load({ path: red });
+    const before = await continuation(host, 'base', texts[0]!, 60);
+    const redBefore = await continuation(host, 'red', texts[1]!, 60);
+    const held = await host.get('red');
+    const running = continuation(host, 'base', texts[0]!, 60);
+    const redRunning = continuation(host, 'red', texts[1]!, 60);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const gone = host.unload('red');
+    await expect(host.get('red')).rejects.toMatchObject({ code: 'LF_MODEL_NOT_SERVED' });
+    await host.load({ path: blue });
+    await gone;
+    await host.load({ path: red, id: 'again' });
+    expect(await running).toEqual(before);
+    expect(await redRunning).toEqual(redBefore);
+    expect(await continuation(host, 'again', texts[1]!, 60)).toEqual(redBefore);
+    expect(() => held.generate({ promptTokens: [5], maxTokens: 1, sampling: greedy })).toThrow(/"red" was unloaded/);
+  });
+
+  it('unloads adapters with their base model, and the base model of an adapter with it', async () => {
+    const host = makeHost();
+    await host.load({ path: red });
+    expect(host.list()).toMatchObject([{ id: 'red', parent: base }]);
+    await host.load({ path: blue });
+    await host.unload('red');
+    expect(await continuation(host, 'blue', texts[0]!)).toHaveLength(12);
+    await host.unload('blue');
+    await host.load({ path: base });
+    await host.load({ path: blue });
+    const cut = continuation(host, 'blue', texts[0]!, 500);
+    await host.unload('base');
+    await expect(cut).rejects.toMatchObject({ code: expect.stringMatching(/LF_ENGINE_CLOSED|LF_MODEL_NOT_SERVED/) });
+    expect(host.list()).toEqual([]);
+  });
+
+  it.each([
+    ['a name that is taken', () => ({ path: base }), 'LF_MODEL_NAME_TAKEN'],
+    ['a base that is not loaded', () => ({ path: red, base: 'nowhere' }), 'LF_MODEL_NOT_SERVED'],
+    ['a whole model as an adapter', () => ({ path: base, id: 'b', base: 'base' }), 'LF_MODEL_NOT_AN_ADAPTER'],
+    ['too large a rank', () => ({ path: blue }), 'LF_MODEL_ADAPTER_RANK'],
+  ])('refuses %s, and serves on', async (_what, spec, code) => {
+    const host = makeHost({ maxAdapterRank: 8 });
+    await host.load({ path: base });
+    await expect(host.load(spec())).rejects.toMatchObject({ code });
+    expect(await continuation(host, 'base', texts[0]!)).toHaveLength(12);
+  });
+});

@@ -40,7 +40,14 @@ export function pythonFile(file: string, ...args: string[]): string {
   return execFileSync(required('LARGEFORGE_PYTHON'), [file, ...args], {
     encoding: 'utf8',
     maxBuffer: 1 << 28,
-    env: { ...process.env, HF_HUB_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false', TRANSFORMERS_VERBOSITY: 'error' },
+    // Threads of PyTorch that wait spinning take the processors from each other when something else runs.
+    env: {
+      ...process.env,
+      OMP_WAIT_POLICY: 'PASSIVE',
+      HF_HUB_OFFLINE: '1',
+      TOKENIZERS_PARALLELISM: 'false',
+      TRANSFORMERS_VERBOSITY: 'error',
+    },
   });
 }
 

@@ -63,7 +63,7 @@ describe('SmolLM2-135M-Instruct from GGUF against transformers, f32', () => {
     device = openDevice({ library: backendLibrary });
     model = asCausal(loadModelFiles(device, source, { dtype: 'f32' }));
     tokenizer = Tokenizer.of(source);
-  }, 600_000);
+  });
 
   afterAll(() => device?.[Symbol.dispose]());
 

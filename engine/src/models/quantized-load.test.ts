@@ -120,6 +120,23 @@ describe('a quantised checkpoint', () => {
     });
   });
 
+  it('refuses groups in an order that it cannot read', async () => {
+    const order = Int32Array.from({ length: 32 }, (_, i) => i % 2);
+    const [layout, scheme] = SCHEMES.find(([name]) => name === 'pack-quantized')!;
+    const index: TensorToWrite = {
+      name: `${LAYER}.weight_g_idx`,
+      dtype: 'i32',
+      shape: [32],
+      bytes: () => new Uint8Array(order.buffer),
+    };
+    await write([...packedTensors(layout), index], scheme);
+    using device = cpuDevice();
+    await expect(loadModel(device, folder)).rejects.toMatchObject({
+      code: 'LF_ENGINE_FILE_UNSUPPORTED',
+      message: expect.stringContaining('weight_g_idx'),
+    });
+  });
+
   it('says which scheme it does not know', async () => {
     await write(packedTensors('gptq'), { quant_method: 'bitsandbytes' });
     using device = cpuDevice();

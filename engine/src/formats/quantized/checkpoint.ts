@@ -52,6 +52,13 @@ export function quantizedTensors(
     const [scales, zeros, groupIndex] = [part(fields.scales), part(fields.zeros), part('g_idx')];
     const fail = (reason: string) =>
       formatErrors.FILE_CORRUPT({ path: codes.file, reason: `layer ${quoted(module)} ${reason}` });
+    if (part('weight_g_idx')) {
+      throw formatErrors.FILE_UNSUPPORTED({
+        path: codes.file,
+        reason: `the groups of layer ${quoted(module)} are in another order than its columns (weight_g_idx)`,
+        remedy: 'Quantise it without act-order or with static groups, or use the model in bf16.',
+      });
+    }
     if (!scales || (!zeros && layout !== 'pack-quantized')) throw fail('lacks its scales or zeros');
     if (codes.shape.length !== 2 || scales.shape.length !== 2) throw fail('has codes or scales that are no matrix');
     if (!['f16', 'bf16', 'f32'].includes(scales.dtype)) throw fail(`has scales of ${scales.dtype}`);
@@ -74,7 +81,7 @@ export function quantizedTensors(
       (groupIndex && (groupIndex.dtype !== 'i32' || groupIndex.shape[0] !== inFeatures));
     if (misfit)
       throw fail(`has shapes that do not fit: codes [${codes.shape.join(', ')}], scales [${scales.shape.join(', ')}]`);
-    for (const field of [fields.codes, fields.scales, fields.zeros, 'g_idx', 'weight_shape', 'weight_g_idx']) {
+    for (const field of [fields.codes, fields.scales, fields.zeros, 'g_idx', 'weight_shape']) {
       out.delete(`${module}.${field}`);
     }
     out.set(`${module}.weight`, {

@@ -1,98 +1,12 @@
-import { type CommandContext, type CommandDefinition, numberBetween } from '@largeforge/core';
+import { trainCommand } from '@largeforge/trainer';
 
-/** Bounds are the schema's business; the flag only has to be a number. */
-const number = numberBetween(-Number.MAX_VALUE, Number.MAX_VALUE);
-
-/** `largeforge train sft`: a training step without a config file. Flags are the step's options in kebab case. */
-export const trainSft: CommandDefinition<CommandContext> = {
-  name: 'train sft',
+/** `largeforge train sft`. */
+export const trainSft = trainCommand({
+  trainer: 'sft',
   summary: 'fine-tune a model on examples: a LoRA adapter, or every weight',
   examples: [
     'largeforge train sft --model ./base --dataset rows.jsonl --output-dir ./adapter --lora-r 16 --epochs 3',
     'largeforge train sft --model org/name --dataset rows.json --output-dir ./model --full --eval-split 0.05',
   ],
-  options: [
-    { flags: '--model <model>', description: 'folder, .gguf file or cached name', required: true },
-    {
-      flags: '--dataset <paths...>',
-      description: 'JSON, JSON Lines or text files, or folders of them',
-      required: true,
-    },
-    { flags: '--output-dir <folder>', description: 'where the adapter (or the model) goes', required: true },
-    { flags: '--format <name>', description: 'of the rows: messages, sharegpt, alpaca, prompt-completion, text' },
-    { flags: '--chat-template <file>', description: "Jinja file, or chatml, instead of the model's template" },
-    { flags: '--eval-dataset <paths...>', description: 'held-out rows' },
-    { flags: '--eval-split <number>', description: 'rows to hold out: a share below 1, else a count', parse: number },
-    { flags: '--full', description: 'train every weight instead of a LoRA adapter' },
-    { flags: '--adapter <folder>', description: 'adapter to go on training' },
-    { flags: '--lora-r <rank>', description: 'rank of the adapter', parse: number },
-    { flags: '--lora-alpha <number>', description: 'scale of the adapter', parse: number },
-    { flags: '--lora-dropout <share>', description: "of the adapter's input", parse: number },
-    { flags: '--lora-target-modules <modules...>', description: 'all-linear, names, or a pattern' },
-    { flags: '--epochs <number>', description: 'passes over the data', parse: number },
-    { flags: '--max-steps <count>', description: 'optimiser steps, instead of epochs', parse: number },
-    { flags: '--batch-size <rows>', description: 'rows of a micro-batch', parse: number },
-    { flags: '--gradient-accumulation <count>', description: 'micro-batches of an optimiser step', parse: number },
-    { flags: '--learning-rate <rate>', description: 'peak learning rate', parse: number },
-    { flags: '--scheduler <name>', description: 'its shape', choices: ['constant', 'linear', 'cosine', 'wsd'] },
-    { flags: '--warmup-ratio <share>', description: 'of the steps', parse: number },
-    { flags: '--max-length <tokens>', description: 'of a row at most', parse: number },
-    {
-      flags: '--overlong <policy>',
-      description: 'rows that are longer',
-      choices: ['error', 'truncate', 'drop', 'split'],
-    },
-    { flags: '--packing', description: 'lay several rows into each of max-length tokens' },
-    { flags: '--precision <type>', description: 'of the arithmetic', choices: ['bf16', 'f32'] },
-    { flags: '--gradient-checkpointing', description: 'less memory, more time' },
-    { flags: '--neftune-alpha <number>', description: 'noise on embeddings', parse: number },
-    { flags: '--save-steps <count>', description: 'a checkpoint every so many steps', parse: number },
-    { flags: '--eval-steps <count>', description: 'look at the held-out rows every so many steps', parse: number },
-    { flags: '--eval-on-start', description: 'look at the held-out rows before the first step too' },
-    { flags: '--seed <number>', description: 'of everything that is random', parse: number },
-    { flags: '--resume', description: 'go on from the last checkpoint in the output folder' },
-    { flags: '--force', description: 'begin again, whatever an unfinished run left in the output folder' },
-    { flags: '--dry-run', description: 'print the data report, the memory estimate and the plan' },
-  ],
-  async run({ options }, { runSteps }) {
-    const { resume, force, ...flags } = options;
-    await runSteps([{ name: 'sft', stage: 'train', use: 'sft', with: stepOptions(flags) }], {
-      resume: resume === true,
-      ...(force === true ? { force } : {}),
-    });
-  },
-};
-
-/** The step's options of the flags that were given. */
-export function stepOptions(flags: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const {
-    dataset,
-    evalDataset,
-    format,
-    chatTemplate,
-    overlong,
-    loraR,
-    loraAlpha,
-    loraDropout,
-    loraTargetModules,
-    ...rest
-  } = flags;
-  const lora = given({
-    r: loraR,
-    alpha: loraAlpha,
-    dropout: loraDropout,
-    targetModules:
-      Array.isArray(loraTargetModules) && loraTargetModules.length === 1 ? loraTargetModules[0] : loraTargetModules,
-  });
-  const reading = given({ format, chatTemplate, overlong });
-  return {
-    ...rest,
-    dataset: { paths: dataset, ...reading },
-    ...(evalDataset === undefined ? {} : { evalDataset: { paths: evalDataset, ...reading } }),
-    ...(Object.keys(lora).length > 0 ? { lora } : {}),
-  };
-}
-
-function given(values: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-}
+  formats: 'messages, sharegpt, alpaca, prompt-completion, text',
+});

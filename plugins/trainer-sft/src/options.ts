@@ -1,103 +1,18 @@
-import { dataOptions } from '@largeforge/data';
-import { checkpointOptions, evaluationOptions, optimizerOptions, scheduleOptions } from '@largeforge/engine';
+import { checkTrainerOptions, trainerOptions } from '@largeforge/trainer';
 import { z } from 'zod';
 
-const path = z.string().min(1);
-
-const lora = z.strictObject({
-  r: z.int().positive().default(16).describe('rank'),
-  alpha: z.number().positive().default(32).describe('scale: alpha / r, or alpha / sqrt(r) with rslora'),
-  dropout: z.number().min(0).lt(1).default(0).describe("of the branches' input"),
-  targetModules: z
-    .union([path, z.array(path)])
-    .default('all-linear')
-    .describe('all-linear, names of modules, or a regular expression over whole names, as PEFT takes them'),
-  rslora: z.boolean().default(false).describe('rank-stabilised scale'),
-  bias: z.enum(['none', 'all', 'lora_only']).default('none').describe('biases of the base model that are trained too'),
-  modulesToSave: z.array(path).default([]).describe('modules that are trained in full beside the adapter'),
-});
-
 const loss = z.strictObject({
-  name: path.default('cross-entropy').describe('a loss of this plugin or of another one'),
+  name: z.string().min(1).default('cross-entropy').describe('a loss of this plugin or of another one'),
   with: z.record(z.string(), z.unknown()).default({}).describe('options of the loss, such as labelSmoothing'),
 });
 
-/** A data set: a path, several, or an object that says how they are read. The length limit is the trainer's. */
-const dataset = z.preprocess(
-  (value) => (typeof value === 'string' || Array.isArray(value) ? { paths: value } : value),
-  dataOptions.omit({ maxLength: true }),
-);
-
-const { type, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape } = scheduleOptions.shape;
-const { weightDecay, beta1, beta2, epsilon, maxGradNorm } = optimizerOptions.shape;
-
-/** Options of supervised fine-tuning. Names and defaults are those that users of PEFT and TRL expect. */
+/** Options of supervised fine-tuning: those of every trainer, and the loss. */
 export const sftOptions = z
   .strictObject({
-    model: path.describe('folder, .gguf file or cached name'),
-    adapter: path.optional().describe('LoRA adapter to go on training, instead of a new one'),
-    dataset: dataset.describe('data files: a path, several, or {paths, format, columns, ...}'),
-    evalDataset: dataset.optional().describe('held-out data'),
-    evalSplit: z
-      .number()
-      .min(0)
-      .default(0)
-      .describe('rows of the data set to hold out: a share below 1, else a count; 0 holds none out'),
-    outputDir: path.optional().describe('where the adapter (or the model) and the checkpoints go'),
-    full: z.boolean().default(false).describe('train every weight instead of a LoRA adapter'),
-    lora: lora.prefault({}),
+    ...trainerOptions.shape,
+    learningRate: trainerOptions.shape.learningRate.describe('peak; 2e-4 with LoRA, 2e-5 in full unless given'),
     loss: loss.prefault({}).describe('what is minimised'),
-    epochs: z.number().positive().default(3).describe('passes over the data; ignored when maxSteps is given'),
-    maxSteps: z.int().positive().optional().describe('optimiser steps'),
-    batchSize: z.int().positive().default(4).describe('rows (with packing: bins) of a micro-batch'),
-    gradientAccumulation: z.int().positive().default(1).describe('micro-batches of an optimiser step'),
-    maxLength: z.int().min(2).default(1024).describe('tokens of a row at most; see dataset.overlong'),
-    packing: z
-      .boolean()
-      .default(false)
-      .describe('lay several rows into each of maxLength tokens; they do not see each other'),
-    order: z.enum(['shuffle', 'sequential']).default('shuffle').describe('order of the rows in each epoch'),
-    learningRate: z.number().positive().optional().describe('peak; 2e-4 with LoRA, 2e-5 in full unless given'),
-    weightDecay,
-    beta1,
-    beta2,
-    epsilon,
-    maxGradNorm,
-    scheduler: type,
-    warmupSteps,
-    warmupRatio,
-    minimumRatio,
-    decayRatio,
-    decayShape,
-    precision: z.enum(['bf16', 'f32']).default('bf16').describe('of weights and activations; sums and masters are f32'),
-    gradientCheckpointing: z
-      .boolean()
-      .default(false)
-      .describe('compute blocks again instead of keeping what they computed'),
-    neftuneAlpha: z.number().positive().optional().describe('noise on embeddings (NEFTune)'),
-    seed: z.int().nonnegative().default(42).describe('of everything that is random'),
-    saveSteps: checkpointOptions.shape.steps,
-    saveMinutes: checkpointOptions.shape.minutes,
-    keepCheckpoints: checkpointOptions.shape.keep,
-    evalSteps: evaluationOptions.shape.steps,
-    evalOnStart: evaluationOptions.shape.onStart,
-    keepBest: evaluationOptions.shape.keepBest,
-    patience: evaluationOptions.shape.patience,
-    dryRun: z
-      .boolean()
-      .default(false)
-      .describe('print the data report, the memory estimate and the plan, and train nothing'),
   })
-  .superRefine((options, context) => {
-    const wrong = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
-    if (options.full && options.adapter !== undefined)
-      wrong('full', 'false beside an adapter, which is never trained in full');
-    const heldOut = options.evalDataset !== undefined || options.evalSplit > 0;
-    if (options.evalDataset !== undefined && options.evalSplit > 0)
-      wrong('evalSplit', '0 beside evalDataset, whose rows are held out already');
-    if (options.keepBest && !heldOut) wrong('keepBest', 'false, or held-out rows (evalDataset or evalSplit)');
-    if (options.patience !== undefined && !heldOut)
-      wrong('patience', 'none, or held-out rows (evalDataset or evalSplit)');
-  });
+  .superRefine(checkTrainerOptions);
 
 export type SftOptions = z.output<typeof sftOptions>;

@@ -7,17 +7,16 @@ import {
   packBestFitDecreasing,
   parseModelConfig,
   type RowSource,
-  type TokenRow,
   type TrainingOptions,
   totalStepsOf,
   warmupSteps,
 } from '@largeforge/engine';
-import type { SftOptions } from './options.js';
+import type { TrainerOptions } from './options.js';
 
 interface PlannedRows {
   readonly source: ModelSource;
   readonly folder: string;
-  readonly rows: RowSource<TokenRow>;
+  readonly rows: Pick<RowSource<unknown>, 'lengths'>;
   /** Indices of the rows that are trained on; all unless given. */
   readonly training?: ArrayLike<number>;
   readonly heldOut?: { readonly rows: ArrayLike<number> };
@@ -26,7 +25,7 @@ interface PlannedRows {
 /** Tells, before anything is computed, what will run and how much memory it takes. */
 export function announcePlan(
   context: StepContext<'train'>,
-  options: SftOptions,
+  options: TrainerOptions,
   training: TrainingOptions,
   planned: PlannedRows,
 ): void {
@@ -59,13 +58,13 @@ function countSteps({ packing, ...options }: TrainingOptions, { rows, training }
   return { units, perEpoch, steps: totalStepsOf(options, perEpoch) };
 }
 
-function loraWords({ lora }: SftOptions): string {
+function loraWords({ lora }: TrainerOptions): string {
   const { r, alpha, dropout, targetModules, rslora } = lora;
   const targets = Array.isArray(targetModules) ? targetModules.join(', ') : targetModules;
   return `LoRA r ${r}, alpha ${alpha}${rslora ? ' (rank-stabilised)' : ''}${dropout > 0 ? `, dropout ${dropout}` : ''} on ${targets},`;
 }
 
-function trainingMemory(options: SftOptions, { source, rows, training }: PlannedRows): MemoryEstimate {
+function trainingMemory(options: TrainerOptions, { source, rows, training }: PlannedRows): MemoryEstimate {
   const { lora, full, precision, batchSize, packing, maxLength, gradientCheckpointing } = options;
   let longest = 0;
   if (packing) longest = maxLength;

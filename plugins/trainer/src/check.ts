@@ -1,12 +1,10 @@
 import { type CheckContext, checkOutputFolder, pathOrName } from '@largeforge/core';
 import { checkData } from '@largeforge/data';
 import { checkModelFiles, readAdapter } from '@largeforge/engine';
-import { chosenLoss } from './loss.js';
-import type { SftOptions } from './options.js';
+import type { TrainerOptions } from './options.js';
 
-/** What a training would fail on, before anything is trained: an unknown loss, a model or data that are not there. */
-export async function checkSft(context: CheckContext, options: SftOptions): Promise<void> {
-  await chosenLoss(context, options.loss);
+/** What a training would fail on, before anything is trained: a model, an adapter or data that are not there. */
+export async function checkTrainer(context: CheckContext, options: TrainerOptions): Promise<void> {
   const { model, adapter, outputDir } = options;
   if (!context.comesLater(model)) checkModelFiles(pathOrName(context.resolvePath, model));
   if (adapter !== undefined && !context.comesLater(adapter)) readAdapter(context.resolvePath(adapter));

@@ -1,8 +1,14 @@
 import { type TrainingOptions, trainingOptions } from '@largeforge/engine';
-import type { SftOptions } from './options.js';
+import type { TrainerOptions } from './options.js';
+
+/** The peak learning rate of a method when the config gives none. */
+export interface LearningRates {
+  readonly adapter: number;
+  readonly full: number;
+}
 
 /** The training loop's options, of those that people set. */
-export function loopOptions(options: SftOptions): TrainingOptions {
+export function loopOptions(options: TrainerOptions, rates: LearningRates): TrainingOptions {
   const { weightDecay, beta1, beta2, epsilon, maxGradNorm, full } = options;
   const { scheduler, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape } = options;
   const { epochs, maxSteps, batchSize, order, seed, gradientCheckpointing, neftuneAlpha } = options;
@@ -17,7 +23,7 @@ export function loopOptions(options: SftOptions): TrainingOptions {
     gradientCheckpointing,
     neftuneAlpha,
     optimizer: {
-      learningRate: options.learningRate ?? (full ? 2e-5 : 2e-4),
+      learningRate: options.learningRate ?? (full ? rates.full : rates.adapter),
       weightDecay,
       beta1,
       beta2,

@@ -1,0 +1,91 @@
+import { join } from 'node:path';
+import type { StepContext } from '@largeforge/core';
+import {
+  type CausalLanguageModel,
+  type Objective,
+  openDevice,
+  type RowSource,
+  splitRows,
+  type Tokenizer,
+  type TrainingResult,
+  train,
+} from '@largeforge/engine';
+import { type LearningRates, loopOptions } from './loop-options.js';
+import type { TrainerOptions } from './options.js';
+import { announcePlan } from './plan.js';
+import { report } from './report.js';
+import { type BaseModel, openModel, saver } from './trained-model.js';
+
+/** Names of what a training step hands to later steps. */
+export const trainerOutputs = ['adapter', 'model', 'loss', 'evalLoss', 'steps'] as const;
+
+/** What a method adds to a training: its rows and what it minimises. */
+export interface FineTuning<Row, Batch> extends BaseModel {
+  /** By which the rows were rendered; saved beside the weights. */
+  readonly tokenizer: Tokenizer;
+  readonly rows: RowSource<Row>;
+  /** Held-out rows of their own; without them `evalSplit` holds rows of `rows` out. */
+  readonly heldOut: RowSource<Row> | undefined;
+  readonly learningRates: LearningRates;
+  readonly objective: (model: CausalLanguageModel) => Objective<Row, Batch>;
+}
+
+/**
+ * Runs a training from its options to saved weights: tells the plan and the memory it takes, opens the model, trains
+ * with checkpoints, saves. Nothing is opened or written on a dry run.
+ * @returns the outputs of the step, by the names of `trainerOutputs`
+ */
+export async function fineTune<Row, Batch>(
+  context: StepContext<'train'>,
+  options: TrainerOptions,
+  tuning: FineTuning<Row, Batch>,
+) {
+  const folder = options.outputDir === undefined ? context.outputDir : context.resolvePath(options.outputDir);
+  const training = loopOptions(options, tuning.learningRates);
+  const rows = { rows: tuning.rows, ...divideRows(tuning, options) };
+  announcePlan(context, options, training, { source: tuning.source, folder, ...rows });
+  if (options.dryRun) return { steps: 0 };
+  const { library, threads, device: index } = await context.backend();
+  const device = openDevice({ library, threads, index });
+  try {
+    const model = await openModel(context, device, tuning.base, options);
+    const save = saver(model, tuning, tuning.tokenizer, options);
+    const result = await train({
+      model,
+      objective: tuning.objective(model),
+      ...rows,
+      folder: join(folder, 'checkpoints'),
+      resume: context.resume,
+      overwrite: context.force,
+      signal: context.signal,
+      saveWeights: save,
+      options: training,
+      onEvent: (event) => report(context, event),
+    });
+    if (result.aborted) throw context.signal.reason;
+    await save(folder);
+    return outputs(result, folder, options);
+  } finally {
+    device[Symbol.dispose]();
+  }
+}
+
+/** The rows that are trained on, and those that are held out. */
+function divideRows<Row, Batch>({ rows, heldOut }: FineTuning<Row, Batch>, { evalSplit, seed }: TrainerOptions) {
+  if (heldOut) {
+    const all = Uint32Array.from({ length: heldOut.lengths.length }, (_, row) => row);
+    return { heldOut: { source: heldOut, rows: all } };
+  }
+  if (evalSplit === 0) return {};
+  const split = splitRows(rows.lengths.length, evalSplit, seed);
+  return { training: split.training, heldOut: { source: rows, rows: split.heldOut } };
+}
+
+function outputs({ losses, step, evaluation }: TrainingResult, folder: string, { full }: TrainerOptions) {
+  return {
+    ...(full ? { model: folder } : { adapter: folder }),
+    loss: losses.at(-1) ?? Number.NaN,
+    ...(evaluation?.loss === undefined ? {} : { evalLoss: evaluation.loss }),
+    steps: step,
+  };
+}

@@ -1,0 +1,48 @@
+import type { StepContext } from '@largeforge/core';
+import {
+  asCausal,
+  attachLora,
+  type CausalLanguageModel,
+  type Device,
+  loadAdapter,
+  loadModel,
+  type ModelSource,
+  saveAdapter,
+  savePretrained,
+  type Tokenizer,
+} from '@largeforge/engine';
+import type { TrainerOptions } from './options.js';
+
+/** The files that a training starts from. */
+export interface BaseModel {
+  /** As it is named in what is saved: a path, or a name in the cache. */
+  readonly base: string;
+  readonly source: ModelSource;
+}
+
+/** The model with what is trained of it: a new adapter, one to go on with, or every weight. */
+export async function openModel(
+  context: StepContext<'train'>,
+  device: Device,
+  base: string,
+  options: TrainerOptions,
+): Promise<CausalLanguageModel> {
+  const model = asCausal(await loadModel(device, base, { dtype: options.precision }));
+  if (options.full) model.setTrainable(true);
+  else if (options.adapter === undefined) attachLora(model, { ...options.lora, seed: options.seed });
+  else loadAdapter(model, context.resolvePath(options.adapter), { trainable: true });
+  return model;
+}
+
+/** Writes what people load: an adapter as PEFT does, or a model as transformers does, its tokenizer beside it. */
+export function saver(
+  model: CausalLanguageModel,
+  { base, source }: BaseModel,
+  { source: tokenizer }: Tokenizer,
+  { full }: TrainerOptions,
+) {
+  return (folder: string): Promise<void> =>
+    full
+      ? savePretrained(model, folder, { tokenizer, generationConfig: source.generationConfig })
+      : saveAdapter(model, folder, { baseModel: base, tokenizer });
+}

@@ -1,4 +1,27 @@
 import { defineErrors } from '@largeforge/core';
+import type { RowKind } from './formats/format.js';
+
+interface WrongKind {
+  readonly source: string;
+  readonly format: string;
+  /** Why the format was taken. */
+  readonly reason: string;
+  readonly gives: RowKind;
+  readonly wanted: readonly RowKind[];
+  readonly usable: readonly string[];
+}
+
+const kindWords: Record<RowKind, string> = {
+  examples: 'examples to imitate',
+  pairs: 'pairs of a chosen and a rejected answer',
+  judgements: 'single answers with a label',
+};
+
+const kindTrainers: Record<RowKind, string> = {
+  examples: 'sft',
+  pairs: 'dpo, orpo, cpo, simpo, kto',
+  judgements: 'kto',
+};
 
 const list = (items: readonly string[]) => items.join(', ');
 
@@ -33,6 +56,13 @@ export const dataErrors = defineErrors({
         : `the rows of '${source}' are not JSON objects`,
     remedy: ({ known }) =>
       `name the format (format: ...) and map fields to it (columns: {prompt: '...'}). Known: ${known.join('; ')}`,
+  },
+  LF_DATA_WRONG_KIND: {
+    message: (a: WrongKind) =>
+      `the rows of '${a.source}' are ${kindWords[a.gives]} (${a.format}: ${a.reason}); this trainer learns from ` +
+      a.wanted.map((kind) => kindWords[kind]).join(' or '),
+    remedy: ({ gives, usable }: WrongKind) =>
+      `use a trainer for them (${kindTrainers[gives]}), or data that is one of: ${usable.join('; ')}`,
   },
   LF_DATA_NO_ROWS: {
     message: ({ source, reason }: { source: string; reason: string }) =>

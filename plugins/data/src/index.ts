@@ -12,9 +12,13 @@ export {
   type Message,
   type ReadingOptions,
   RowError,
+  type RowKind,
+  type Verdict,
 } from './formats/format.js';
+export type { PairRow } from './limit-pairs.js';
 export { type DataOptions, dataOptions } from './options.js';
 export type { DataReport } from './report.js';
+export { exampleRows, type JudgedRow, judgedRows, pairRows, type RowShape } from './row-shape.js';
 export { type TrainingData, trainingData } from './training-data.js';
 
 export default definePlugin({

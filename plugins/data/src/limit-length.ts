@@ -24,11 +24,11 @@ interface Piece {
  * @param totalTargets targets of the whole source
  * @throws LF_DATA_OVERLONG; LF_DATA_NO_ROWS when nothing is left
  */
-export async function limitLength(
-  source: RowSource<TokenRow>,
+export async function limitLength<Row extends TokenRow>(
+  source: RowSource<Row>,
   limit: LengthLimit,
   totalTargets: number,
-): Promise<{ rows: RowSource<TokenRow>; report: LengthReport }> {
+): Promise<{ rows: RowSource<Row>; report: LengthReport }> {
   const { maxLength, policy } = limit;
   const pieces: Piece[] = [];
   let [overlong, longest, tokensLost, targetsLost] = [0, 0, 0, 0];
@@ -40,7 +40,7 @@ export async function limitLength(
     }
     overlong++;
     longest = Math.max(longest, length);
-    const [read] = (await source.read([row])) as [TokenRow];
+    const [read] = (await source.read([row])) as [Row];
     tokensLost += length;
     targetsLost += targetsOf(read);
     for (const piece of piecesOf(row, length, limit)) {
@@ -79,16 +79,20 @@ function piecesOf(row: number, length: number, { maxLength, policy }: LengthLimi
   }));
 }
 
-function piecewise(source: RowSource<TokenRow>, pieces: readonly Piece[], fingerprint: string): RowSource<TokenRow> {
+function piecewise<Row extends TokenRow>(
+  source: RowSource<Row>,
+  pieces: readonly Piece[],
+  fingerprint: string,
+): RowSource<Row> {
   return {
     fingerprint,
     lengths: Uint32Array.from(pieces, (piece) => piece.to - piece.from),
     async read(indices) {
       const wanted = Array.from(indices, (index) => pieces[index] as Piece);
       const rows = await source.read(wanted.map((piece) => piece.row));
-      return rows.map(({ tokens, mask }, i) => {
+      return rows.map((row, i) => {
         const { from, to } = wanted[i] as Piece;
-        return { tokens: tokens.subarray(from, to), mask: mask.subarray(from, to) };
+        return { ...row, tokens: row.tokens.subarray(from, to), mask: row.mask.subarray(from, to) };
       });
     },
   };

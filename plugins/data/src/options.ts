@@ -8,7 +8,10 @@ export const dataOptions = z.strictObject({
   format: z
     .string()
     .default('auto')
-    .describe('auto, or one of the data formats: messages, sharegpt, alpaca, prompt-completion, text'),
+    .describe(
+      'auto, or one of the data formats: messages, sharegpt, alpaca, prompt-completion, text; with two answers preference, ' +
+        'sharegpt-preference; with a label unpaired-preference',
+    ),
   columns: z
     .record(z.string(), z.string())
     .default({})

@@ -7,11 +7,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { builtInFormats } from './formats/index.js';
 import { dataOptions } from './options.js';
 import { type PreparedData, prepareData } from './prepare.js';
+import { exampleRows, judgedRows, pairRows, type RowShape } from './row-shape.js';
 import { workerPool } from './tokenise/pool.js';
 import { letterTokenizer } from './tokenise/word-tokenizer.fixture.js';
 
 let folder: string;
-let opened: PreparedData[];
+let opened: PreparedData<TokenRow>[];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'largeforge-data-'));
   opened = [];
@@ -36,6 +37,7 @@ async function prepare(text: string, { options = {}, tokenizer = letterTokenizer
   const data = await prepareData({
     options: dataOptions.parse({ paths: path, ...options }),
     tokenizer,
+    shape: exampleRows,
     cacheFolder: join(folder, 'cache'),
     formats: builtInFormats,
     openPool: (setting) => workerPool(setting, 1, new AbortController().signal),
@@ -46,7 +48,7 @@ async function prepare(text: string, { options = {}, tokenizer = letterTokenizer
   return data;
 }
 
-async function texts({ rows }: PreparedData): Promise<string[]> {
+async function texts({ rows }: PreparedData<TokenRow>): Promise<string[]> {
   const read = (await rows.read(Array.from({ length: rows.lengths.length }, (_, i) => i))) as TokenRow[];
   const tokenizer = letterTokenizer();
   return Promise.all(read.map(({ tokens }) => tokenizer.decode(tokens, { skipSpecialTokens: false })));
@@ -176,5 +178,67 @@ describe('rows that are too long', () => {
 
   it('change the fingerprint', async () => {
     expect((await read('truncate')).rows.fingerprint).not.toBe((await read('drop')).rows.fingerprint);
+  });
+});
+
+describe('preference data', () => {
+  const pairs = jsonLines({ prompt: 'q', chosen: 'ab', rejected: 'c' }, { prompt: 'r', chosen: 'd', rejected: 'ef' });
+
+  async function shaped<Row>(text: string, shape: RowShape<Row>): Promise<Row[]> {
+    const path = join(folder, 'rows.jsonl');
+    writeFileSync(path, text);
+    const data = await prepareData({
+      options: dataOptions.parse({ paths: path }),
+      tokenizer: letterTokenizer(),
+      shape,
+      cacheFolder: join(folder, 'cache'),
+      formats: builtInFormats,
+      openPool: (setting) => workerPool(setting, 1, new AbortController().signal),
+      onProgress: () => {},
+    });
+    const rows = await data.rows.read(Array.from({ length: data.rows.lengths.length }, (_, i) => i));
+    data.close();
+    return rows;
+  }
+
+  const decode = ({ tokens }: TokenRow) => letterTokenizer().decode(tokens, { skipSpecialTokens: false });
+
+  it('are pairs of answers to one prompt', async () => {
+    const rows = await shaped(pairs, pairRows);
+    const texts = rows.map(async ({ chosen, rejected }) => [await decode(chosen), await decode(rejected)]);
+    expect(await Promise.all(texts)).toEqual([
+      ['<s>qab</s>', '<s>qc</s>'],
+      ['<s>rd</s>', '<s>ref</s>'],
+    ]);
+    expect([...(rows[0]?.chosen.mask ?? [])]).toEqual([0, 0, 1, 1, 1]);
+  });
+
+  it('are judged answers, one by one', async () => {
+    const labelled = jsonLines(
+      { prompt: 'q', completion: 'a', label: true },
+      { prompt: 'q', completion: 'b', label: false },
+    );
+    const verdicts = async (text: string) => (await shaped(text, judgedRows)).map(({ verdict }) => verdict);
+    expect(await verdicts(labelled)).toEqual(['chosen', 'rejected']);
+    expect(await verdicts(pairs)).toEqual(['chosen', 'rejected', 'chosen', 'rejected']);
+  });
+
+  it('leave a pair out whole when an answer of it cannot be used', async () => {
+    const good = Array.from({ length: 40 }, (_, i) => ({ prompt: 'q', chosen: 'ab', rejected: 'c', id: i }));
+    const rows = await shaped(jsonLines({ prompt: 'q', chosen: 'x', rejected: '' }, ...good), pairRows);
+    expect(rows.length).toBe(40);
+    expect(await Promise.all(rows.map(({ chosen }) => decode(chosen)))).toEqual(good.map(() => '<s>qab</s>'));
+  });
+
+  it.each([
+    [exampleRows, pairs, /are pairs of a chosen and a rejected answer .* learns from examples to imitate/, /dpo/],
+    [pairRows, jsonLines(row('q', 'a')), /are examples to imitate .* learns from pairs/, /sft/],
+  ])('are refused by a trainer that learns from something else', async (shape, text, message, remedy) => {
+    const reading = shaped<unknown>(text, shape);
+    await expect(reading).rejects.toMatchObject({
+      code: 'LF_DATA_WRONG_KIND',
+      message: expect.stringMatching(message),
+      remedy: expect.stringMatching(remedy),
+    });
   });
 });

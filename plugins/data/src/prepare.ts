@@ -1,27 +1,28 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DataSet } from '@largeforge/core';
-import { type RowSource, removeUnfinished, type Tokenizer, type TokenRow, writeFolder } from '@largeforge/engine';
+import { type RowSource, removeUnfinished, type Tokenizer, writeFolder } from '@largeforge/engine';
 import { cacheKey } from './cache-key.js';
 import { dataErrors } from './errors.js';
 import { type Detection, detectFormat } from './formats/detect.js';
 import type { DatasetFormat, ReadingOptions } from './formats/format.js';
 import { type RejectedRow, readRow } from './formats/read-row.js';
-import { limitLength } from './limit-length.js';
 import type { DataOptions } from './options.js';
 import { dataFiles, readRows } from './reading/data-file.js';
 import type { RawRow } from './reading/raw-row.js';
 import { transformedRows } from './reading/transformed-rows.js';
 import { type DataReport, describeRejected, type LengthReport, type PreviewPiece, summariseLengths } from './report.js';
+import type { RowShape } from './row-shape.js';
 import { TokenStore, TokenStoreWriter } from './store/token-store.js';
 import type { TokenisePool } from './tokenise/pool.js';
 import type { WorkerSetting } from './tokenise/setting.js';
 import type { TaskRow, TokeniseTask } from './tokenise/task.js';
 
 /** What a trainer wants of the data. */
-export interface PrepareRequest {
+export interface PrepareRequest<Row> {
   readonly options: DataOptions;
   readonly tokenizer: Tokenizer;
+  readonly shape: RowShape<Row>;
   readonly cacheFolder: string;
   readonly formats: readonly DatasetFormat[];
   readonly openPool: (setting: WorkerSetting) => TokenisePool;
@@ -30,8 +31,8 @@ export interface PrepareRequest {
   readonly onProgress: (rows: number) => void;
 }
 
-export interface PreparedData {
-  readonly rows: RowSource<TokenRow>;
+export interface PreparedData<Row> {
+  readonly rows: RowSource<Row>;
   readonly report: DataReport;
   readonly length: LengthReport;
   /** Folder of the tokenised rows, and whether they were there already. */
@@ -48,7 +49,7 @@ const taskBytes = 1 << 20;
  * an earlier call.
  * @throws LF_DATA_* errors; see errors.ts
  */
-export async function prepareData(request: PrepareRequest): Promise<PreparedData> {
+export async function prepareData<Row>(request: PrepareRequest<Row>): Promise<PreparedData<Row>> {
   const { options, tokenizer } = request;
   const files = await dataFiles(options.paths);
   const detection = await chooseFormat(files, request);
@@ -72,7 +73,7 @@ export async function prepareData(request: PrepareRequest): Promise<PreparedData
       throw dataErrors.LF_DATA_NO_STOP_TOKEN({ stop });
     }
     const { maxLength, overlong: policy } = options;
-    const limited = await limitLength(store, { maxLength, policy }, report.targets);
+    const limited = await request.shape.limit(store, { maxLength, policy }, report.targets);
     const opened = store;
     return { rows: limited.rows, report, length: limited.report, cache: { folder, hit }, close: () => opened.close() };
   } catch (error) {
@@ -81,8 +82,28 @@ export async function prepareData(request: PrepareRequest): Promise<PreparedData
   }
 }
 
-/** The named format, or the one that the first rows look like. */
-async function chooseFormat(files: readonly string[], request: PrepareRequest): Promise<Detection> {
+/** The named format, or the one that the first rows look like, if the trainer can use what it gives. */
+async function chooseFormat<Row>(files: readonly string[], request: PrepareRequest<Row>): Promise<Detection> {
+  const { from } = request.shape;
+  const usable = request.formats.filter((format) => from.includes(format.gives ?? 'examples'));
+  const detection = await nameOrDetect(files, request, usable);
+  const { id, gives = 'examples' } = detection.format;
+  if (from.includes(gives)) return detection;
+  throw dataErrors.LF_DATA_WRONG_KIND({
+    source: files[0] as string,
+    format: id,
+    reason: detection.reason,
+    gives,
+    wanted: from,
+    usable: usable.map((format) => `${format.id} (${format.fields})`),
+  });
+}
+
+async function nameOrDetect<Row>(
+  files: readonly string[],
+  request: PrepareRequest<Row>,
+  usable: readonly DatasetFormat[],
+): Promise<Detection> {
   const { options, formats } = request;
   if (options.format !== 'auto') {
     const format = formats.find((format) => format.id === options.format);
@@ -99,7 +120,7 @@ async function chooseFormat(files: readonly string[], request: PrepareRequest): 
     }
     if (sample.length === 20) break;
   }
-  return detectFormat(sample, formats, options.columns, first);
+  return detectFormat({ rows: sample, columns: options.columns, source: first }, formats, usable);
 }
 
 function parsed(text: string): unknown {
@@ -111,12 +132,12 @@ function parsed(text: string): unknown {
 }
 
 /** Tokenises everything into a folder. */
-async function build(
+async function build<Row>(
   folder: string,
   key: string,
   files: readonly string[],
   detection: Detection,
-  request: PrepareRequest,
+  request: PrepareRequest<Row>,
 ): Promise<void> {
   const { options, tokenizer } = request;
   const { format } = detection;

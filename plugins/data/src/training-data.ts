@@ -1,18 +1,19 @@
 import { dirname, join } from 'node:path';
 import { LargeForgeError, type StepContext } from '@largeforge/core';
-import type { RowSource, Tokenizer, TokenRow } from '@largeforge/engine';
+import type { RowSource, Tokenizer } from '@largeforge/engine';
 import { dataErrors } from './errors.js';
 import type { DatasetFormat } from './formats/format.js';
 import { builtInFormats } from './formats/index.js';
 import type { DataOptions } from './options.js';
 import { type PreparedData, prepareData } from './prepare.js';
 import { type DataReport, reportLines } from './report.js';
+import type { RowShape } from './row-shape.js';
 import { withTemplate } from './tokenise/chat-templates.js';
 import { workerPool } from './tokenise/pool.js';
 
 /** Rows that a trainer can train on. */
-export interface TrainingData {
-  readonly rows: RowSource<TokenRow>;
+export interface TrainingData<Row> {
+  readonly rows: RowSource<Row>;
   readonly report: DataReport;
   /** With the chat template by which the rows were rendered: to be saved beside the model. */
   readonly tokenizer: Tokenizer;
@@ -24,15 +25,17 @@ export interface TrainingData {
  * Reads, checks and tokenises the data of a training step: with the formats of the registry `datasetFormat`, through
  * the hooks `data.transform` and `data.validate`, on worker threads, or from the cache of an earlier run. Emits the
  * event `data.report`.
+ * @param shape what the trainer's rows are: `exampleRows`, `pairRows`, `judgedRows`
  * @param where path of the options in the step's own, such as `dataset`; tells training from held-out data
  * @throws LF_DATA_* errors; see errors.ts
  */
-export async function trainingData(
+export async function trainingData<Row>(
   context: StepContext<'train'>,
   model: Tokenizer,
   options: DataOptions,
+  shape: RowShape<Row>,
   where = 'dataset',
-): Promise<TrainingData> {
+): Promise<TrainingData<Row>> {
   const absolute = {
     ...options,
     paths: options.paths.map((path) => context.resolvePath(path)),
@@ -46,6 +49,7 @@ export async function trainingData(
   const data = await prepareData({
     options: absolute,
     tokenizer,
+    shape,
     cacheFolder: join(dirname(context.outputDir), '.tokenised'),
     formats: await knownFormats(registries.datasetFormat),
     openPool: (setting) => workerPool(setting, options.threads, context.signal),
@@ -70,7 +74,7 @@ async function knownFormats(registry: StepContext['kernel']['registries']['datas
 }
 
 /** Tells what the data is, and asks whoever has a say whether it may be trained on. */
-async function announce(context: StepContext<'train'>, data: PreparedData, where: string): Promise<void> {
+async function announce(context: StepContext<'train'>, data: PreparedData<unknown>, where: string): Promise<void> {
   const { report, length, cache } = data;
   const lines = reportLines(report, length, where, cache.hit);
   const figures = { ...report, length, cache: cache.hit };

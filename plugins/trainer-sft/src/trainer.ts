@@ -1,6 +1,6 @@
 import { defineStepRunner, pathOrName } from '@largeforge/core';
-import { type TrainingData, trainingData } from '@largeforge/data';
-import { nextTokenObjective, readModelSource, Tokenizer, withTokenizerOf } from '@largeforge/engine';
+import { exampleRows, type TrainingData, trainingData } from '@largeforge/data';
+import { nextTokenObjective, readModelSource, Tokenizer, type TokenRow, withTokenizerOf } from '@largeforge/engine';
 import { checkTrainer, fineTune, trainerOutputs } from '@largeforge/trainer';
 import { chosenLoss } from './loss.js';
 import { type SftOptions, sftOptions } from './options.js';
@@ -23,11 +23,17 @@ export const sftRunner = defineStepRunner('train', {
     const source = options.adapter === undefined ? files : withTokenizerOf(context.resolvePath(options.adapter), files);
     const tokenizer = Tokenizer.of(source);
     const { maxLength } = options;
-    const data = await trainingData(context, tokenizer, { ...options.dataset, maxLength });
-    let heldOut: TrainingData | undefined;
+    const data = await trainingData(context, tokenizer, { ...options.dataset, maxLength }, exampleRows);
+    let heldOut: TrainingData<TokenRow> | undefined;
     try {
       if (options.evalDataset) {
-        heldOut = await trainingData(context, tokenizer, { ...options.evalDataset, maxLength }, 'evalDataset');
+        heldOut = await trainingData(
+          context,
+          tokenizer,
+          { ...options.evalDataset, maxLength },
+          exampleRows,
+          'evalDataset',
+        );
       }
       return await fineTune(context, options, {
         base,

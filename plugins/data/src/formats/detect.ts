@@ -7,33 +7,50 @@ export interface Detection {
   readonly reason: string;
 }
 
+/** Rows from the beginning of a data set, parsed, and how their fields are named. */
+interface Sample {
+  readonly rows: readonly unknown[];
+  readonly columns: Readonly<Record<string, string>>;
+  /** Where they are from, for messages. */
+  readonly source: string;
+}
+
 /**
  * The format that most of the sampled rows look like; of equals, the first.
- * @param rows rows from the beginning of the data, parsed
+ * @param preferred formats that the reader of the rows can use: any that fits goes before all others
  * @throws LF_DATA_FORMAT_UNKNOWN that lists the fields found and the formats known
  */
 export function detectFormat(
-  rows: readonly unknown[],
+  sample: Sample,
   formats: readonly DatasetFormat[],
-  columns: Readonly<Record<string, string>>,
-  source: string,
+  preferred: readonly DatasetFormat[] = formats,
 ): Detection {
-  let best: { detection: Detection; rows: number } | undefined;
+  const { rows, columns, source } = sample;
   const objects = rows.map((row) => renameColumns(row, columns)).filter(isRecord);
-  for (const format of formats) {
-    const reasons = objects.map((row) => format.recognise(row)).filter((reason) => reason !== undefined);
-    const reason = reasons[0];
-    if (reason === undefined || reasons.length <= (best?.rows ?? 0)) continue;
-    const share = reasons.length === rows.length ? '' : ` (${reasons.length} of the first ${rows.length} rows)`;
-    best = { detection: { format, reason: `${reason}${share}` }, rows: reasons.length };
-  }
-  if (best) return best.detection;
+  const best = likeliest(objects, rows.length, preferred) ?? likeliest(objects, rows.length, formats);
+  if (best) return best;
   const fields = [...new Set(objects.flatMap((row) => Object.keys(row)))];
   throw dataErrors.LF_DATA_FORMAT_UNKNOWN({
     source,
     fields: fields.length > 0 ? fields.slice(0, 20) : [],
     known: formats.map((format) => `${format.id} (${format.fields})`),
   });
+}
+
+function likeliest(
+  objects: readonly Readonly<Record<string, unknown>>[],
+  rows: number,
+  formats: readonly DatasetFormat[],
+): Detection | undefined {
+  let best: { detection: Detection; rows: number } | undefined;
+  for (const format of formats) {
+    const reasons = objects.map((row) => format.recognise(row)).filter((reason) => reason !== undefined);
+    const reason = reasons[0];
+    if (reason === undefined || reasons.length <= (best?.rows ?? 0)) continue;
+    const share = reasons.length === rows ? '' : ` (${reasons.length} of the first ${rows} rows)`;
+    best = { detection: { format, reason: `${reason}${share}` }, rows: reasons.length };
+  }
+  return best?.detection;
 }
 
 function isRecord(row: unknown): row is Record<string, unknown> {

@@ -9,8 +9,19 @@ export interface Message extends ChatMessage {
   readonly tool_call_id?: string;
 }
 
+/** Which of two answers a text is in preference data: what people chose (or would have), or what they did not. */
+export type Verdict = 'chosen' | 'rejected';
+
+/** What rows of a format become: texts to imitate, pairs of answers (chosen, then rejected), or single judged answers. */
+export type RowKind = 'examples' | 'pairs' | 'judgements';
+
 /** What a row says, whatever its file looked like. */
-export type Example =
+export type Example = ExampleText & {
+  /** In preference data. The examples of a pair stand one behind the other: chosen, rejected. */
+  readonly verdict?: Verdict;
+};
+
+type ExampleText =
   | {
       readonly kind: 'conversation';
       readonly messages: readonly Message[];
@@ -40,6 +51,8 @@ export interface DatasetFormat<Row = unknown> {
   /** Fields, for people: shown when no format fits. */
   readonly fields: string;
   readonly schema: z.ZodType<Row>;
+  /** `examples` unless given. */
+  readonly gives?: RowKind;
   /** Why a row looks like this format ("has instruction and output"), or undefined. Looks at field names alone. */
   recognise(row: Readonly<Record<string, unknown>>): string | undefined;
   /** Examples of a valid row, usually one. Throws RowError for what a schema cannot say. */

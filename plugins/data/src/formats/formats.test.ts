@@ -126,7 +126,7 @@ describe('rows that cannot be used', () => {
 });
 
 describe('detection', () => {
-  const detect = (...rows: unknown[]) => detectFormat(rows, builtInFormats, {}, 'rows.json');
+  const detect = (...rows: unknown[]) => detectFormat({ rows, columns: {}, source: 'rows.json' }, builtInFormats);
 
   it.each([
     ['messages', { messages: [{ role: 'user', content: 'q' }] }],

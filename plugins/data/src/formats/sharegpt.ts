@@ -1,30 +1,13 @@
 import { z } from 'zod';
-import { checkConversation, defineFormat, type Message, RowError } from './format.js';
+import { checkConversation, defineFormat } from './format.js';
+import { turnMessages, turnSchema } from './sharegpt-turns.js';
 import { parseTools } from './tools.js';
 
 const row = z.object({
-  conversations: z.array(z.object({ from: z.string(), value: z.string() })).min(1),
+  conversations: z.array(turnSchema).min(1),
   system: z.string().nullish(),
   tools: z.union([z.string(), z.array(z.unknown())]).nullish(),
 });
-
-/** Names that ShareGPT exports give the speakers. A call of a function is text that the model must produce. */
-const roles: Readonly<Record<string, string>> = {
-  human: 'user',
-  user: 'user',
-  gpt: 'assistant',
-  chatgpt: 'assistant',
-  bing: 'assistant',
-  bard: 'assistant',
-  bot: 'assistant',
-  model: 'assistant',
-  assistant: 'assistant',
-  function_call: 'assistant',
-  system: 'system',
-  observation: 'tool',
-  tool: 'tool',
-  function_response: 'tool',
-};
 
 /** `conversations` of `{from, value}`, as FastChat and LLaMA-Factory read it. */
 export const format = defineFormat<z.infer<typeof row>>({
@@ -40,17 +23,7 @@ export const format = defineFormat<z.infer<typeof row>>({
       : undefined;
   },
   examples(row) {
-    const messages: Message[] = row.system ? [{ role: 'system', content: row.system }] : [];
-    for (const [turn, { from, value }] of row.conversations.entries()) {
-      const role = roles[from.toLowerCase()];
-      if (role === undefined) {
-        throw new RowError(
-          `conversations[${turn}].from`,
-          `unknown speaker '${from}' (known: ${Object.keys(roles).join(', ')})`,
-        );
-      }
-      messages.push({ role, content: value });
-    }
+    const messages = turnMessages(row.conversations, 'conversations', row.system);
     checkConversation(messages, 'conversations');
     const tools = parseTools(row.tools);
     return [{ kind: 'conversation', messages, ...(tools ? { tools } : {}) }];

@@ -8,6 +8,7 @@ describe('encodeShard', () => {
     tokens: Int32Array.of(5, 6, 7, -1, 70000, 2, 3, 4),
     mask: Uint8Array.of(0, 1, 1, 0, 0, 1, 1, 1),
     lines: Uint32Array.of(1, 2, 9),
+    verdicts: Uint8Array.of(1, 2, 0),
   };
 
   it('writes a file that Arrow reads back', () => {

@@ -1,10 +1,11 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RowSource, TokenRow } from '@largeforge/engine';
+import type { Verdict } from '../formats/format.js';
 import type { DataReport } from '../report.js';
-import { encodeShard, type ShardPlaces, type TokenColumns } from './shard.js';
+import { encodeShard, type ShardPlaces, type TokenColumns, verdicts } from './shard.js';
 
-const version = 1;
+const version = 2;
 
 /** Tokens of a shard before the next is begun: 16 MiB of tokens, 4 MiB of mask. */
 const shardTokens = 1 << 22;
@@ -22,6 +23,11 @@ interface StoreManifest {
   readonly key: string;
   readonly shards: readonly ShardEntry[];
   readonly report: DataReport;
+}
+
+/** A tokenised row, and what was said of it where it is an answer in preference data. */
+export interface StoredRow extends TokenRow {
+  readonly verdict: Verdict | undefined;
 }
 
 /** Writes tokenised rows into a folder, shard by shard. */
@@ -62,11 +68,12 @@ interface OpenShard {
   readonly firstRow: number;
   /** Token at which each row begins, and the end of the last. */
   readonly offsets: Int32Array;
+  readonly verdicts: Uint8Array;
   readonly places: ShardPlaces;
 }
 
 /** Tokenised rows on disk. Memory holds only where each row begins; rows are read when they are asked for. */
-export class TokenStore implements RowSource<TokenRow> {
+export class TokenStore implements RowSource<StoredRow> {
   readonly fingerprint: string;
   readonly lengths: Uint32Array;
   readonly report: DataReport;
@@ -108,11 +115,11 @@ export class TokenStore implements RowSource<TokenRow> {
     return new TokenStore(shards, manifest);
   }
 
-  read(rows: ArrayLike<number>): TokenRow[] {
+  read(rows: ArrayLike<number>): StoredRow[] {
     return Array.from(rows, (row) => this.row(row));
   }
 
-  private row(row: number): TokenRow {
+  private row(row: number): StoredRow {
     const shard = this.shards.findLast((shard) => shard.firstRow <= row);
     const begin = shard?.offsets[row - shard.firstRow];
     const end = shard?.offsets[row - shard.firstRow + 1];
@@ -121,7 +128,7 @@ export class TokenStore implements RowSource<TokenRow> {
     const mask = new Uint8Array(end - begin);
     readExactly(shard.descriptor, tokens, shard.places.tokens + 4 * begin);
     readExactly(shard.descriptor, mask, shard.places.mask + begin);
-    return { tokens, mask };
+    return { tokens, mask, verdict: verdicts[shard.verdicts[row - shard.firstRow] as number] };
   }
 
   close(): void {
@@ -142,7 +149,9 @@ function openShard(path: string, entry: ShardEntry, firstRow: number): OpenShard
   }
   const offsets = new Int32Array(entry.rows + 1);
   readExactly(descriptor, offsets, entry.places.offsets);
-  return { descriptor, firstRow, offsets, places: entry.places };
+  const verdicts = new Uint8Array(entry.rows);
+  readExactly(descriptor, verdicts, entry.places.verdicts);
+  return { descriptor, firstRow, offsets, verdicts, places: entry.places };
 }
 
 function readExactly(descriptor: number, into: Int32Array | Uint8Array, position: number): void {
@@ -163,12 +172,14 @@ function joinColumns(parts: readonly TokenColumns[]): TokenColumns {
     tokens: new Int32Array(total),
     mask: new Uint8Array(total),
     lines: new Uint32Array(rows),
+    verdicts: new Uint8Array(rows),
   };
   let [row, token] = [0, 0];
   for (const part of parts) {
     joined.tokens.set(part.tokens, token);
     joined.mask.set(part.mask, token);
     joined.lines.set(part.lines, row);
+    joined.verdicts.set(part.verdicts, row);
     for (let i = 1; i < part.offsets.length; i++) joined.offsets[row + i] = token + (part.offsets[i] as number);
     row += part.lines.length;
     token += part.tokens.length;

@@ -1,8 +1,8 @@
-import type { DatasetFormat, Example, ReadingOptions } from '../formats/format.js';
+import type { DatasetFormat, Example, ReadingOptions, Verdict } from '../formats/format.js';
 import { type RejectedRow, readRow } from '../formats/read-row.js';
 import type { RawRow } from '../reading/raw-row.js';
 import type { PreviewPiece } from '../report.js';
-import type { TokenColumns } from '../store/shard.js';
+import { type TokenColumns, verdicts } from '../store/shard.js';
 import type { RowTokenizer } from './row-tokenizer.js';
 import { type TrainOn, tokeniseExample } from './tokenise-example.js';
 
@@ -30,10 +30,20 @@ export interface TaskSetting {
   readonly trainOn: TrainOn;
 }
 
-/** Reads and tokenises some rows. What is wrong with a row rejects that row alone. */
+/** A tokenised example. */
+interface Piece {
+  readonly tokens: Int32Array;
+  readonly mask: Uint8Array;
+  readonly line: number;
+  readonly verdict: Verdict | undefined;
+  readonly split: boolean;
+  readonly targets: number;
+}
+
+/** Reads and tokenises some rows. What is wrong with a row, in any of its examples, rejects that row alone. */
 export async function runTask(task: TokeniseTask, setting: TaskSetting): Promise<TokeniseResult> {
   const { tokenizer } = setting;
-  const pieces: { tokens: Int32Array; mask: Uint8Array; line: number }[] = [];
+  const pieces: Piece[] = [];
   const rejected: RejectedRow[] = [];
   const preview: PreviewPiece[][] = [];
   let [targets, stops, splitPrompts] = [0, 0, 0];
@@ -45,25 +55,30 @@ export async function runTask(task: TokeniseTask, setting: TaskSetting): Promise
       reject(source, reading.field, reading.reason);
       continue;
     }
-    for (const example of reading.examples) {
-      try {
-        const { tokens, mask, split } = await tokeniseExample(example, tokenizer, setting.trainOn);
-        const count = countTargets(mask);
-        if (count === 0) {
-          reject(source, '', 'nothing in it is a target of the loss');
-          continue;
-        }
-        pieces.push({ tokens, mask, line: source.line });
-        targets += count;
-        if (endsWithStop(tokens, mask, tokenizer.eosTokenIds)) stops++;
-        if (split) splitPrompts++;
-        if (preview.length < task.preview) preview.push(await previewOf(tokens, mask, tokenizer));
-      } catch (error) {
-        reject(source, '', (error as Error).message);
-      }
+    let examples: Piece[];
+    try {
+      examples = await Promise.all(reading.examples.map((example) => tokenised(example, source.line, setting)));
+    } catch (error) {
+      reject(source, '', (error as Error).message);
+      continue;
+    }
+    for (const piece of examples) {
+      pieces.push(piece);
+      targets += piece.targets;
+      if (endsWithStop(piece.tokens, piece.mask, tokenizer.eosTokenIds)) stops++;
+      if (piece.split) splitPrompts++;
+      if (preview.length < task.preview) preview.push(await previewOf(piece.tokens, piece.mask, tokenizer));
     }
   }
   return { ...columnsOf(pieces), rejected, targets, stops, splitPrompts, preview };
+}
+
+/** @throws Error saying why nothing can be learnt from the example */
+async function tokenised(example: Example, line: number, { tokenizer, trainOn }: TaskSetting): Promise<Piece> {
+  const { tokens, mask, split } = await tokeniseExample(example, tokenizer, trainOn);
+  const targets = countTargets(mask);
+  if (targets === 0) throw new Error('nothing in it is a target of the loss');
+  return { tokens, mask, line, verdict: example.verdict, split, targets };
 }
 
 function read(source: TaskRow, setting: TaskSetting) {
@@ -73,13 +88,14 @@ function read(source: TaskRow, setting: TaskSetting) {
   return readRow(source.text, setting.format, setting.reading);
 }
 
-function columnsOf(pieces: readonly { tokens: Int32Array; mask: Uint8Array; line: number }[]): TokenColumns {
+function columnsOf(pieces: readonly Piece[]): TokenColumns {
   const total = pieces.reduce((sum, piece) => sum + piece.tokens.length, 0);
   const columns = {
     offsets: new Int32Array(pieces.length + 1),
     tokens: new Int32Array(total),
     mask: new Uint8Array(total),
     lines: new Uint32Array(pieces.length),
+    verdicts: Uint8Array.from(pieces, (piece) => verdicts.indexOf(piece.verdict)),
   };
   let at = 0;
   for (const [i, piece] of pieces.entries()) {

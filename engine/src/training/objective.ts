@@ -27,7 +27,11 @@ export interface LossContext {
   readonly forward: ForwardOptions;
 }
 
-export interface Loss {
+/** The loss of a batch: recorded whole, or with a part that the host computes. */
+export type Loss = RecordedLoss | HostLoss;
+
+/** A loss that the device computes from beginning to end. */
+export interface RecordedLoss {
   /** f32 of any shape, whose elements add up to the loss of the batch, neither scaled nor divided. */
   readonly values: Tensor;
   /**
@@ -37,6 +41,27 @@ export interface Loss {
   readonly fused: boolean;
   /** Further sums over the batch, f32 [1], shown beside the loss. Every micro-batch gives the same names. */
   readonly metrics?: Readonly<Record<string, Tensor>>;
+}
+
+/**
+ * A loss of few numbers that depend on each other, such as log-probabilities of whole answers: the forward pass is
+ * recorded, the host computes the loss and its gradient from what the device read back, and the backward pass follows.
+ */
+export interface HostLoss {
+  /** f32, on the tape: what the backward pass starts from. */
+  readonly values: Tensor;
+  /** What `finish` is given, in this order: f32 and i32 tensors. They may hold `values`. */
+  readonly reads: readonly Tensor[];
+  finish(read: readonly (Float32Array | Int32Array)[]): HostResult;
+}
+
+export interface HostResult {
+  /** Sum over the batch, neither scaled nor divided. */
+  readonly loss: number;
+  /** Gradient of the loss with respect to each of `values`, times `scale`. */
+  readonly gradient: Float32Array;
+  /** Further figures of the batch, shown beside the loss; each is divided by its own weight. */
+  readonly metrics: Readonly<Record<string, Sum>>;
 }
 
 /**

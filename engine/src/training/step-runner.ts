@@ -5,7 +5,7 @@ import type { ForwardOptions } from '../models/model.js';
 import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { AdamW } from './adamw.js';
-import type { Objective, Trainable } from './objective.js';
+import type { HostLoss, Loss, Objective, RecordedLoss, Sum, Trainable } from './objective.js';
 import type { TrainingOptions } from './options.js';
 import { philoxBlock, type RandomStream, seedWords, streamOf } from './random.js';
 
@@ -34,6 +34,8 @@ export class StepRunner<Row, Batch> implements Disposable {
   private readonly results: Tensor;
   private readonly norm: Tensor;
   private metricNames: string[] = [];
+  /** What the host computed of the step so far. */
+  private host = { loss: 0, metrics: new Map<string, Sum>() };
 
   constructor(
     private readonly model: Trainable,
@@ -62,10 +64,11 @@ export class StepRunner<Row, Batch> implements Disposable {
     const total = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
     const weight = total((batch) => objective.weight(batch));
     this.model.zeroGrad();
+    this.host = { loss: 0, metrics: new Map() };
     commands.fill(device.recorder, 0, this.results);
     let running = Promise.resolve();
     for (const [i, batch] of batches.entries()) {
-      this.accumulate(batch, 1 / Math.max(weight, 1), this.forwardOptions(step, i));
+      await this.accumulate(batch, 1 / Math.max(weight, 1), this.forwardOptions(step, i));
       if (i === batches.length - 1) break;
       // The device works on this micro-batch while the next one is recorded; at most two are on their way.
       const flushed = device.flush();
@@ -81,11 +84,13 @@ export class StepRunner<Row, Batch> implements Disposable {
     this.optimizer.step(step + 1, learningRate);
     const values = await this.results.floats();
     const at = (place: number) => values[place] as number;
-    const metrics = Object.fromEntries(
-      this.metricNames.map((name, i) => [name, at(firstMetric + i) / Math.max(weight, 1)]),
-    );
+    const metrics = {
+      ...Object.fromEntries(this.metricNames.map((name, i) => [name, at(firstMetric + i) / Math.max(weight, 1)])),
+      ...Object.fromEntries([...this.host.metrics].map(([name, of]) => [name, of.sum / of.weight])),
+    };
+    const loss = (at(lossPlace) + this.host.loss) / Math.max(weight, 1);
     const tokens = total((batch) => objective.tokens(batch));
-    return { loss: at(lossPlace) / Math.max(weight, 1), gradNorm: at(normPlace), tokens, weight, metrics };
+    return { loss, gradNorm: at(normPlace), tokens, weight, metrics };
   }
 
   dispose(): void {
@@ -99,21 +104,43 @@ export class StepRunner<Row, Batch> implements Disposable {
   }
 
   /** Records forward and backward of a micro-batch; gradients are added up in the parameters. */
-  private accumulate(batch: Batch, scale: number, forward: ForwardOptions): void {
-    const { recorder } = this.model.device;
-    scope(() => {
-      using tape = new Tape();
-      const loss = withTape(tape, () => this.objective.loss(batch, { scale, forward }));
-      commands.reduce(recorder, 'sum', loss.values, this.results.narrow(0, lossPlace, 1), true);
-      this.metricNames = Object.keys(loss.metrics ?? {});
-      if (this.metricNames.length > maxMetrics) throw new RangeError(`an objective has at most ${maxMetrics} metrics`);
-      for (const [i, name] of this.metricNames.entries()) {
-        const sum = loss.metrics?.[name] as Tensor;
-        commands.reduce(recorder, 'sum', sum, this.results.narrow(0, firstMetric + i, 1), true);
-      }
-      if (loss.fused) tape.backward();
-      else tape.backward({ tensor: loss.values, gradient: Tensor.full(loss.values.device, loss.values.shape, scale) });
+  private async accumulate(batch: Batch, scale: number, forward: ForwardOptions): Promise<void> {
+    using tape = new Tape();
+    const hostLoss = scope(() => {
+      const loss: Loss = withTape(tape, () => this.objective.loss(batch, { scale, forward }));
+      if ('finish' in loss) return loss;
+      this.finishOnDevice(loss, tape, scale);
+      return undefined;
     });
+    if (hostLoss) await this.finishOnHost(hostLoss, tape);
+  }
+
+  private finishOnDevice(loss: RecordedLoss, tape: Tape, scale: number): void {
+    const { recorder } = this.model.device;
+    commands.reduce(recorder, 'sum', loss.values, this.results.narrow(0, lossPlace, 1), true);
+    this.metricNames = Object.keys(loss.metrics ?? {});
+    if (this.metricNames.length > maxMetrics) throw new RangeError(`an objective has at most ${maxMetrics} metrics`);
+    for (const [i, name] of this.metricNames.entries()) {
+      const sum = loss.metrics?.[name] as Tensor;
+      commands.reduce(recorder, 'sum', sum, this.results.narrow(0, firstMetric + i, 1), true);
+    }
+    if (loss.fused) tape.backward();
+    else tape.backward({ tensor: loss.values, gradient: Tensor.full(loss.values.device, loss.values.shape, scale) });
+  }
+
+  private async finishOnHost({ values, reads, finish }: HostLoss, tape: Tape): Promise<void> {
+    try {
+      const read = await Promise.all(reads.map((tensor) => (tensor.dtype === 'i32' ? tensor.ints() : tensor.floats())));
+      const { loss, gradient, metrics } = finish(read);
+      this.host.loss += loss;
+      for (const [name, { sum, weight }] of Object.entries(metrics)) {
+        const before = this.host.metrics.get(name) ?? { sum: 0, weight: 0 };
+        this.host.metrics.set(name, { sum: before.sum + sum, weight: before.weight + weight });
+      }
+      scope(() => tape.backward({ tensor: values, gradient: Tensor.from(values.device, gradient, values.shape, 'f32') }));
+    } finally {
+      for (const tensor of new Set([values, ...reads])) tensor.dispose();
+    }
   }
 
   /** Keys of everything random in a micro-batch, drawn from the run's seed and the micro-batch's number alone. */

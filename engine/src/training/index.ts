@@ -4,7 +4,7 @@ export { CheckpointStore, type DamagedCheckpoint } from './checkpoint/store.js';
 export { evaluateRows } from './evaluate.js';
 export type { TrainingEvent } from './events.js';
 export { nextTokenObjective } from './next-token.js';
-export type { Loss, LossContext, Objective, Sum, Trainable } from './objective.js';
+export type { HostLoss, HostResult, Loss, LossContext, Objective, RecordedLoss, Sum, Trainable } from './objective.js';
 export {
   type CheckpointOptions,
   checkpointOptions,

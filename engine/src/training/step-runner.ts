@@ -86,7 +86,7 @@ export class StepRunner<Row, Batch> implements Disposable {
     const at = (place: number) => values[place] as number;
     const metrics = {
       ...Object.fromEntries(this.metricNames.map((name, i) => [name, at(firstMetric + i) / Math.max(weight, 1)])),
-      ...Object.fromEntries([...this.host.metrics].map(([name, of]) => [name, of.sum / of.weight])),
+      ...this.hostMetrics(),
     };
     const loss = (at(lossPlace) + this.host.loss) / Math.max(weight, 1);
     const tokens = total((batch) => objective.tokens(batch));
@@ -115,6 +115,12 @@ export class StepRunner<Row, Batch> implements Disposable {
     if (hostLoss) await this.finishOnHost(hostLoss, tape);
   }
 
+  /** Means of what the host computed; a figure that nothing in the step has is left out. */
+  private hostMetrics(): Record<string, number> {
+    const figures = [...this.host.metrics].filter(([, { weight }]) => weight > 0);
+    return Object.fromEntries(figures.map(([name, { sum, weight }]) => [name, sum / weight]));
+  }
+
   private finishOnDevice(loss: RecordedLoss, tape: Tape, scale: number): void {
     const { recorder } = this.model.device;
     commands.reduce(recorder, 'sum', loss.values, this.results.narrow(0, lossPlace, 1), true);
@@ -137,7 +143,9 @@ export class StepRunner<Row, Batch> implements Disposable {
         const before = this.host.metrics.get(name) ?? { sum: 0, weight: 0 };
         this.host.metrics.set(name, { sum: before.sum + sum, weight: before.weight + weight });
       }
-      scope(() => tape.backward({ tensor: values, gradient: Tensor.from(values.device, gradient, values.shape, 'f32') }));
+      scope(() =>
+        tape.backward({ tensor: values, gradient: Tensor.from(values.device, gradient, values.shape, 'f32') }),
+      );
     } finally {
       for (const tensor of new Set([values, ...reads])) tensor.dispose();
     }

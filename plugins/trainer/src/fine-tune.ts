@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { StepContext } from '@largeforge/core';
 import {
   type CausalLanguageModel,
+  type ModelSource,
   type Objective,
   openDevice,
   type RowSource,
@@ -27,7 +28,12 @@ export interface FineTuning<Row, Batch> extends BaseModel {
   /** Held-out rows of their own; without them `evalSplit` holds rows of `rows` out. */
   readonly heldOut: RowSource<Row> | undefined;
   readonly learningRates: LearningRates;
-  readonly objective: (model: CausalLanguageModel) => Objective<Row, Batch>;
+  /** Tokens of a bin when rows are packed; `maxLength` unless given. */
+  readonly binTokens?: number;
+  /** Further models that are in memory while training. */
+  readonly frozen?: readonly ModelSource[];
+  /** Called once, before the first step, with the model as it starts. */
+  readonly objective: (model: CausalLanguageModel) => Objective<Row, Batch> | Promise<Objective<Row, Batch>>;
 }
 
 /**
@@ -41,9 +47,9 @@ export async function fineTune<Row, Batch>(
   tuning: FineTuning<Row, Batch>,
 ) {
   const folder = options.outputDir === undefined ? context.outputDir : context.resolvePath(options.outputDir);
-  const training = loopOptions(options, tuning.learningRates);
+  const training = loopOptions(options, tuning.learningRates, tuning.binTokens);
   const rows = { rows: tuning.rows, ...divideRows(tuning, options) };
-  announcePlan(context, options, training, { source: tuning.source, folder, ...rows });
+  announcePlan(context, options, training, { source: tuning.source, frozen: tuning.frozen ?? [], folder, ...rows });
   if (options.dryRun) return { steps: 0 };
   const { library, threads, device: index } = await context.backend();
   const device = openDevice({ library, threads, index });
@@ -52,7 +58,7 @@ export async function fineTune<Row, Batch>(
     const save = saver(model, tuning, tuning.tokenizer, options);
     const result = await train({
       model,
-      objective: tuning.objective(model),
+      objective: await tuning.objective(model),
       ...rows,
       folder: join(folder, 'checkpoints'),
       resume: context.resume,

@@ -7,8 +7,15 @@ export interface LearningRates {
   readonly full: number;
 }
 
-/** The training loop's options, of those that people set. */
-export function loopOptions(options: TrainerOptions, rates: LearningRates): TrainingOptions {
+/**
+ * The training loop's options, of those that people set.
+ * @param binTokens of a bin when rows are packed
+ */
+export function loopOptions(
+  options: TrainerOptions,
+  rates: LearningRates,
+  binTokens = options.maxLength,
+): TrainingOptions {
   const { weightDecay, beta1, beta2, epsilon, maxGradNorm, full } = options;
   const { scheduler, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape } = options;
   const { epochs, maxSteps, batchSize, order, seed, gradientCheckpointing, neftuneAlpha } = options;
@@ -19,7 +26,7 @@ export function loopOptions(options: TrainerOptions, rates: LearningRates): Trai
     accumulation: options.gradientAccumulation,
     order,
     seed,
-    packing: options.packing ? options.maxLength : undefined,
+    packing: options.packing ? binTokens : undefined,
     gradientCheckpointing,
     neftuneAlpha,
     optimizer: {

@@ -15,6 +15,8 @@ import type { TrainerOptions } from './options.js';
 
 interface PlannedRows {
   readonly source: ModelSource;
+  /** Models that are only asked. */
+  readonly frozen: readonly ModelSource[];
   readonly folder: string;
   readonly rows: Pick<RowSource<unknown>, 'lengths'>;
   /** Indices of the rows that are trained on; all unless given. */
@@ -46,8 +48,13 @@ export function announcePlan(
     `  writes to ${planned.folder}`,
   ];
   events.emit({ type: 'plan', task, lines });
-  const estimate = trainingMemory(options, planned);
-  events.emit({ type: 'memory.estimate', task, lines: memoryLines(estimate), estimate: { ...estimate } });
+  const estimate = trainingMemory(options, training.packing, planned);
+  events.emit({
+    type: 'memory.estimate',
+    task,
+    lines: memoryLines(estimate, frozenBytes(options, planned)),
+    estimate: { ...estimate },
+  });
 }
 
 function countSteps({ packing, ...options }: TrainingOptions, { rows, training }: PlannedRows) {
@@ -64,10 +71,14 @@ function loraWords({ lora }: TrainerOptions): string {
   return `LoRA r ${r}, alpha ${alpha}${rslora ? ' (rank-stabilised)' : ''}${dropout > 0 ? `, dropout ${dropout}` : ''} on ${targets},`;
 }
 
-function trainingMemory(options: TrainerOptions, { source, rows, training }: PlannedRows): MemoryEstimate {
-  const { lora, full, precision, batchSize, packing, maxLength, gradientCheckpointing } = options;
+function trainingMemory(
+  options: TrainerOptions,
+  binTokens: number | undefined,
+  { source, rows, training }: PlannedRows,
+): MemoryEstimate {
+  const { lora, full, precision, batchSize, gradientCheckpointing } = options;
   let longest = 0;
-  if (packing) longest = maxLength;
+  if (binTokens !== undefined) longest = binTokens;
   else if (training) for (let i = 0; i < training.length; i++) longest = Math.max(longest, rows.lengths[training[i]!]!);
   else for (let i = 0; i < rows.lengths.length; i++) longest = Math.max(longest, rows.lengths[i]!);
   const { r, targetModules } = lora;
@@ -78,12 +89,19 @@ function trainingMemory(options: TrainerOptions, { source, rows, training }: Pla
   });
 }
 
-function memoryLines(estimate: MemoryEstimate): string[] {
+/** Weights of the models that are only asked. */
+function frozenBytes({ precision }: TrainerOptions, { frozen }: PlannedRows): number {
+  const weights = (source: ModelSource) =>
+    estimateMemory(parseModelConfig(source.config), { dtype: precision, tokens: 1 }).weights;
+  return frozen.reduce((sum, source) => sum + weights(source), 0);
+}
+
+function memoryLines(estimate: MemoryEstimate, frozen: number): string[] {
   const { weights, gradients, optimizer, activations, total, parameters, trainableParameters } = estimate;
   const share = ((100 * trainableParameters) / parameters).toFixed(2);
   return [
-    `memory: about ${bytes(total)} of ${bytes(freemem())} free: weights ${bytes(weights)}, gradients ${bytes(gradients)}, ` +
-      `optimiser ${bytes(optimizer)}, activations up to ${bytes(activations)}`,
+    `memory: about ${bytes(total + frozen)} of ${bytes(freemem())} free: weights ${bytes(weights)}, gradients ${bytes(gradients)}, ` +
+      `optimiser ${bytes(optimizer)}, activations up to ${bytes(activations)}${frozen > 0 ? `, models that are not trained ${bytes(frozen)}` : ''}`,
     `  ${trainableParameters.toLocaleString('en-US')} of ${parameters.toLocaleString('en-US')} parameters are trained (${share} %)`,
   ];
 }

@@ -3,6 +3,9 @@ import { trainCommand } from '@largeforge/trainer';
 
 const number = numberBetween(-Number.MAX_VALUE, Number.MAX_VALUE);
 
+/** Of a flag that takes several numbers. */
+const numbers = (text: string, before: unknown) => [...(Array.isArray(before) ? before : []), number(text)];
+
 const pairFormats = 'preference, sharegpt-preference';
 
 const beta = { flags: '--beta <number>', description: 'how closely to keep to the reference', parse: number };
@@ -27,7 +30,7 @@ export const trainDpo = trainCommand({
   flags: [
     beta,
     { flags: '--loss <names...>', description: 'sigmoid, hinge, ipo, ...; several are added up' },
-    { flags: '--loss-weights <numbers...>', description: 'of each of several losses' },
+    { flags: '--loss-weights <numbers...>', description: 'of each of several losses', parse: numbers },
     labelSmoothing,
     { flags: '--f-divergence <name>', description: 'distance from the reference' },
     { flags: '--ld-alpha <share>', description: 'weight of the longer part of an answer', parse: number },

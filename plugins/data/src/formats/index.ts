@@ -10,12 +10,12 @@ import { format as unpairedPreference } from './unpaired-preference.js';
 
 /** The formats of this plugin, in the order in which detection prefers them. */
 export const builtInFormats: readonly DatasetFormat[] = [
+  preference,
+  sharegptPreference,
+  unpairedPreference,
   messages,
   sharegpt,
   alpaca,
   promptCompletion,
   text,
-  preference,
-  sharegptPreference,
-  unpairedPreference,
 ].map((format) => format as DatasetFormat);

@@ -175,6 +175,7 @@ uint32_t written_operands(uint32_t op) {
     case LF_OP_ROUTE: return 7u << 1;
     case LF_OP_ROUTE_BACKWARD: return 1u << 5;
     case LF_OP_CROSS_ENTROPY: return 15u << 5 | 7u << 10;
+    case LF_OP_DIVERGENCE: return 1u << 0 | 1u << 3;
     case LF_OP_ADAMW: return 1u << 0 | 3u << 2 | 1u << 5;
     case LF_OP_SAMPLE: return 15u << 5;
     default: return 0;

@@ -32,6 +32,7 @@ Case make_kv_copy_blocks(Random&);
 Case make_glu(Random&);
 Case make_glu_backward(Random&);
 Case make_cross_entropy(Random&);
+Case make_divergence(Random&);
 Case make_clip_scale(Random&);
 Case make_adamw(Random&);
 Case make_sample(Random&);

@@ -67,6 +67,28 @@ Case make_softmax(Random& random) {
   return c;
 }
 
+Case make_divergence(Random& random) {
+  Case c{LF_OP_DIVERGENCE};
+  const double beta = random.pick({0.0, 1.0, 0.5, 0.1});
+  c.params.words = {word(random.pick({1.0, 2.0, 0.7})), word(beta), word(random.uniform(-1.0, 1.0))};
+  const Shape shape{random.extent(20), std::max<int64_t>(1, random.extent(3000))};
+  const double deviation = random.pick({1.0, 4.0});
+  c.add(Role::kUpdated, normal(random, LF_F32, shape, Strides::kContiguous, deviation));
+  Tensor teacher = normal(random, any_float(random), shape, Strides::kContiguous, deviation);
+  if (beta != 1.0 && random.chance(0.3)) {
+    std::vector<double> values = teacher.values();
+    for (size_t i = 0; i < values.size(); i++) {
+      if (i % static_cast<size_t>(shape[1]) != 0 && random.chance(0.5)) values[i] = -INFINITY;
+    }
+    teacher.set_values(values);
+  }
+  c.add(Role::kRead, teacher);
+  if (random.chance(0.5)) c.add(Role::kRead, normal(random, LF_F32, {shape[0]}, Strides::kAny));
+  else c.add_absent();
+  c.add(Role::kWritten, Tensor::make(random, LF_F32, {shape[0]}, Strides::kAny));
+  return c;
+}
+
 Case make_mean_pool(Random& random) {
   Case c{LF_OP_MEAN_POOL};
   c.params.words = {random.chance(0.5) ? 1u : 0u};

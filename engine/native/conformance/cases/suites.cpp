@@ -33,6 +33,7 @@ const std::vector<Suite>& suites() {
       SUITE(GLU, glu),
       SUITE(GLU_BACKWARD, glu_backward),
       SUITE(CROSS_ENTROPY, cross_entropy),
+      SUITE(DIVERGENCE, divergence),
       SUITE(CLIP_SCALE, clip_scale),
       SUITE(ADAMW, adamw),
       SUITE(SAMPLE, sample),

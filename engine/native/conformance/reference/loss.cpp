@@ -1,4 +1,4 @@
-// CROSS_ENTROPY.
+// CROSS_ENTROPY and DIVERGENCE.
 #include <algorithm>
 #include <cmath>
 
@@ -100,6 +100,57 @@ void reference_cross_entropy(const Params& p, Array* o) {
         add(o[kDw], v * n + i, g * x, g_size * std::fabs(x));
       }
     }
+  }
+}
+
+// Natural logarithms of the softmax of a row over the temperature, and what their errors scale with.
+static std::vector<double> log_softmax(const Array& logits, int64_t row, double temperature, double* size) {
+  const int64_t n = logits.columns();
+  std::vector<double> z;
+  for (int64_t i = 0; i < n; i++) z.push_back(logits.at(row * n + i) / temperature);
+  const double largest = *std::max_element(z.begin(), z.end());
+  double total = 0.0;
+  for (double value : z) total += std::exp(value - largest);
+  const double lse = largest + std::log(total);
+  *size = 1.0 + std::fabs(lse);
+  for (double& value : z) {
+    if (std::isfinite(value)) *size = std::max(*size, 1.0 + std::fabs(value) + std::fabs(lse));
+    value -= lse;
+  }
+  return z;
+}
+
+void reference_divergence(const Params& p, Array* o) {
+  const double temperature = p.f(0), beta = p.f(1);
+  const int64_t n = o[0].columns();
+  auto term = [](double probability, double logarithm) { return probability > 0.0 ? probability * logarithm : 0.0; };
+  for (int64_t r = 0; r < o[0].rows(); r++) {
+    double student_size, teacher_size;
+    const std::vector<double> log_q = log_softmax(o[0], r, temperature, &student_size);
+    const std::vector<double> log_p = log_softmax(o[1], r, temperature, &teacher_size);
+    const double size = student_size + teacher_size;
+    double loss = 0.0, magnitude = 0.0, mean = 0.0, mean_size = 0.0;
+    std::vector<double> slopes;
+    for (size_t v = 0; v < log_q.size(); v++) {
+      const double q = std::exp(log_q[v]), t = std::exp(log_p[v]);
+      const double log_m = beta == 0.0 ? log_q[v] : beta == 1.0 ? log_p[v] : std::log(beta * t + (1.0 - beta) * q);
+      const double to_teacher = beta == 0.0 ? 1.0 : beta, to_student = beta == 0.0 ? 0.0 : beta == 1.0 ? 1.0 : 1.0 - beta;
+      if (beta < 1.0) loss += to_teacher * term(t, log_p[v] - log_m), magnitude += t * size;
+      loss += to_student * term(q, log_q[v] - log_m), magnitude += to_student * q * size;
+      // The derivative of the loss by q, but for what is the same for all tokens.
+      const double slope = beta == 0.0 ? -std::exp(log_p[v] - log_q[v]) : to_student * (log_q[v] - log_m);
+      slopes.push_back(slope);
+      mean += term(q, slope);
+      mean_size += q * (std::fabs(slope) + size);
+    }
+    const double weight = p.f(2) * (o[2].present ? o[2].at(r) : 1.0) / temperature;
+    for (size_t v = 0; v < log_q.size(); v++) {
+      // The exponential turns the rounding of a logarithm into a relative error of the probability.
+      const double q = std::exp(log_q[v]);
+      o[0].set(r * n + static_cast<int64_t>(v), weight * term(q, slopes[v] - mean),
+               std::fabs(weight) * q * ((1.0 + std::fabs(slopes[v])) * size + mean_size));
+    }
+    o[3].set(r, loss, magnitude);
   }
 }
 

@@ -79,6 +79,7 @@ void reference_kv_copy_blocks(const Params&, Array*);
 void reference_glu(const Params&, Array*);
 void reference_glu_backward(const Params&, Array*);
 void reference_cross_entropy(const Params&, Array*);
+void reference_divergence(const Params&, Array*);
 void reference_clip_scale(const Params&, Array*);
 void reference_adamw(const Params&, Array*);
 void reference_sample(const Params&, Array*);

@@ -251,6 +251,14 @@ typedef enum lf_op {
    * gradients are those of sum_t grad_scale * row_weight[t] * loss[t] with
    * loss = (1 - s) * nll + s * mean_v(-log p(v)). logits = softcap(logit_scale * (x w^T + bias)). */
   LF_OP_CROSS_ENTROPY = 72,
+  /* params: f temperature, f beta, f scale. operands: student+ f32 [R, V], teacher [R, V] (float), row_weight? f32 [R],
+   *           loss* f32 [R]. The rows of student and teacher are contiguous.
+   * Distance of two distributions, the softmaxes of both logits divided by the temperature, q of the student and p of the
+   * teacher: with beta 0 KL(p || q), with beta 1 KL(q || p), between them the generalised Jensen-Shannon divergence
+   * beta KL(p || m) + (1 - beta) KL(q || m), m = beta p + (1 - beta) q (Agarwal et al. 2024, eq. 1). The student's logits
+   * are replaced by the gradient of sum_r scale * row_weight[r] * loss[r] with respect to them. A teacher's logit may be
+   * -infinity unless beta is 1; the student's are finite. */
+  LF_OP_DIVERGENCE = 73,
 
   /* ---- optimiser ---- */
 

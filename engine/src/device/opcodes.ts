@@ -35,6 +35,7 @@ export const Op = {
   ROUTE: 66,
   ROUTE_BACKWARD: 67,
   CROSS_ENTROPY: 72,
+  DIVERGENCE: 73,
   CLIP_SCALE: 80,
   ADAMW: 81,
   SAMPLE: 96,

@@ -50,6 +50,11 @@ export const modelErrors = defineEngineErrors({
       `tensor ${name} has data type ${dtype}, which is no weight`,
     remedy: () => 'Weights are f32, f16, bf16 or one of the GGUF block formats.',
   },
+  LAYERS: {
+    message: ({ path, layers, count }: { path: string; layers: readonly number[]; count: number }) =>
+      `'${path}' has ${count} layers; it cannot give the layers ${layers.join(', ')}`,
+    remedy: ({ count }) => `Name layers from 0 to ${Math.max(0, count - 1)}.`,
+  },
   NOT_CAUSAL: {
     message: ({ modelType }: { modelType: string }) => `a ${modelType} model is an encoder: it does not generate text`,
     remedy: () => 'Use a causal language model (llama, mistral, qwen3 and others).',

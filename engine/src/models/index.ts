@@ -12,4 +12,5 @@ export type { CausalLanguageModel, EncoderModel, ForwardOptions, LanguageModel }
 export { loadModel } from './open.js';
 export type { RopeConfig, RopeScaling } from './rope.js';
 export { type SaveOptions, savePretrained } from './save.js';
+export { selectLayers } from './select-layers.js';
 export type { WeightFiles, WeightPrecision, WeightProvider } from './weights.js';

@@ -1,6 +1,7 @@
 export { AdamW, decays } from './adamw.js';
 export { deleteFolder, removeUnfinished, writeFolder } from './checkpoint/durable-folder.js';
 export { CheckpointStore, type DamagedCheckpoint } from './checkpoint/store.js';
+export { chunkedLogitLoss, type RowRange } from './chunked-logits.js';
 export { evaluateRows } from './evaluate.js';
 export type { TrainingEvent } from './events.js';
 export { nextTokenObjective } from './next-token.js';

@@ -54,7 +54,7 @@ export async function fineTune<Row, Batch>(
   const { library, threads, device: index } = await context.backend();
   const device = openDevice({ library, threads, index });
   try {
-    const model = await openModel(context, device, tuning.base, options);
+    const model = await openModel(context, device, tuning.source, options);
     const save = saver(model, tuning, tuning.tokenizer, options);
     const result = await train({
       model,

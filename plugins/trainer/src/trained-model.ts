@@ -5,7 +5,7 @@ import {
   type CausalLanguageModel,
   type Device,
   loadAdapter,
-  loadModel,
+  loadModelFiles,
   type ModelSource,
   saveAdapter,
   savePretrained,
@@ -17,6 +17,7 @@ import type { TrainerOptions } from './options.js';
 export interface BaseModel {
   /** As it is named in what is saved: a path, or a name in the cache. */
   readonly base: string;
+  /** What is loaded, with the tokenizer that is saved. */
   readonly source: ModelSource;
 }
 
@@ -24,10 +25,10 @@ export interface BaseModel {
 export async function openModel(
   context: StepContext<'train'>,
   device: Device,
-  base: string,
+  source: ModelSource,
   options: TrainerOptions,
 ): Promise<CausalLanguageModel> {
-  const model = asCausal(await loadModel(device, base, { dtype: options.precision }));
+  const model = asCausal(loadModelFiles(device, source, { dtype: options.precision }));
   if (options.full) model.setTrainable(true);
   else if (options.adapter === undefined) attachLora(model, { ...options.lora, seed: options.seed });
   else loadAdapter(model, context.resolvePath(options.adapter), { trainable: true });

@@ -53,3 +53,23 @@ export function crossEntropy(
   r.operand(t.lse);
   r.operand(t.argmax);
 }
+
+/**
+ * Divergence of the softmaxes of two logits [R, V] over a temperature: beta 0 is KL(teacher || student), 1 is
+ * KL(student || teacher), between them the generalised Jensen-Shannon divergence. The student's logits become the gradient
+ * of sum_r scale * rowWeight[r] * loss[r] with respect to them.
+ */
+export function divergence(
+  r: CommandRecorder,
+  { temperature, beta, scale }: { temperature: number; beta: number; scale: number },
+  t: { student: Operand; teacher: Operand; rowWeight?: Operand; loss: Operand },
+): void {
+  const p = r.begin(Op.DIVERGENCE, 3, 4);
+  r.floats[p] = temperature;
+  r.floats[p + 1] = beta;
+  r.floats[p + 2] = scale;
+  r.operand(t.student);
+  r.operand(t.teacher);
+  r.operand(t.rowWeight);
+  r.operand(t.loss);
+}

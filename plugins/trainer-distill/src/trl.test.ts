@@ -38,7 +38,9 @@ async function distill({ temperature, beta, alpha, scaleByTemperature }: Distill
   const model = await open('trl_sft/model');
   model.setTrainable(true);
   const teacher = modelTeacher(await open('trl_distill/teacher'));
-  const tokens = rows.slice(0, 48).map((row) => ({ tokens: Int32Array.from(row.tokens), mask: Uint8Array.from(row.mask) }));
+  const tokens = rows
+    .slice(0, 48)
+    .map((row) => ({ tokens: Int32Array.from(row.tokens), mask: Uint8Array.from(row.mask) }));
   const steps: Extract<TrainingEvent, { type: 'step' }>[] = [];
   await train({
     model,

@@ -21,6 +21,30 @@ describe('learningRate', () => {
     for (const [step, value] of values.entries()) expect(value).toBeCloseTo(expected[step] as number, 12);
   });
 
+  it("equals transformers' get_cosine_with_hard_restarts_schedule_with_warmup", () => {
+    // LambdaLR values of transformers 5.18, 2 warm-up steps of 10, 2 cycles.
+    const values = rates({ type: 'cosine-restarts', warmupSteps: 2, cycles: 2 }, 10);
+    const fall = [1, 0.8535533905932737, 0.5, 0.14644660940672627];
+    for (const [step, value] of [0, 0.5, ...fall, ...fall].entries()) expect(values[step]).toBeCloseTo(value, 12);
+  });
+
+  it("equals transformers' get_polynomial_decay_schedule_with_warmup", () => {
+    // LambdaLR values of transformers 5.18, 2 warm-up steps of 6, power 2, lr_end 0.1 of a peak of 1.
+    const values = rates({ type: 'polynomial', warmupSteps: 2, power: 2, minimumRatio: 0.1 }, 6);
+    const expected = [0, 0.5, 1, 0.60625, 0.325, 0.15625];
+    for (const [step, value] of values.entries()) expect(value).toBeCloseTo(expected[step] as number, 12);
+  });
+
+  it('runs from point to point of a list', () => {
+    const points: [number, number][] = [
+      [0.25, 1],
+      [0.75, 0.2],
+    ];
+    const values = rates({ type: 'list', warmupSteps: 0, points }, 8);
+    for (const [step, value] of [1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0.2].entries())
+      expect(values[step]).toBeCloseTo(value, 12);
+  });
+
   it('holds the peak and then decays with wsd', () => {
     const values = rates({ type: 'wsd', warmupSteps: 2, decayRatio: 0.4, minimumRatio: 0.1 }, 10);
     expect(values.slice(0, 7)).toEqual([0, 0.5, 1, 1, 1, 1, 1]);

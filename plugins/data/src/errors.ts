@@ -37,7 +37,7 @@ export const dataErrors = defineErrors({
   },
   LF_DATA_FILE_UNREADABLE: {
     message: ({ path, reason }: { path: string; reason: string }) => `cannot read '${path}': ${reason}`,
-    remedy: () => 'data files are UTF-8: a JSON list, JSON Lines (one object a line) or plain text (.txt)',
+    remedy: () => 'data files are UTF-8: a JSON list, JSON Lines (one object a line) or plain text (.txt); or Parquet',
   },
   LF_DATA_SINGLE_OBJECT: {
     message: ({ path }: { path: string; keys: readonly string[] }) =>

@@ -1,6 +1,7 @@
 import { type RowSource, type TokenRow, targetsOf } from '@largeforge/engine';
 import { dataErrors } from './errors.js';
 import type { LengthReport } from './report.js';
+import { NumberList } from './store/number-list.js';
 
 /** What becomes of rows that are longer than the model is trained on. */
 export type OverlongPolicy = LengthReport['policy'];
@@ -11,11 +12,38 @@ export interface LengthLimit {
   readonly policy: OverlongPolicy;
 }
 
-/** Part of a row: tokens `from` to `to`. */
-interface Piece {
-  readonly row: number;
-  readonly from: number;
-  readonly to: number;
+/** Parts of rows: piece i is tokens `from[i]` to `to[i]` of row `rows[i]`. Flat, so that millions cost little. */
+class Pieces {
+  private readonly rows = new NumberList();
+  private readonly starts = new NumberList();
+  private readonly ends = new NumberList();
+
+  push(row: number, from: number, to: number): void {
+    this.rows.push(row);
+    this.starts.push(from);
+    this.ends.push(to);
+  }
+
+  get length(): number {
+    return this.rows.length;
+  }
+
+  row(piece: number): number {
+    return this.rows.numbers[piece] as number;
+  }
+
+  from(piece: number): number {
+    return this.starts.numbers[piece] as number;
+  }
+
+  to(piece: number): number {
+    return this.ends.numbers[piece] as number;
+  }
+
+  lengths(): Uint32Array {
+    const [from, to] = [this.starts.numbers, this.ends.numbers];
+    return to.map((end, piece) => end - (from[piece] as number));
+  }
 }
 
 /**
@@ -30,12 +58,12 @@ export async function limitLength<Row extends TokenRow>(
   totalTargets: number,
 ): Promise<{ rows: RowSource<Row>; report: LengthReport }> {
   const { maxLength, policy } = limit;
-  const pieces: Piece[] = [];
+  const pieces = new Pieces();
   let [overlong, longest, tokensLost, targetsLost] = [0, 0, 0, 0];
   for (let row = 0; row < source.lengths.length; row++) {
     const length = source.lengths[row] as number;
     if (length <= maxLength) {
-      pieces.push({ row, from: 0, to: length });
+      pieces.push(row, 0, length);
       continue;
     }
     overlong++;
@@ -43,12 +71,12 @@ export async function limitLength<Row extends TokenRow>(
     const [read] = (await source.read([row])) as [Row];
     tokensLost += length;
     targetsLost += targetsOf(read);
-    for (const piece of piecesOf(row, length, limit)) {
-      const targets = targetsOf({ tokens: read.tokens, mask: read.mask.subarray(piece.from, piece.to) });
+    for (const [from, to] of partsOf(length, limit)) {
+      const targets = targetsOf({ tokens: read.tokens, mask: read.mask.subarray(from, to) });
       // A piece of nothing but context would only cost time.
       if (targets === 0) continue;
-      pieces.push(piece);
-      tokensLost -= piece.to - piece.from;
+      pieces.push(row, from, to);
+      tokensLost -= to - from;
       targetsLost -= targets;
     }
   }
@@ -69,29 +97,21 @@ export async function limitLength<Row extends TokenRow>(
   return { rows, report: { maxLength, policy, overlong, tokensLost, targetsLost, rows: pieces.length } };
 }
 
-function piecesOf(row: number, length: number, { maxLength, policy }: LengthLimit): Piece[] {
+function partsOf(length: number, { maxLength, policy }: LengthLimit): [from: number, to: number][] {
   if (policy === 'drop') return [];
-  const pieces = policy === 'split' ? Math.ceil(length / maxLength) : 1;
-  return Array.from({ length: pieces }, (_, i) => ({
-    row,
-    from: i * maxLength,
-    to: Math.min(length, (i + 1) * maxLength),
-  }));
+  const parts = policy === 'split' ? Math.ceil(length / maxLength) : 1;
+  return Array.from({ length: parts }, (_, i) => [i * maxLength, Math.min(length, (i + 1) * maxLength)]);
 }
 
-function piecewise<Row extends TokenRow>(
-  source: RowSource<Row>,
-  pieces: readonly Piece[],
-  fingerprint: string,
-): RowSource<Row> {
+function piecewise<Row extends TokenRow>(source: RowSource<Row>, pieces: Pieces, fingerprint: string): RowSource<Row> {
   return {
     fingerprint,
-    lengths: Uint32Array.from(pieces, (piece) => piece.to - piece.from),
+    lengths: pieces.lengths(),
     async read(indices) {
-      const wanted = Array.from(indices, (index) => pieces[index] as Piece);
-      const rows = await source.read(wanted.map((piece) => piece.row));
+      const rows = await source.read(Array.from(indices, (piece) => pieces.row(piece)));
       return rows.map((row, i) => {
-        const { from, to } = wanted[i] as Piece;
+        const piece = indices[i] as number;
+        const [from, to] = [pieces.from(piece), pieces.to(piece)];
         return { ...row, tokens: row.tokens.subarray(from, to), mask: row.mask.subarray(from, to) };
       });
     },

@@ -13,6 +13,7 @@ import type { RawRow } from './reading/raw-row.js';
 import { transformedRows } from './reading/transformed-rows.js';
 import { type DataReport, describeRejected, type LengthReport, type PreviewPiece, summariseLengths } from './report.js';
 import type { RowShape } from './row-shape.js';
+import { NumberList } from './store/number-list.js';
 import { TokenStore, TokenStoreWriter } from './store/token-store.js';
 import type { TokenisePool } from './tokenise/pool.js';
 import type { WorkerSetting } from './tokenise/setting.js';
@@ -155,7 +156,7 @@ async function build<Row>(
   const writer = new TokenStoreWriter(folder);
   const source = request.transform === undefined ? readRows : transformedRows(request.transform, format.id);
   const total = { rows: 0, examples: 0, tokens: 0, targets: 0, stops: 0, splitPrompts: 0, rejected: 0 };
-  const lengths: number[] = [];
+  const lengths = new NumberList();
   const preview: (readonly PreviewPiece[])[] = [];
   const first: (RejectedRow & { file: string })[] = [];
   try {
@@ -198,7 +199,7 @@ async function build<Row>(
     tokens: total.tokens,
     targets: total.targets,
     maskedShare: 1 - total.targets / total.tokens,
-    lengths: summariseLengths(lengths),
+    lengths: summariseLengths(lengths.numbers),
     stops: total.stops,
     splitPrompts: total.splitPrompts,
     preview,

@@ -58,7 +58,11 @@ function sharedFlags(formats: string): NonNullable<CommandDefinition<CommandCont
     { flags: '--batch-size <rows>', description: 'rows of a micro-batch', parse: number },
     { flags: '--gradient-accumulation <count>', description: 'micro-batches of an optimiser step', parse: number },
     { flags: '--learning-rate <rate>', description: 'peak learning rate', parse: number },
-    { flags: '--scheduler <name>', description: 'its shape', choices: ['constant', 'linear', 'cosine', 'wsd'] },
+    {
+      flags: '--scheduler <name>',
+      description: 'its shape',
+      choices: ['constant', 'linear', 'cosine', 'cosine-restarts', 'polynomial', 'wsd'],
+    },
     { flags: '--warmup-ratio <share>', description: 'of the steps', parse: number },
     { flags: '--max-length <tokens>', description: 'of a row at most', parse: number },
     {

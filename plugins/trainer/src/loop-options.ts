@@ -17,7 +17,8 @@ export function loopOptions(
   binTokens = options.maxLength,
 ): TrainingOptions {
   const { weightDecay, beta1, beta2, epsilon, maxGradNorm, full } = options;
-  const { scheduler, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape } = options;
+  const { scheduler: type, warmupSteps, warmupRatio, minimumRatio } = options;
+  const { decayRatio, decayShape, cycles, power, points } = options;
   const { epochs, maxSteps, batchSize, order, seed, gradientCheckpointing, neftuneAlpha } = options;
   return trainingOptions.parse({
     epochs,
@@ -37,7 +38,7 @@ export function loopOptions(
       epsilon,
       maxGradNorm,
     },
-    schedule: { type: scheduler, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape },
+    schedule: { type, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape, cycles, power, points },
     checkpoints: { steps: options.saveSteps, minutes: options.saveMinutes, keep: options.keepCheckpoints },
     evaluation: {
       steps: options.evalSteps,

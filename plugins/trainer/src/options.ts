@@ -23,7 +23,8 @@ const dataset = z.preprocess(
   dataOptions.omit({ maxLength: true }),
 );
 
-const { type, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape } = scheduleOptions.shape;
+const { type, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape, cycles, power, points } =
+  scheduleOptions.shape;
 const { weightDecay, beta1, beta2, epsilon, maxGradNorm } = optimizerOptions.shape;
 
 /**
@@ -69,6 +70,9 @@ export const trainerOptions = z.strictObject({
   minimumRatio,
   decayRatio,
   decayShape,
+  cycles,
+  power,
+  points,
   precision: z.enum(['bf16', 'f32']).default('bf16').describe('of weights and activations; sums and masters are f32'),
   gradientCheckpointing: z
     .boolean()

@@ -4,11 +4,12 @@ import { extname, join } from 'node:path';
 import { dataErrors } from '../errors.js';
 import { jsonArray } from './json-array.js';
 import { jsonLines } from './json-lines.js';
+import { parquetRows } from './parquet.js';
 import { plainText, type SampleBy } from './plain-text.js';
 import type { RawRow, RowLimits } from './raw-row.js';
 
 /** File names that are read; other files of a folder are left alone. */
-const extensions = ['.json', '.jsonl', '.ndjson', '.txt'];
+const extensions = ['.json', '.jsonl', '.ndjson', '.parquet', '.txt'];
 
 export interface FileOptions extends RowLimits {
   readonly sampleBy: SampleBy;
@@ -32,9 +33,13 @@ export async function dataFiles(paths: readonly string[]): Promise<string[]> {
   return files;
 }
 
-/** Rows of a data file in batches, read as a stream: JSON list, JSON Lines or plain text. */
+/** Rows of a data file in batches, read as a stream: JSON list, JSON Lines, Parquet or plain text. */
 export async function* readRows(file: string, options: FileOptions): AsyncGenerator<RawRow[]> {
   const kind = await kindOf(file);
+  if (kind.is === 'parquet') {
+    yield* parquetRows(file, options);
+    return;
+  }
   const chunks = createReadStream(file, { start: kind.start, highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
   if (kind.is === 'text') yield* plainText(chunks, options, options.sampleBy);
   else if (kind.is === 'list') yield* jsonArray(chunks, options, file);
@@ -42,7 +47,7 @@ export async function* readRows(file: string, options: FileOptions): AsyncGenera
 }
 
 /** The shape of a file, from its first bytes and its name. `start` is behind a byte order mark. */
-async function kindOf(file: string): Promise<{ is: 'list' | 'lines' | 'text'; start: number }> {
+async function kindOf(file: string): Promise<{ is: 'list' | 'lines' | 'parquet' | 'text'; start: number }> {
   const handle = await open(file).catch((cause: unknown) => {
     throw dataErrors.LF_DATA_FILE_UNREADABLE({ path: file, reason: (cause as Error).message }, { cause });
   });
@@ -56,6 +61,7 @@ async function kindOf(file: string): Promise<{ is: 'list' | 'lines' | 'text'; st
     if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
       throw dataErrors.LF_DATA_FILE_UNREADABLE({ path: file, reason: 'it is compressed with gzip; unpack it first' });
     }
+    if (bytes.subarray(0, 4).toString('latin1') === 'PAR1') return { is: 'parquet', start: 0 };
     const start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
     if (extname(file).toLowerCase() === '.txt') return { is: 'text', start };
     const text = bytes.subarray(start).toString('utf8').trimStart();

@@ -21,5 +21,7 @@ export async function evaluateRows<Row, Batch>(
     }
     options.onProgress?.(from + indices.length);
   }
-  return Object.fromEntries([...totals].map(([name, { sum, weight }]) => [name, sum / weight]));
+  // A figure that no row has (a mean over answers of a kind that did not occur) is none.
+  const measured = [...totals].filter(([name, { weight }]) => weight > 0 || name === 'loss');
+  return Object.fromEntries(measured.map(([name, { sum, weight }]) => [name, sum / weight]));
 }

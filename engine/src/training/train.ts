@@ -45,6 +45,8 @@ export interface TrainingResult {
   readonly losses: readonly number[];
   /** The last evaluation of the held-out rows, or the best one when its weights were kept. */
   readonly evaluation: Readonly<Record<string, number>> | undefined;
+  /** Every evaluation of the held-out rows, in order. */
+  readonly evaluations: readonly { readonly step: number; readonly metrics: Readonly<Record<string, number>> }[];
   readonly aborted: boolean;
   readonly seconds: number;
   readonly tokens: number;
@@ -147,6 +149,7 @@ class TrainingLoop<Row, Batch> {
       totalSteps: this.totalSteps,
       losses,
       evaluation: (kept ?? evaluations.at(-1))?.metrics,
+      evaluations,
       aborted,
       seconds: this.secondsSoFar(),
       tokens,

@@ -25,15 +25,19 @@ export interface FineTuning<Row, Batch> extends BaseModel {
   /** By which the rows were rendered; saved beside the weights. */
   readonly tokenizer: Tokenizer;
   readonly rows: RowSource<Row>;
-  /** Held-out rows of their own; without them `evalSplit` holds rows of `rows` out. */
+  /** Held-out rows of their own; without them `evalSplit` holds rows of `rows` out, unless `training` is given. */
   readonly heldOut: RowSource<Row> | undefined;
   readonly learningRates: LearningRates;
+  /** Rows that are trained on, in order, instead of those that are not held out; a row may come again. */
+  readonly training?: ArrayLike<number>;
   /** Tokens of a bin when rows are packed; `maxLength` unless given. */
   readonly binTokens?: number;
   /** Further models that are in memory while training. */
   readonly frozen?: readonly ModelSource[];
   /** Called once, before the first step, with the model as it starts. */
   readonly objective: (model: CausalLanguageModel) => Objective<Row, Batch> | Promise<Objective<Row, Batch>>;
+  /** Called when everything is saved; adds to the step's outputs. */
+  readonly finished?: (result: TrainingResult) => Record<string, unknown> | Promise<Record<string, unknown>>;
 }
 
 /**
@@ -70,19 +74,23 @@ export async function fineTune<Row, Batch>(
     });
     if (result.aborted) throw context.signal.reason;
     await save(folder);
-    return outputs(result, folder, options);
+    return { ...outputs(result, folder, options), ...(await tuning.finished?.(result)) };
   } finally {
     device[Symbol.dispose]();
   }
 }
 
 /** The rows that are trained on, and those that are held out. */
-function divideRows<Row, Batch>({ rows, heldOut }: FineTuning<Row, Batch>, { evalSplit, seed }: TrainerOptions) {
+function divideRows<Row, Batch>(
+  { rows, heldOut, training }: FineTuning<Row, Batch>,
+  { evalSplit, seed }: TrainerOptions,
+) {
+  const given = training ? { training } : {};
   if (heldOut) {
     const all = Uint32Array.from({ length: heldOut.lengths.length }, (_, row) => row);
-    return { heldOut: { source: heldOut, rows: all } };
+    return { ...given, heldOut: { source: heldOut, rows: all } };
   }
-  if (evalSplit === 0) return {};
+  if (evalSplit === 0 || training) return given;
   const split = splitRows(rows.lengths.length, evalSplit, seed);
   return { training: split.training, heldOut: { source: rows, rows: split.heldOut } };
 }

@@ -24,6 +24,7 @@ describe('the options of a trainer', () => {
     [{ evalSplit: 0.1, evalDataset: 'held.jsonl' }, 'evalSplit'],
     [{ keepBest: true }, 'keepBest'],
     [{ patience: 2 }, 'patience'],
+    [{ scheduler: 'list' }, 'points'],
   ])('are refused when they contradict each other: %o', (options, key) => {
     const { error } = schema.safeParse({ ...given, ...options });
     expect(error?.issues.map((issue) => issue.path)).toEqual([[key]]);

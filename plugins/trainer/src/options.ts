@@ -104,6 +104,8 @@ export function checkTrainerOptions(options: TrainerOptions, context: z.Refineme
   if (options.evalDataset !== undefined && options.evalSplit > 0)
     wrong('evalSplit', '0 beside evalDataset, whose rows are held out already');
   if (options.keepBest && !heldOut) wrong('keepBest', 'false, or held-out rows (evalDataset or evalSplit)');
+  if (options.scheduler === 'list' && !options.points)
+    wrong('points', 'pairs of a share of the steps and a share of the peak');
   if (options.patience !== undefined && !heldOut)
     wrong('patience', 'none, or held-out rows (evalDataset or evalSplit)');
 }

@@ -34,12 +34,18 @@ async function start(): Promise<{ xgrammar: XGrammar; compiler?: GrammarCompiler
   return { xgrammar, compiler: await xgrammar.GrammarCompiler.createGrammarCompiler(info) };
 }
 
+/**
+ * White space between two tokens of JSON: room for a line end and ten levels of indentation. Models that know no better
+ * would go on with it until their tokens are used up.
+ */
+const mostWhitespace = 21;
+
 function parse({ Grammar }: XGrammar, spec: GrammarSpec): Promise<Grammar> {
   switch (spec.kind) {
     case 'json':
       return Grammar.builtinJSONGrammar();
     case 'json-schema':
-      return Grammar.fromJSONSchema(JSON.stringify(spec.schema));
+      return Grammar.fromJSONSchema(JSON.stringify(spec.schema), true, undefined, undefined, true, mostWhitespace);
     case 'regex':
       return Grammar.fromStructuralTag({ type: 'regex', pattern: spec.pattern });
     case 'grammar':

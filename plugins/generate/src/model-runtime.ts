@@ -6,14 +6,17 @@ import {
   type CausalLanguageModel,
   createGenerationEngine,
   type Device,
-  type GenerateRequest,
+  type GenerateEvent,
   type GenerationEngine,
+  type GrammarSpec,
+  Grammars,
   loadAdapter,
   loadModel,
   mergeAdapter,
   openDevice,
   readAdapter,
   readModelSource,
+  type TokenConstraint,
   Tokenizer,
   type WeightPrecision,
   withTokenizerOf,
@@ -47,6 +50,7 @@ export class ModelRuntime {
   private readonly adapters: AdapterSlots;
   /** Adapters that take requests. */
   private readonly live = new Set<LoadedAdapter>();
+  private readonly grammars = new Map<string, Grammars>();
   private closed = false;
 
   private constructor(
@@ -140,10 +144,14 @@ export class ModelRuntime {
       tokenizer: servedTokenizer(tokenizer),
       contextLength: engine.contextLength,
       ...(tokenizer.chatTemplate && { chatTemplate: tokenizer.chatTemplate.source }),
-      generate: (request: GenerateRequest) => {
-        // Whoever still holds this model must not get the adapter that has its place by now.
-        if (adapter && !this.live.has(adapter)) throw modelErrors.LF_MODEL_UNLOADED({ id });
-        return engine.generate({ ...request, ...own });
+      constrains: true,
+      generate: ({ format, ...request }) => {
+        const start = (constraint?: TokenConstraint) => {
+          // Whoever still holds this model must not get the adapter that has its place by now.
+          if (adapter && !this.live.has(adapter)) throw modelErrors.LF_MODEL_UNLOADED({ id });
+          return engine.generate({ ...request, ...own, ...(constraint && { constraint }) });
+        };
+        return format === undefined ? start() : constrained(this.grammarsOf(tokenizer), format, request.signal, start);
       },
       stats: () => {
         const { running, waiting, cacheBlocks, cacheBlocksUsed } = engine.stats();
@@ -159,15 +167,52 @@ export class ModelRuntime {
     };
   }
 
+  /** Grammars over a tokenizer's vocabulary; adapters that end texts as their base model does share its own. */
+  private grammarsOf(tokenizer: Tokenizer): Grammars {
+    const key = tokenizer.eosTokenIds.join();
+    let grammars = this.grammars.get(key);
+    if (!grammars) {
+      grammars = new Grammars({
+        vocabSize: this.model.config.vocabSize,
+        tokens: tokenizer.vocabSize,
+        stopTokenIds: tokenizer.eosTokenIds,
+        tokenBytes: (token) => tokenizer.tokenBytes(token),
+        isSpecial: (token) => tokenizer.isSpecial(token),
+      });
+      this.grammars.set(key, grammars);
+    }
+    return grammars;
+  }
+
   /** Ends what is being generated with an error and frees everything. */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
     await this.engine.close();
+    await Promise.all([...this.grammars.values()].map((grammars) => grammars.close()));
     this.adapters[Symbol.dispose]();
     this.model.dispose();
     this.device[Symbol.dispose]();
   }
+}
+
+/** A stream that is held to a format: it starts when the grammar is ready. */
+async function* constrained(
+  grammars: Grammars,
+  format: GrammarSpec,
+  signal: AbortSignal | undefined,
+  start: (constraint: TokenConstraint) => AsyncIterable<GenerateEvent>,
+): AsyncIterable<GenerateEvent> {
+  const constraint = await grammars.constrain(format);
+  let stream: AsyncIterable<GenerateEvent>;
+  try {
+    signal?.throwIfAborted();
+    stream = start(constraint);
+  } catch (error) {
+    constraint.dispose?.();
+    throw error;
+  }
+  yield* stream;
 }
 
 /** The largest rank of an adapter's layers, as its config says. */

@@ -1,4 +1,4 @@
-import type { GenerateEvent, GenerateRequest } from '@largeforge/engine';
+import type { GenerateEvent, GenerateRequest, GrammarSpec } from '@largeforge/engine';
 
 /** A message of a conversation. */
 export interface ChatMessage {
@@ -13,7 +13,10 @@ export interface ModelTokenizer {
   readonly eosTokenIds: readonly number[];
   encode(text: string, options?: { addSpecialTokens?: boolean }): Promise<ArrayLike<number>>;
   decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
-  applyChatTemplate(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: { addGenerationPrompt: boolean; tools?: readonly unknown[] },
+  ): string;
 }
 
 /** State of a model, read at any time. */
@@ -28,6 +31,12 @@ export interface ModelStats {
   readonly failure?: string;
 }
 
+/** A request to a served model. */
+export interface ServedRequest extends Omit<GenerateRequest, 'adapter' | 'constraint'> {
+  /** What the text must look like. Throws LF_ENGINE_GRAMMAR before the first event when it is wrong. */
+  readonly format?: GrammarSpec;
+}
+
 /** A loaded model that generates text. */
 export interface ServedModel {
   readonly id: string;
@@ -35,6 +44,8 @@ export interface ServedModel {
   /** Prompt and completion together. */
   readonly contextLength: number;
   readonly chatTemplate?: string;
-  generate(request: GenerateRequest): AsyncIterable<GenerateEvent>;
+  /** Whether requests may have a `format`. */
+  readonly constrains?: boolean;
+  generate(request: ServedRequest): AsyncIterable<GenerateEvent>;
   stats(): ModelStats;
 }

@@ -39,6 +39,12 @@ export async function findModel(services: ServerServices, request: FastifyReques
   return services.models.get(id);
 }
 
+/** Refuses a format where the model cannot be held to one. */
+export function checkFormat(model: ServedModel, { param }: { readonly param: string }): void {
+  if (model.constrains) return;
+  throw apiErrors.unsupported(param, `The model ${JSON.stringify(model.id)} cannot be held to a format.`);
+}
+
 /**
  * How many tokens a sequence may generate. What the request asks for must fit beside the prompt; the default is cut to
  * what is left.
@@ -61,6 +67,7 @@ export function completionBudget(
 /**
  * Queues a request's sequences and waits until the engine has begun to answer. Nothing of the response is sent before
  * that, so that a refusal keeps its status and the client can try again.
+ * @param formatParam the field that gave the sequences their format, for the refusal of a wrong one
  */
 export async function begin(
   services: ServerServices,
@@ -69,6 +76,7 @@ export async function begin(
   model: ServedModel,
   sequences: readonly Omit<GenerateRequest, 'signal'>[],
   choices: number,
+  formatParam = 'response_format',
 ): Promise<Generation> {
   const tokens = sequences.reduce((sum, sequence) => sum + sequence.promptTokens.length + sequence.maxTokens, 0);
   const ticket = services.queue.enter(sequences.length, tokens);
@@ -84,7 +92,12 @@ export async function begin(
     ticket.release();
     throw error;
   }
-  await generation.admitted();
+  try {
+    await generation.admitted();
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'LF_ENGINE_GRAMMAR') throw error;
+    throw apiErrors.invalidRequest((error as Error).message, formatParam, 'invalid_format');
+  }
   return generation;
 }
 

@@ -39,8 +39,20 @@ export interface GenerateRequest {
   readonly logprobs?: number;
   /** Aborting it frees whatever the sequence holds. */
   readonly signal: AbortSignal;
+  /** Smaller runs earlier; 0 when absent. */
   readonly priority?: number;
+  /** What the text must look like; only for models that `constrains`. A wrong one fails with LF_ENGINE_GRAMMAR. */
+  readonly format?: OutputFormat;
 }
+
+/** A form that a text is held to while it is generated. */
+export type OutputFormat =
+  | { readonly kind: 'json-schema'; readonly schema: unknown }
+  | { readonly kind: 'regex'; readonly pattern: string }
+  /** EBNF with a rule "root". */
+  | { readonly kind: 'grammar'; readonly ebnf: string }
+  /** XGrammar's structural tags: text with parts between markers. */
+  | { readonly kind: 'structural-tag'; readonly format: unknown };
 
 export interface TokenLogprob {
   readonly token: number;
@@ -79,6 +91,14 @@ export interface ChatMessage {
   readonly role: string;
   readonly content: string;
   readonly name?: string;
+  /** Calls of an assistant's message; arguments are JSON values, as templates expect them. */
+  readonly tool_calls?: readonly {
+    readonly id: string;
+    readonly type: 'function';
+    readonly function: { readonly name: string; readonly arguments: unknown };
+  }[];
+  /** The call that a tool's message answers. */
+  readonly tool_call_id?: string;
 }
 
 export interface ServedTokenizer {
@@ -89,7 +109,10 @@ export interface ServedTokenizer {
   decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
   /** The exact bytes that a token stands for, which `decode` cannot give for a part of a character. */
   tokenBytes?(id: number): Uint8Array;
-  applyChatTemplate(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: { addGenerationPrompt: boolean; tools?: readonly unknown[] },
+  ): string;
 }
 
 export interface ModelStats {
@@ -114,6 +137,8 @@ export interface ServedModel {
   readonly contextLength: number;
   /** The template's source; absent when the model has none, and then it cannot chat. */
   readonly chatTemplate?: string;
+  /** Whether requests may have a `format`. */
+  readonly constrains?: boolean;
   generate(request: GenerateRequest): AsyncIterable<GenerateEvent>;
   stats(): ModelStats;
 }

@@ -8,6 +8,7 @@ import type {
   ModelSpec,
   ModelStats,
   ServedModel,
+  ServedTokenizer,
 } from '../src/models.js';
 
 /** One token for each code point, and a template that writes the roles out. */
@@ -34,13 +35,23 @@ export interface Script {
   failAt?: { token: number; error: Error };
   contextLength?: number;
   chatTemplate?: string | null;
+  constrains?: boolean;
 }
 
 /** A model that says what a test tells it to, one character a token, as an engine would: stops, limits, cancellation. */
 export class ScriptedModel implements ServedModel {
-  readonly tokenizer = characterTokenizer;
+  readonly tokenizer = {
+    ...characterTokenizer,
+    applyChatTemplate: (...[messages, options]: Parameters<ServedTokenizer['applyChatTemplate']>) => {
+      this.offered = options.tools;
+      return characterTokenizer.applyChatTemplate(messages, options);
+    },
+  };
+  /** Tools that the template was last given. */
+  offered?: readonly unknown[];
   readonly contextLength: number;
   readonly chatTemplate?: string;
+  readonly constrains: boolean;
   readonly requests: GenerateRequest[] = [];
   running = 0;
   cancelled = 0;
@@ -51,6 +62,7 @@ export class ScriptedModel implements ServedModel {
     readonly id: string,
     readonly script: Script = {},
   ) {
+    this.constrains = script.constrains ?? true;
     this.contextLength = script.contextLength ?? 1024;
     if (script.chatTemplate !== null) this.chatTemplate = script.chatTemplate ?? '{{ messages }}';
   }

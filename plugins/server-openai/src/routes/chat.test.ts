@@ -119,7 +119,7 @@ describe('chat completions that are refused', () => {
       'messages[0].content',
       /text/,
     ],
-    ['an unknown role', { messages: [{ role: 'tool', content: 'x' }] }, null, 'messages[0].role', /"system"/],
+    ['an unknown role', { messages: [{ role: 'judge', content: 'x' }] }, null, 'messages[0].role', /"system"/],
     ['no messages', { messages: [] }, null, 'messages', /1/],
     [
       'messages that the template refuses',
@@ -129,15 +129,9 @@ describe('chat completions that are refused', () => {
       /roles must alternate/,
     ],
     ['a model without a template', { model: 'no-template' }, 'no_chat_template', 'model', /v1\/completions/],
-    ['tools', { tools: [{ type: 'function' }] }, 'unsupported_parameter', 'tools', /not supported/],
+    ['a tool without a function', { tools: [{ type: 'function' }] }, null, 'tools[0].function', /object/],
+    ['a tool that is no function', { tools: [{ type: 'web_search' }] }, null, 'tools[0].type', /only functions/],
     ['functions', { functions: [{ name: 'f' }] }, 'unsupported_parameter', 'functions', /not supported/],
-    [
-      'a JSON format',
-      { response_format: { type: 'json_object' } },
-      'unsupported_parameter',
-      'response_format',
-      /only "text"/,
-    ],
     ['audio', { modalities: ['text', 'audio'] }, 'unsupported_parameter', 'modalities', /audio/],
     ['top_logprobs alone', { top_logprobs: 2 }, null, 'top_logprobs', /logprobs: true/],
     [
@@ -170,7 +164,7 @@ describe('chat completions that are refused', () => {
     const response = await running.post('/v1/chat/completions', {
       model: 'tiny',
       messages,
-      tools: [{ type: 'function' }],
+      tools: [{ type: 'function', function: { name: 'f' } }],
       tool_choice: 'none',
       response_format: { type: 'text' },
       reasoning_effort: 'low',

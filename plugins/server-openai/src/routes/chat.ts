@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { ChatAnswer } from '../chat-answer.js';
+import { renderPrompt, templateOf } from '../chat-prompt.js';
 import { type Generation, totalUsage } from '../generation.js';
 import { apiErrors } from '../http/api-error.js';
-import { begin, completionBudget, consume, findModel, stream } from '../inference.js';
+import { begin, checkFormat, completionBudget, consume, findModel, stream } from '../inference.js';
 import { chatLogprobs } from '../logprobs.js';
-import type { ChatMessage, PositionLogprobs, ServedModel, TokenUsage } from '../models.js';
+import type { PositionLogprobs, ServedModel, TokenUsage } from '../models.js';
 import {
   type ChatLogprobs,
   type ChatRequest,
@@ -14,8 +16,11 @@ import {
   chatResponseSchema,
 } from '../schemas/chat.js';
 import { requestDefaults, samplingOf, stopsOf } from '../schemas/sampling.js';
+import { type AskedFormat, askedFormat } from '../schemas/structured.js';
+import { type ToolUse, toolUse } from '../schemas/tools.js';
 import { errorResponses } from '../schemas/usage.js';
 import type { ServerServices } from '../services.js';
+import { callGrammar, type ToolFormat, toolFormatOf } from '../tools/tool-format.js';
 import { readBody } from './read-body.js';
 
 /** `POST /v1/chat/completions`. */
@@ -45,20 +50,8 @@ export function chatRoutes(app: FastifyInstance, services: ServerServices): void
 }
 
 function refuseUnsupported(body: ChatRequest): void {
-  const format = body.response_format?.type;
-  if (format !== undefined && format !== 'text') {
-    throw apiErrors.unsupported(
-      'response_format',
-      `response_format ${JSON.stringify(format)} is not supported; only "text" is.`,
-    );
-  }
-  if ((body.tools?.length ?? 0) > 0 && body.tool_choice !== 'none') {
-    throw apiErrors.unsupported(
-      'tools',
-      'Tool calls are not supported. Describe the tools in a message, or send tool_choice: "none".',
-    );
-  }
-  if ((body.functions?.length ?? 0) > 0) throw apiErrors.unsupported('functions', 'Function calls are not supported.');
+  if ((body.functions?.length ?? 0) > 0)
+    throw apiErrors.unsupported('functions', 'functions are not supported; send them as tools.');
   const modality = body.modalities?.find((name) => name !== 'text');
   if (modality !== undefined) {
     throw apiErrors.unsupported(
@@ -74,37 +67,15 @@ function refuseUnsupported(body: ChatRequest): void {
   }
 }
 
-function readMessages(messages: ChatRequest['messages']): ChatMessage[] {
-  return messages.map(({ role, content, name }) => ({
-    role: role === 'developer' ? 'system' : role,
-    content: typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join(''),
-    ...(name != null && { name }),
-  }));
-}
-
-function renderPrompt(model: ServedModel, messages: ChatRequest['messages']): Promise<ArrayLike<number>> {
-  if (model.chatTemplate === undefined) {
-    throw apiErrors.invalidRequest(
-      `The model ${JSON.stringify(model.id)} has no chat template, so it cannot chat. Use /v1/completions.`,
-      'model',
-      'no_chat_template',
-    );
-  }
-  let text: string;
-  try {
-    text = model.tokenizer.applyChatTemplate(readMessages(messages), { addGenerationPrompt: true });
-  } catch (error) {
-    // Templates refuse conversations that they were not written for, such as two user messages in a row.
-    const reason = error instanceof Error ? error.message : String(error);
-    throw apiErrors.invalidRequest(`The model's chat template refused the messages: ${reason}`, 'messages');
-  }
-  return model.tokenizer.encode(text, { addSpecialTokens: false });
-}
+type ChatFinish = 'stop' | 'length' | 'tool_calls';
 
 class ChatCall {
   private readonly id = `chatcmpl-${randomUUID().replaceAll('-', '')}`;
   private readonly created = Math.floor(Date.now() / 1000);
   private readonly choices: number;
+  private readonly tools: ToolUse | undefined;
+  private readonly toolFormat: ToolFormat;
+  private readonly format: AskedFormat | undefined;
 
   constructor(
     private readonly services: ServerServices,
@@ -121,11 +92,29 @@ class ChatCall {
         'n',
       );
     }
+    this.toolFormat = toolFormatOf(templateOf(model));
+    this.tools = toolUse(body);
+    this.format = this.wantedFormat();
+    if (this.format) checkFormat(model, this.format);
+  }
+
+  /** What the text must look like: as the request says, or as calls are written. */
+  private wantedFormat(): AskedFormat | undefined {
+    const asked = askedFormat(this.body);
+    const calls = this.tools && callGrammar(this.toolFormat, this.tools);
+    if (asked && this.tools?.choice === 'must') {
+      throw apiErrors.invalidRequest(
+        `tool_choice wants nothing but calls, and ${asked.param} a text of another form; send one of them.`,
+        'tool_choice',
+      );
+    }
+    // An answer that a request gives a form to is no call; the tools are there for other turns.
+    return asked ?? (calls && { param: 'tools', format: calls });
   }
 
   async begin(): Promise<Generation> {
     const { body, model } = this;
-    const promptTokens = await renderPrompt(model, body.messages);
+    const promptTokens = await renderPrompt(model, body.messages, this.toolFormat, this.tools?.tools ?? []);
     const asked = body.max_completion_tokens ?? body.max_tokens;
     const maxTokens = completionBudget(model, promptTokens.length, asked, requestDefaults.maxTokens, 'messages');
     const sequences = Array.from({ length: this.choices }, (_, choice) => ({
@@ -134,21 +123,24 @@ class ChatCall {
       maxTokens,
       stop: stopsOf(body.stop),
       ...(body.logprobs && { logprobs: body.top_logprobs ?? 0 }),
+      ...(body.priority != null && { priority: body.priority }),
+      ...(this.format && { format: this.format.format }),
     }));
-    return begin(this.services, this.request, this.reply, model, sequences, this.choices);
+    return begin(this.services, this.request, this.reply, model, sequences, this.choices, this.format?.param);
   }
 
   async answer(generation: Generation): Promise<ChatResponse> {
-    const texts = Array<string>(this.choices).fill('');
-    const positions: PositionLogprobs[][] = texts.map(() => []);
-    const reasons: ('stop' | 'length')[] = [];
+    const answers = this.answers();
+    const positions: PositionLogprobs[][] = answers.map(() => []);
+    const reasons: ChatFinish[] = [];
     const usages: TokenUsage[] = [];
     await consume(this.services, this.request, generation, (choice, event) => {
       if (event.type === 'token') {
-        texts[choice] += event.text;
+        answers[choice]!.push(event.text);
         if (event.logprobs) positions[choice]!.push(...event.logprobs);
       } else {
-        reasons[choice] = event.finishReason;
+        answers[choice]!.finish();
+        reasons[choice] = this.finish(event.finishReason, answers[choice]!);
         usages[choice] = event.usage;
       }
     });
@@ -157,9 +149,9 @@ class ChatCall {
       object: 'chat.completion',
       created: this.created,
       model: this.body.model,
-      choices: texts.map((content, index) => ({
+      choices: answers.map(({ message }, index) => ({
         index,
-        message: { role: 'assistant', content, refusal: null },
+        message,
         logprobs: this.logprobs(positions[index]!),
         finish_reason: reasons[index]!,
       })),
@@ -175,6 +167,7 @@ class ChatCall {
       ...(includeUsage && { usage: null }),
     });
     const usages: TokenUsage[] = [];
+    const answers = this.answers();
     await stream(this.services, this.request, this.reply, async (events) => {
       for (let choice = 0; choice < this.choices; choice++) {
         await events.send(chunk(choice, { role: 'assistant', content: '' }, null, null));
@@ -182,16 +175,37 @@ class ChatCall {
       await consume(this.services, this.request, generation, async (choice, event) => {
         if (event.type === 'token') {
           const logprobs = event.logprobs?.length ? this.logprobs(event.logprobs) : null;
-          if (event.text || logprobs) await events.send(chunk(choice, { content: event.text }, logprobs, null));
+          const deltas = answers[choice]!.push(event.text);
+          if (deltas.length === 0 && logprobs) deltas.push({ content: '' });
+          for (const [at, delta] of deltas.entries()) {
+            await events.send(chunk(choice, delta, at === 0 ? logprobs : null, null));
+          }
           return;
         }
         usages[choice] = event.usage;
-        await events.send(chunk(choice, {}, null, event.finishReason));
+        for (const delta of answers[choice]!.finish()) await events.send(chunk(choice, delta, null, null));
+        await events.send(chunk(choice, {}, null, this.finish(event.finishReason, answers[choice]!)));
       });
       if (includeUsage) {
         await events.send({ ...this.envelope(), choices: [], usage: totalUsage(usages, this.choices) });
       }
     });
+  }
+
+  /** An empty answer for each choice. */
+  private answers(): ChatAnswer[] {
+    const { tools } = this;
+    const known = new Set(tools?.callable.map((tool) => tool.function.name));
+    const calls = tools && (this.format === undefined || this.format.param === 'tools');
+    return Array.from(
+      { length: this.choices },
+      () => new ChatAnswer(calls ? this.toolFormat.parser(known) : undefined),
+    );
+  }
+
+  /** A call that the request named ends with "stop", as OpenAI has it; one that the model chose with "tool_calls". */
+  private finish(reason: 'stop' | 'length', answer: ChatAnswer): ChatFinish {
+    return reason === 'stop' && answer.called && !this.tools?.named ? 'tool_calls' : reason;
   }
 
   private logprobs(positions: readonly PositionLogprobs[]): ChatLogprobs | null {

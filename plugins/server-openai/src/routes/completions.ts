@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Generation, totalUsage } from '../generation.js';
 import { apiErrors } from '../http/api-error.js';
-import { begin, completionBudget, consume, findModel, stream } from '../inference.js';
+import { begin, checkFormat, completionBudget, consume, findModel, stream } from '../inference.js';
 import { CompletionLogprobsBuilder } from '../logprobs.js';
 import type { PositionLogprobs, ServedModel, TokenUsage } from '../models.js';
 import {
@@ -14,6 +14,7 @@ import {
   completionResponseSchema,
 } from '../schemas/completions.js';
 import { requestDefaults, samplingOf, stopsOf } from '../schemas/sampling.js';
+import { askedFormat } from '../schemas/structured.js';
 import { errorResponses } from '../schemas/usage.js';
 import type { ServerServices } from '../services.js';
 import { readBody } from './read-body.js';
@@ -122,6 +123,8 @@ class CompletionCall {
 
   async begin(): Promise<Generation> {
     const { body, model } = this;
+    const asked = askedFormat(body);
+    if (asked) checkFormat(model, asked);
     this.prompts = await readPrompts(model, body.prompt);
     const sequences = this.prompts.flatMap(({ tokens }) => {
       const maxTokens = completionBudget(model, tokens.length, body.max_tokens, requestDefaults.maxTokens, 'prompt');
@@ -131,9 +134,11 @@ class CompletionCall {
         maxTokens,
         stop: stopsOf(body.stop),
         ...(body.logprobs != null && { logprobs: body.logprobs }),
+        ...(body.priority != null && { priority: body.priority }),
+        ...(asked && { format: asked.format }),
       }));
     });
-    return begin(this.services, this.request, this.reply, model, sequences, this.choices);
+    return begin(this.services, this.request, this.reply, model, sequences, this.choices, asked?.param);
   }
 
   async answer(generation: Generation): Promise<CompletionResponse> {

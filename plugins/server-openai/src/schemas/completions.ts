@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { named } from './registry.js';
 import { samplingFields } from './sampling.js';
+import { structuredFields } from './structured.js';
 import { finishReasonSchema, usageSchema } from './usage.js';
 
 const tokenIds = z.array(z.int().min(0)).min(1);
@@ -19,6 +20,7 @@ export const completionRequestSchema = named(
     best_of: z.int().nullish().describe('only accepted when equal to n'),
     suffix: z.string().nullish().describe('not supported'),
     user: z.string().nullish(),
+    ...structuredFields,
     ...samplingFields,
   }),
 );

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -13,9 +12,10 @@ import {
 } from '@largeforge/engine';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { evaluations, largeforge } from './command.js';
 import { backendLibrary, python, smolLm2, temporaryFolder, testData } from './environment.js';
 import { readNpy } from './npy.js';
-import { program, serve } from './served.js';
+import { serve } from './served.js';
 
 const folder = temporaryFolder();
 const file = (name: string) => join(folder, name);
@@ -45,30 +45,13 @@ function writeRows(): void {
   writeFileSync(file('heldout.jsonl'), lines(pick('val', 200)).join(''));
 }
 
-/** Runs a command to its end; gives its events. */
-function largeforge(...args: string[]): Promise<Record<string, unknown>[]> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program, ...args, '--log', 'json'], {
-      cwd: folder,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let [out, err] = ['', ''];
-    child.stdout.on('data', (chunk) => (out += chunk));
-    child.stderr.on('data', (chunk) => (err += chunk));
-    child.on('close', (code) => {
-      if (code !== 0) return reject(new Error(`exit code ${code}\n${out.slice(-2000)}\n${err.slice(-2000)}`));
-      const lines = `${out}\n${err}`.split('\n').filter((line) => line.startsWith('{'));
-      resolve(lines.map((line) => JSON.parse(line)));
-    });
-  });
-}
-
 describe('SmolLM2-135M-Instruct, fine-tuned with LoRA on 2,000 rows', () => {
   let events: Record<string, unknown>[];
 
   beforeAll(async () => {
     writeRows();
     events = await largeforge(
+      folder,
       'train',
       'sft',
       '--model',
@@ -91,6 +74,7 @@ describe('SmolLM2-135M-Instruct, fine-tuned with LoRA on 2,000 rows', () => {
       '--eval-on-start',
     );
     await largeforge(
+      folder,
       'merge',
       '--base-model',
       smolLm2(),
@@ -104,12 +88,10 @@ describe('SmolLM2-135M-Instruct, fine-tuned with LoRA on 2,000 rows', () => {
   });
 
   it('has a lower loss on held-out rows than the base', () => {
-    const losses = events
-      .filter((event) => event.type === 'train.evaluated')
-      .map((event) => event.metrics as { loss: number; accuracy: number });
+    const losses = evaluations(events);
     console.log(
-      `held-out loss ${losses[0]?.loss.toFixed(3)} -> ${losses.at(-1)?.loss.toFixed(3)}, ` +
-        `accuracy of tokens ${losses[0]?.accuracy.toFixed(3)} -> ${losses.at(-1)?.accuracy.toFixed(3)}`,
+      `held-out loss ${losses[0]?.loss?.toFixed(3)} -> ${losses.at(-1)?.loss?.toFixed(3)}, ` +
+        `accuracy of tokens ${losses[0]?.accuracy?.toFixed(3)} -> ${losses.at(-1)?.accuracy?.toFixed(3)}`,
     );
     expect(losses.at(-1)?.loss).toBeLessThan(0.5 * (losses[0]?.loss as number));
   });

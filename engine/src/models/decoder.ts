@@ -66,33 +66,9 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
   }
 
   hidden(batch: PackedBatch, options: ForwardOptions = {}): Tensor {
-    const { device, dtype, config } = this;
-    const { cuSeqlens: starts } = batch;
-    const lengths = Array.from(starts.subarray(1), (end, b) => largest(batch.positions.subarray(starts[b], end)) + 1);
-    this.checkLength(largest(Int32Array.from(lengths)));
     return scope(() => {
-      const indices: BatchIndices = [
-        upload(device, batch.positions),
-        upload(device, batch.cuSeqlens),
-        this.rotary.frequencies(lengths, batch.cuSeqlens),
-        this.localRotary.frequencies(lengths, batch.cuSeqlens),
-      ];
-      const contextOf = ([positions, cuSeqlens, invFreq, localInvFreq]: BatchIndices): BlockContext => ({
-        dtype,
-        positions,
-        rotation: { invFreq, scale: this.rotary.scale },
-        localRotation: { invFreq: localInvFreq, scale: this.localRotary.scale },
-        dropout: options.dropout,
-        attend: (layer, q, k, v) =>
-          attention(q, k, v, {
-            cuSeqlens,
-            maxSeqlen: batch.maxSeqlen,
-            causal: true,
-            window: config.windows[layer],
-            scale: config.attentionScales[layer],
-            softcap: config.attentionSoftcap,
-          }),
-      });
+      const indices = this.indicesOf(batch);
+      const contextOf = (own: BatchIndices) => this.contextOf(own, batch.maxSeqlen, options.dropout);
       const context = contextOf(indices);
       const embedded = this.embed(batch.tokens, indices[0]);
       if (options.noise) addNoise(embedded, batch.cuSeqlens, options.noise);
@@ -106,8 +82,24 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
         before.delta?.dispose();
         if (stream.residual !== before.residual) before.residual.dispose();
       }
-      return this.norm.enter(stream, dtype).y;
+      return this.finalNorm(stream);
     });
+  }
+
+  embedded(batch: PackedBatch): Tensor {
+    return scope(() => this.embed(batch.tokens, upload(this.device, batch.positions)));
+  }
+
+  runLayer(layer: number, residual: Tensor, batch: PackedBatch): Tensor {
+    return scope(() => {
+      const context = this.contextOf(this.indicesOf(batch), batch.maxSeqlen, undefined);
+      const stream = this.blocks[layer]!.forward({ residual, delta: undefined }, context);
+      return add(stream.residual, stream.delta!);
+    });
+  }
+
+  normalized(residual: Tensor): Tensor {
+    return scope(() => this.finalNorm({ residual, delta: undefined }));
   }
 
   crossEntropy(hidden: Tensor, labels: Tensor | Int32Array, options: CrossEntropyOptions = {}): CrossEntropyResult {
@@ -198,6 +190,47 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
     const words = { ids: upload(this.device, tokens), table: this.embedTokens };
     if (this.embedPositions) return embedding([words, { ids: positions, table: this.embedPositions }]);
     return embedding([words], { scale: this.config.embeddingScale });
+  }
+
+  private finalNorm(stream: Stream): Tensor {
+    return this.norm.enter(stream, this.dtype).y;
+  }
+
+  /** What blocks read of a batch, on the device. */
+  private indicesOf(batch: PackedBatch): BatchIndices {
+    const { cuSeqlens: starts } = batch;
+    const lengths = Array.from(starts.subarray(1), (end, b) => largest(batch.positions.subarray(starts[b], end)) + 1);
+    this.checkLength(largest(Int32Array.from(lengths)));
+    return [
+      upload(this.device, batch.positions),
+      upload(this.device, batch.cuSeqlens),
+      this.rotary.frequencies(lengths, batch.cuSeqlens),
+      this.localRotary.frequencies(lengths, batch.cuSeqlens),
+    ];
+  }
+
+  private contextOf(
+    [positions, cuSeqlens, invFreq, localInvFreq]: BatchIndices,
+    maxSeqlen: number,
+    dropout: RandomKeys | undefined,
+  ): BlockContext {
+    const { dtype, config } = this;
+    return {
+      dtype,
+      positions,
+      rotation: { invFreq, scale: this.rotary.scale },
+      localRotation: { invFreq: localInvFreq, scale: this.localRotary.scale },
+      dropout,
+      attend: (layer, q, k, v) =>
+        attention(q, k, v, {
+          cuSeqlens,
+          maxSeqlen,
+          causal: true,
+          window: config.windows[layer],
+          scale: config.attentionScales[layer],
+          softcap: config.attentionSoftcap,
+        }),
+    };
   }
 
   /** Learnt positions end where the table does. */

@@ -46,6 +46,12 @@ export interface CausalLanguageModel extends Model {
   readonly config: DecoderConfig;
   /** Final-norm hidden states [T, hiddenSize] of sequences laid end to end. */
   hidden(batch: PackedBatch, options?: ForwardOptions): Tensor;
+  /** Embeddings of a batch, f32 [T, hiddenSize]: the residual stream that enters the first layer. */
+  embedded(batch: PackedBatch): Tensor;
+  /** The residual stream [T, hiddenSize] after one layer. That which goes in stays the caller's. */
+  runLayer(layer: number, residual: Tensor, batch: PackedBatch): Tensor;
+  /** The final norm of a residual stream that passed every layer: with the two above, what `hidden` does at once. */
+  normalized(residual: Tensor): Tensor;
   /** Cross-entropy of the head's logits of `hidden` rows against labels [T]; -100 is ignored. Labels are not shifted. */
   crossEntropy(hidden: Tensor, labels: Tensor | Int32Array, options?: CrossEntropyOptions): CrossEntropyResult;
   /** Logits f32 [R, vocabSize] of hidden rows [R, hiddenSize]. */

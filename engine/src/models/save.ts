@@ -23,6 +23,11 @@ export interface SaveOptions {
   readonly tokenizer?: TokenizerSource;
   /** generation_config.json */
   readonly generationConfig?: Readonly<Record<string, unknown>>;
+  /** Linear layers whose weights are written quantised, by their module names, and what config.json says of them. */
+  readonly quantized?: {
+    readonly layers: ReadonlyMap<string, readonly TensorToWrite[]>;
+    readonly config: Readonly<Record<string, unknown>>;
+  };
   /** Bytes of one shard. */
   readonly shardBytes?: number;
 }
@@ -34,10 +39,12 @@ const TORCH_NAMES: Readonly<Record<FloatDType, string>> = { f32: 'float32', bf16
  * formed in f32 and rounded once.
  */
 export async function savePretrained(model: LanguageModel, folder: string, options: SaveOptions = {}): Promise<void> {
-  const { dtype = model.dtype, mergeAdapter = false, tokenizer, generationConfig, shardBytes } = options;
+  const { dtype = model.dtype, mergeAdapter = false, tokenizer, generationConfig, quantized, shardBytes } = options;
   const layers = new Map([...model.linears.values()].map((layer) => [layer.weight, layer]));
   const tensors = [...model.parameters()].flatMap(([name, parameter]) => {
     const layer = mergeAdapter ? layers.get(parameter) : undefined;
+    const packed = name.endsWith('.weight') && quantized?.layers.get(name.slice(0, -'.weight'.length));
+    if (packed) return packed;
     if (parameter.parts) return partsToWrite(parameter, parameter.parts, dtype);
     return [parameterToWrite(name, parameter, dtype, layer && (() => mergedWeight(layer)))];
   });
@@ -46,7 +53,11 @@ export async function savePretrained(model: LanguageModel, folder: string, optio
   if (generationConfig) writeJson(join(folder, 'generation_config.json'), generationConfig);
   // Last: a folder with a config is whole.
   const { torch_dtype: _, quantization_config: __, ...config } = model.config.raw;
-  writeJson(join(folder, 'config.json'), { ...config, dtype: TORCH_NAMES[dtype] });
+  writeJson(join(folder, 'config.json'), {
+    ...config,
+    dtype: TORCH_NAMES[dtype],
+    ...(quantized && { quantization_config: quantized.config }),
+  });
 }
 
 /** A parameter as Hugging Face's files have it. `values` makes other f32 values than its own, which are disposed. */

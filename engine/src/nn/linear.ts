@@ -30,6 +30,8 @@ export class Linear {
   adapterEnabled = true;
   /** Adapters of which each row of a batch uses its own, stacked. */
   served: Pick<LoraStack, 'a' | 'b'> | undefined;
+  /** Sees the input [M, K] of every call before the product: what calibration collects statistics from. */
+  observer: ((x: Tensor) => void) | undefined;
 
   constructor(
     /** Hugging Face module name: "model.layers.0.self_attn.q_proj". */
@@ -47,6 +49,7 @@ export class Linear {
   }
 
   apply(x: Tensor, { activation, dtype, dropout, adapterIds }: LinearCall = {}): Tensor {
+    this.observer?.(x);
     const stack = adapterIds && this.served ? { ...this.served, ids: adapterIds } : undefined;
     return linear(x, this.weight, {
       bias: this.bias,

@@ -2,6 +2,9 @@ import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
 import { evaluateCommand } from './command.js';
 
+export { type Bar, barChart } from './page/charts.js';
+export { facts, page, table } from './page/html.js';
+
 export default definePlugin({
   name: '@largeforge/evaluate',
   version: '0.1.0',

@@ -15,6 +15,14 @@ export const modelErrors = defineErrors({
     message: (a: { id: string }) => `a model is served as "${a.id}" already`,
     remedy: () => 'Give it another name with {path, id}.',
   },
+  LF_MODEL_NOT_GENERATING: {
+    message: (a: { id: string }) => `the model "${a.id}" is an encoder: it gives vectors and generates no text`,
+    remedy: () => 'Ask a causal language model, or use the model for embeddings.',
+  },
+  LF_MODEL_POOLING: {
+    message: (a: { path: string; what: string }) => `the sentence encoder ${a.path} is pooled by ${a.what}`,
+    remedy: () => 'Use an encoder whose vectors are the mean of its tokens or the state of the first token.',
+  },
   LF_MODEL_NOT_AN_ADAPTER: {
     message: (a: { path: string }) => `${a.path} is no adapter: it has no adapter_config.json`,
     remedy: () => "Give an adapter's folder as PEFT writes it, or load the model without a base.",

@@ -6,8 +6,11 @@ import {
   hasCode,
   isAdapterFolder,
   locateModel,
+  parseModelConfig,
+  readModelSource,
   type WeightPrecision,
 } from '@largeforge/engine';
+import { EncoderRuntime } from './encoder-runtime.js';
 import { modelErrors } from './errors.js';
 import { defaultSettings, type LoadedAdapter, ModelRuntime, type RuntimeSettings } from './model-runtime.js';
 import type { ServedModel } from './served-model.js';
@@ -35,9 +38,9 @@ export interface ModelInfo {
 interface Loaded {
   readonly info: ModelInfo;
   readonly served: ServedModel;
-  readonly runtime: ModelRuntime;
+  readonly runtime: ModelRuntime | EncoderRuntime;
   /** Absent for a base model, and for an adapter that was merged into one of its own. */
-  readonly adapter?: LoadedAdapter;
+  readonly adapter?: { readonly runtime: ModelRuntime; readonly loaded: LoadedAdapter };
 }
 
 /**
@@ -92,11 +95,11 @@ export class ModelHost {
     else for (const [name, other] of this.models) if (other.runtime === runtime) this.models.delete(name);
     const free = () =>
       this.exclusive(async () => {
-        if (adapter) runtime.freeAdapter(adapter);
+        if (adapter) adapter.runtime.freeAdapter(adapter.loaded);
         if (![...this.models.values()].some((other) => other.runtime === runtime)) await runtime.close();
       });
     // Others may be loaded while its last requests run.
-    return adapter ? runtime.drainAdapter(adapter).then(free) : free();
+    return adapter ? adapter.runtime.drainAdapter(adapter.loaded).then(free) : free();
   }
 
   async close(): Promise<void> {
@@ -109,19 +112,23 @@ export class ModelHost {
 
   private async openBase(id: string, { path, base, weights }: ModelSpec): Promise<Loaded> {
     if (base !== undefined) throw modelErrors.LF_MODEL_NOT_AN_ADAPTER({ path });
-    const runtime = await ModelRuntime.open(await this.backend(), path, { weights, settings: this.settings });
+    const runtime =
+      parseModelConfig(readModelSource(path).config).kind === 'encoder'
+        ? await EncoderRuntime.open(await this.backend(), path)
+        : await ModelRuntime.open(await this.backend(), path, { weights, settings: this.settings });
     return { info: describe(id), served: runtime.serve(id), runtime };
   }
 
   private async openAdapter(id: string, { path, base, weights }: ModelSpec): Promise<Loaded> {
     const basePath = base === undefined ? adapterBase(path) : undefined;
-    const shared = base === undefined ? this.runtimeOf(basePath!) : this.find(base).runtime;
+    const shared = base === undefined ? this.runtimeOf(basePath!) : this.generatorOf(base);
     const { settings } = this;
     const runtime = shared ?? (await ModelRuntime.open(await this.backend(), basePath!, { weights, settings }));
     const parent = base ?? this.baseName(runtime) ?? runtime.path;
     try {
       const adapter = await runtime.loadAdapter(path);
-      return { info: describe(id, parent), served: runtime.serve(id, adapter), runtime, adapter };
+      const served = runtime.serve(id, adapter);
+      return { info: describe(id, parent), served, runtime, adapter: { runtime, loaded: adapter } };
     } catch (error) {
       if (!shared) await runtime.close();
       // What cannot lie beside a base model (trained biases, whole modules, more tokens) can still be merged into one.
@@ -138,9 +145,16 @@ export class ModelHost {
     const place = locateModel(basePath);
     for (const { runtime, info, adapter } of this.models.values()) {
       const merged = info.parent !== undefined && adapter === undefined;
-      if (!merged && locateModel(runtime.path) === place) return runtime;
+      if (!merged && runtime instanceof ModelRuntime && locateModel(runtime.path) === place) return runtime;
     }
     return undefined;
+  }
+
+  /** @throws LF_MODEL_NOT_GENERATING for an encoder, which has no adapters */
+  private generatorOf(id: string): ModelRuntime {
+    const { runtime } = this.find(id);
+    if (!(runtime instanceof ModelRuntime)) throw modelErrors.LF_MODEL_NOT_GENERATING({ id });
+    return runtime;
   }
 
   private baseName(runtime: ModelRuntime): string | undefined {

@@ -21,6 +21,7 @@ import {
   type WeightPrecision,
   withTokenizerOf,
 } from '@largeforge/engine';
+import { TextEmbedder } from './embedding/text-embedder.js';
 import { modelErrors } from './errors.js';
 import type { ServedModel } from './served-model.js';
 import { servedTokenizer } from './served-tokenizer.js';
@@ -48,6 +49,7 @@ export interface LoadedAdapter {
  */
 export class ModelRuntime {
   private readonly adapters: AdapterSlots;
+  private readonly embedder: TextEmbedder;
   /** Adapters that take requests. */
   private readonly live = new Set<LoadedAdapter>();
   private readonly grammars = new Map<string, Grammars>();
@@ -64,6 +66,7 @@ export class ModelRuntime {
     private readonly loadSeconds: number,
   ) {
     this.adapters = new AdapterSlots(model);
+    this.embedder = new TextEmbedder(model, { of: 'mean', normalize: true });
   }
 
   /**
@@ -145,6 +148,7 @@ export class ModelRuntime {
       contextLength: engine.contextLength,
       ...(tokenizer.chatTemplate && { chatTemplate: tokenizer.chatTemplate.source }),
       constrains: true,
+      ...(adapter ? {} : { embedding: this.embedder }),
       generate: ({ format, ...request }) => {
         const start = (constraint?: TokenConstraint) => {
           // Whoever still holds this model must not get the adapter that has its place by now.

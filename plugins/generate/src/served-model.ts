@@ -24,7 +24,7 @@ export interface ModelStats {
   readonly running: number;
   readonly waiting: number;
   /** Share of the cache's blocks in use, 0 to 1. */
-  readonly cacheUsage: number;
+  readonly cacheUsage?: number;
   readonly loadSeconds: number;
   readonly device: { readonly name: string; readonly kind: string; readonly memoryUsedBytes: number };
   /** Why the model can serve no more, when that is so. */
@@ -37,7 +37,15 @@ export interface ServedRequest extends Omit<GenerateRequest, 'adapter' | 'constr
   readonly format?: GrammarSpec;
 }
 
-/** A loaded model that generates text. */
+/** Texts to vectors. */
+export interface ServedEmbedding {
+  /** Length of the vectors. */
+  readonly size: number;
+  /** Tokens of each text, one at least and `contextLength` at most. */
+  embed(texts: readonly ArrayLike<number>[], signal?: AbortSignal): Promise<Float32Array[]>;
+}
+
+/** A loaded model. */
 export interface ServedModel {
   readonly id: string;
   readonly tokenizer: ModelTokenizer;
@@ -46,6 +54,9 @@ export interface ServedModel {
   readonly chatTemplate?: string;
   /** Whether requests may have a `format`. */
   readonly constrains?: boolean;
+  /** False for an encoder, which gives vectors alone. */
+  readonly generates?: boolean;
+  readonly embedding?: ServedEmbedding;
   generate(request: ServedRequest): AsyncIterable<GenerateEvent>;
   stats(): ModelStats;
 }

@@ -39,6 +39,18 @@ export async function findModel(services: ServerServices, request: FastifyReques
   return services.models.get(id);
 }
 
+/** The model of a request for text; a 400 when it generates none. */
+export async function findGenerator(
+  services: ServerServices,
+  request: FastifyRequest,
+  id: string,
+): Promise<ServedModel> {
+  const model = await findModel(services, request, id);
+  if (model.generates !== false) return model;
+  const message = `The model ${JSON.stringify(id)} gives embeddings and generates no text. Use /v1/embeddings.`;
+  throw apiErrors.invalidRequest(message, 'model', 'model_not_supported');
+}
+
 /** Refuses a format where the model cannot be held to one. */
 export function checkFormat(model: ServedModel, { param }: { readonly param: string }): void {
   if (model.constrains) return;

@@ -139,6 +139,15 @@ export interface ServedModel {
   readonly chatTemplate?: string;
   /** Whether requests may have a `format`. */
   readonly constrains?: boolean;
+  /** False for a model that gives vectors alone. */
+  readonly generates?: boolean;
+  /** Absent where the model gives no vectors. */
+  readonly embedding?: {
+    /** Length of the vectors. */
+    readonly size: number;
+    /** Tokens of each text, one at least and `contextLength` at most. */
+    embed(texts: readonly ArrayLike<number>[], signal?: AbortSignal): Promise<Float32Array[]>;
+  };
   generate(request: GenerateRequest): AsyncIterable<GenerateEvent>;
   stats(): ModelStats;
 }

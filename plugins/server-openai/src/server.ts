@@ -16,6 +16,7 @@ import { adminRoutes } from './routes/admin.js';
 import { chatRoutes } from './routes/chat.js';
 import { completionRoutes } from './routes/completions.js';
 import { documentPage, documentRoutes } from './routes/documents.js';
+import { embeddingRoutes } from './routes/embeddings.js';
 import { managementRoutes } from './routes/management.js';
 import { modelRoutes } from './routes/models.js';
 import type { Endpoint, ServeHooks, ServerLog, ServerServices, ServerState } from './services.js';
@@ -87,6 +88,7 @@ export class OpenAiServer {
     await documentRoutes(app, version);
     completionRoutes(app, services);
     chatRoutes(app, services);
+    embeddingRoutes(app, services);
     modelRoutes(app, services);
     managementRoutes(app, services);
     adminRoutes(app, services);

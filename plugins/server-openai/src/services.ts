@@ -21,7 +21,7 @@ export interface ServeHooks {
   error(failure: ServeFailure): Promise<ServeAnswer | undefined>;
 }
 
-export type Endpoint = 'completions' | 'chat';
+export type Endpoint = 'completions' | 'chat' | 'embeddings';
 
 /** starting: the port is open, models are being loaded. */
 export type ServerState = 'starting' | 'serving' | 'draining';

@@ -36,6 +36,10 @@ export interface Script {
   contextLength?: number;
   chatTemplate?: string | null;
   constrains?: boolean;
+  /** False for a model that gives vectors alone. */
+  generates?: boolean;
+  /** The vector of a text; the model gives none without it. */
+  vector?: (tokens: ArrayLike<number>) => Float32Array;
 }
 
 /** A model that says what a test tells it to, one character a token, as an engine would: stops, limits, cancellation. */
@@ -52,6 +56,8 @@ export class ScriptedModel implements ServedModel {
   readonly contextLength: number;
   readonly chatTemplate?: string;
   readonly constrains: boolean;
+  readonly generates: boolean;
+  readonly embedding?: ServedModel['embedding'];
   readonly requests: GenerateRequest[] = [];
   running = 0;
   cancelled = 0;
@@ -63,6 +69,9 @@ export class ScriptedModel implements ServedModel {
     readonly script: Script = {},
   ) {
     this.constrains = script.constrains ?? true;
+    this.generates = script.generates ?? true;
+    const { vector } = script;
+    if (vector) this.embedding = { size: vector([1]).length, embed: async (texts) => texts.map(vector) };
     this.contextLength = script.contextLength ?? 1024;
     if (script.chatTemplate !== null) this.chatTemplate = script.chatTemplate ?? '{{ messages }}';
   }

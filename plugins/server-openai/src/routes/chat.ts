@@ -5,7 +5,7 @@ import { ChatAnswer } from '../chat-answer.js';
 import { renderPrompt, templateOf } from '../chat-prompt.js';
 import { type Generation, totalUsage } from '../generation.js';
 import { apiErrors } from '../http/api-error.js';
-import { begin, checkFormat, completionBudget, consume, findModel, stream } from '../inference.js';
+import { begin, checkFormat, completionBudget, consume, findGenerator, stream } from '../inference.js';
 import { chatLogprobs } from '../logprobs.js';
 import type { PositionLogprobs, ServedModel, TokenUsage } from '../models.js';
 import {
@@ -41,7 +41,7 @@ export function chatRoutes(app: FastifyInstance, services: ServerServices): void
     handler: async (request, reply) => {
       const body = await readBody(services, request, 'chat', chatRequestSchema);
       refuseUnsupported(body);
-      const model = await findModel(services, request, body.model);
+      const model = await findGenerator(services, request, body.model);
       const call = new ChatCall(services, request, reply, model, body);
       const generation = await call.begin();
       return body.stream ? call.stream(generation) : call.answer(generation);

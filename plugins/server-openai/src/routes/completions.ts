@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Generation, totalUsage } from '../generation.js';
 import { apiErrors } from '../http/api-error.js';
-import { begin, checkFormat, completionBudget, consume, findModel, stream } from '../inference.js';
+import { begin, checkFormat, completionBudget, consume, findGenerator, stream } from '../inference.js';
 import { CompletionLogprobsBuilder } from '../logprobs.js';
 import type { PositionLogprobs, ServedModel, TokenUsage } from '../models.js';
 import {
@@ -17,6 +17,7 @@ import { requestDefaults, samplingOf, stopsOf } from '../schemas/sampling.js';
 import { askedFormat } from '../schemas/structured.js';
 import { errorResponses } from '../schemas/usage.js';
 import type { ServerServices } from '../services.js';
+import { type RequestText, readTexts } from '../texts.js';
 import { readBody } from './read-body.js';
 
 /** `POST /v1/completions`. */
@@ -37,7 +38,7 @@ export function completionRoutes(app: FastifyInstance, services: ServerServices)
     handler: async (request, reply) => {
       const body = await readBody(services, request, 'completions', completionRequestSchema);
       refuseUnsupported(body);
-      const model = await findModel(services, request, body.model);
+      const model = await findGenerator(services, request, body.model);
       const call = new CompletionCall(services, request, reply, model, body);
       const generation = await call.begin();
       return body.stream ? call.stream(generation) : call.answer(generation);
@@ -63,45 +64,11 @@ function refuseUnsupported(body: CompletionRequest): void {
   }
 }
 
-/** A prompt as tokens, and as the text that `echo` gives back. */
-interface Prompt {
-  readonly tokens: ArrayLike<number>;
-  readonly text: () => string;
-}
-
-async function readPrompts(model: ServedModel, prompt: CompletionRequest['prompt']): Promise<Prompt[]> {
-  const { tokenizer } = model;
-  const fromText = async (text: string): Promise<Prompt> => {
-    let tokens = await tokenizer.encode(text, { addSpecialTokens: true });
-    if (tokens.length === 0) {
-      const start = tokenizer.bosTokenId ?? tokenizer.eosTokenIds[0];
-      if (start === undefined) throw apiErrors.invalidRequest('The prompt is empty.', 'prompt');
-      tokens = [start];
-    }
-    return { tokens, text: () => text };
-  };
-  const fromTokens = (tokens: readonly number[]): Prompt => {
-    const wrong = tokens.find((token) => token >= tokenizer.vocabSize);
-    if (wrong !== undefined) {
-      throw apiErrors.invalidRequest(
-        `The prompt holds token ${wrong}, but the vocabulary ends at ${tokenizer.vocabSize - 1}.`,
-        'prompt',
-      );
-    }
-    return { tokens, text: () => tokenizer.decode(tokens, { skipSpecialTokens: false }) };
-  };
-  if (typeof prompt === 'string') return [await fromText(prompt)];
-  if (typeof prompt[0] === 'number') return [fromTokens(prompt as number[])];
-  return Promise.all(
-    (prompt as (string | number[])[]).map((entry) => (typeof entry === 'string' ? fromText(entry) : fromTokens(entry))),
-  );
-}
-
 class CompletionCall {
   private readonly id = `cmpl-${randomUUID().replaceAll('-', '')}`;
   private readonly created = Math.floor(Date.now() / 1000);
   private readonly choices: number;
-  private prompts: readonly Prompt[] = [];
+  private prompts: readonly RequestText[] = [];
 
   constructor(
     private readonly services: ServerServices,
@@ -125,7 +92,7 @@ class CompletionCall {
     const { body, model } = this;
     const asked = askedFormat(body);
     if (asked) checkFormat(model, asked);
-    this.prompts = await readPrompts(model, body.prompt);
+    this.prompts = await readTexts(model, body.prompt, 'prompt');
     const sequences = this.prompts.flatMap(({ tokens }) => {
       const maxTokens = completionBudget(model, tokens.length, body.max_tokens, requestDefaults.maxTokens, 'prompt');
       return Array.from({ length: this.choices }, (_, choice) => ({

@@ -1,0 +1,52 @@
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import type { TensorToWrite } from '@largeforge/engine';
+
+/** Keeps the packed tensors of finished layers in a scratch file, so that memory holds one layer's at a time. */
+export class PackedStore implements Disposable {
+  private readonly descriptor: number;
+  private size = 0;
+  private open = true;
+
+  /** @param path of a file that does not exist; it is removed when the store is disposed */
+  constructor(private readonly path: string) {
+    this.descriptor = openSync(path, 'wx+');
+  }
+
+  /** Bytes kept so far. */
+  get bytes(): number {
+    return this.size;
+  }
+
+  /** The same tensors, whose bytes are read back when they are asked for. */
+  async keep(tensors: readonly TensorToWrite[]): Promise<TensorToWrite[]> {
+    const kept: TensorToWrite[] = [];
+    for (const tensor of tensors) {
+      const bytes = await tensor.bytes();
+      const { length } = bytes;
+      const position = this.size;
+      for (let done = 0; done < length; ) {
+        done += writeSync(this.descriptor, bytes, done, length - done, position + done);
+      }
+      this.size += length;
+      kept.push({ ...tensor, bytes: () => this.read(position, length) });
+    }
+    return kept;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.open) return;
+    this.open = false;
+    closeSync(this.descriptor);
+    rmSync(this.path, { force: true });
+  }
+
+  private read(position: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const read = readSync(this.descriptor, bytes, done, length - done, position + done);
+      if (read === 0) throw new Error(`${this.path} was cut while it was in use`);
+      done += read;
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,92 @@
+import {
+  type CommandContext,
+  type CommandDefinition,
+  integerBetween,
+  numberBetween,
+  type StepRequest,
+} from '@largeforge/core';
+import { checkpointFormats } from './checkpoint/format.js';
+
+const count = integerBetween(1, 1e9);
+const flag = (key: string) => (value: unknown) => (value === undefined ? {} : { [key]: value });
+
+/** `largeforge quantize`: a pipeline of one optimize step. */
+export function quantizeCommand(): CommandDefinition<CommandContext> {
+  return {
+    name: 'quantize',
+    summary: 'make a model smaller: weights of few bits',
+    description:
+      'Methods are the optimizers gptq, awq and rtn (round to nearest), of the plugins that the config lists.',
+    examples: [
+      'largeforge quantize --model ./model --method gptq --bits 4 --calibration ./wikitext-2/valid.txt --output-dir ./model-gptq',
+      'largeforge quantize --model ./model --method awq --format compressed-tensors --calibration ./rows.jsonl --output-dir ./model-awq',
+    ],
+    options: [
+      { flags: '-m, --model <model>', description: 'folder, .gguf file or cached name', required: true },
+      {
+        flags: '--method <name>',
+        description: 'how codes are chosen',
+        choices: ['gptq', 'awq', 'rtn'],
+        required: true,
+      },
+      { flags: '--output-dir <folder>', description: 'where the quantised model goes', required: true },
+      { flags: '--calibration <file>', description: 'a text, or .jsonl with "text" or "messages"', required: true },
+      { flags: '--bits <count>', description: 'of a weight (default: 4)', parse: count },
+      {
+        flags: '--group-size <count>',
+        description: 'inputs that share a scale (default: 128, 64 or 32)',
+        parse: count,
+      },
+      { flags: '--format <name>', description: 'of the files', choices: checkpointFormats },
+      { flags: '--asymmetric', description: 'zero points of their own for groups; of awq always' },
+      { flags: '--samples <count>', description: 'windows of the calibration text (default: 128)', parse: count },
+      { flags: '--sequence-length <tokens>', description: 'of a window (default: 512)', parse: count },
+      {
+        flags: '--seed <number>',
+        description: 'draw windows at random (default: the first)',
+        parse: integerBetween(0, 2 ** 32),
+      },
+      {
+        flags: '--dtype <precision>',
+        description: 'to compute in, and of weights that stay',
+        choices: ['f32', 'bf16'],
+      },
+      { flags: '--act-order', description: 'gptq: inputs with the largest activations first' },
+      { flags: '--true-sequential', description: 'gptq: statistics again after each part of a layer' },
+      {
+        flags: '--damping <share>',
+        description: "gptq: of the mean of the Hessian's diagonal",
+        parse: numberBetween(0, 1),
+      },
+      { flags: '--gate-dataset <file>', description: 'a text to compare the models on' },
+      { flags: '--max-perplexity-ratio <ratio>', description: 'fail above it', parse: numberBetween(1, 1e6) },
+      { flags: '--max-kl <nats>', description: 'fail above it', parse: numberBetween(0, 1e6) },
+      { flags: '--min-top1 <share>', description: 'fail below it', parse: numberBetween(0, 1) },
+    ],
+    async run({ options }, { runSteps }) {
+      await runSteps([quantizeStep(options)]);
+    },
+  };
+}
+
+/** The step that a command line means. */
+export function quantizeStep(options: Readonly<Record<string, unknown>>): StepRequest {
+  const { method, asymmetric, gateDataset, maxPerplexityRatio, maxKl, minTop1, ...rest } = options;
+  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+  const gate = {
+    ...flag('dataset')(gateDataset),
+    ...flag('maxPerplexityRatio')(maxPerplexityRatio),
+    ...flag('maxKl')(maxKl),
+    ...flag('minTop1')(minTop1),
+  };
+  return {
+    name: 'quantize',
+    stage: 'optimize',
+    use: String(method),
+    with: {
+      ...given,
+      ...(asymmetric === true && { symmetric: false }),
+      ...(Object.keys(gate).length > 0 && { gate }),
+    },
+  };
+}

@@ -1,0 +1,44 @@
+import { defineStepRunner } from '@largeforge/core';
+import { z } from 'zod';
+import { roundToNearest } from './grid.js';
+import { finiteWeight } from './layers.js';
+import { quantizeOptions } from './options.js';
+import { quantizeModel } from './quantize.js';
+import { checkQuantize, quantizeInputs, quantizeOutputs } from './runner.js';
+
+export const rtnOptions = z.strictObject({
+  ...quantizeOptions,
+  bits: z
+    .union([z.literal(2), z.literal(3), z.literal(4), z.literal(8)])
+    .default(4)
+    .describe('of a weight'),
+  symmetric: z.boolean().default(true).describe('a range around 0 for each group; else a zero point of its own'),
+  search: z.boolean().default(false).describe('shrink ranges where that lowers the squared error of the weights'),
+});
+
+export type RtnOptions = z.output<typeof rtnOptions>;
+
+/** Rounds every weight to the nearest code: the baseline of the other methods. The calibration text serves the gate alone. */
+export const rtnRunner = defineStepRunner('optimize', {
+  options: rtnOptions,
+  outputs: [...quantizeOutputs],
+  inputs: quantizeInputs,
+  check: checkQuantize,
+  run(context, options: RtnOptions) {
+    const { bits, symmetric, search, format = 'gptq' } = options;
+    return quantizeModel(context, options, {
+      name: 'rtn',
+      bits,
+      symmetric,
+      format,
+      settings: { search },
+      async method({ linears, scheme, keep }) {
+        const grid = { ...scheme, search };
+        for (const linear of linears) {
+          const values = await finiteWeight(linear);
+          await keep(linear, { weight: roundToNearest(values, linear.inFeatures, scheme.groupSize, grid) });
+        }
+      },
+    });
+  },
+});

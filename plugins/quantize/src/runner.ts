@@ -1,0 +1,23 @@
+import { type CheckContext, checkOutputFolder, pathOrName } from '@largeforge/core';
+import { checkModelFiles } from '@largeforge/engine';
+import { readCalibrationText } from './calibration/text.js';
+import type { QuantizeOptions } from './options.js';
+
+/** What every quantiser's step gives. */
+export const quantizeOutputs = ['model', 'report', 'page', 'bitsPerWeight'] as const;
+
+/** Files that decide what a quantiser makes. */
+export function quantizeInputs({ model, calibration, gate }: QuantizeOptions): { paths: string[] } {
+  return { paths: [model, calibration, ...(gate.dataset === undefined ? [] : [gate.dataset])] };
+}
+
+/** Looks at files, folders and the backend before anything runs; not at what an earlier step makes. */
+export async function checkQuantize(context: CheckContext, options: QuantizeOptions): Promise<void> {
+  await context.backend();
+  const { model, outputDir, calibration, gate } = options;
+  if (outputDir !== undefined && !context.comesLater(outputDir)) checkOutputFolder(context.resolvePath(outputDir));
+  if (!context.comesLater(model)) checkModelFiles(pathOrName(context.resolvePath, model));
+  for (const file of [calibration, ...(gate.dataset === undefined ? [] : [gate.dataset])]) {
+    if (!context.comesLater(file)) readCalibrationText(context.resolvePath(file));
+  }
+}

@@ -1,0 +1,24 @@
+"""Logits of a quantised model's folder by transformers in float32, and its weights as the peer decodes them.
+
+    quantized_logits.py MODEL TOKENS.json LOGITS.npy
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, CompressedTensorsConfig
+
+
+def main(model, tokens, out):
+    tokens = torch.tensor([json.loads(Path(tokens).read_text())])
+    config = CompressedTensorsConfig(run_compressed=False)
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, quantization_config=config).eval()
+    with torch.inference_mode():
+        np.save(out, loaded(tokens).logits[0].numpy())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -112,10 +112,12 @@ export class ModelHost {
 
   private async openBase(id: string, { path, base, weights }: ModelSpec): Promise<Loaded> {
     if (base !== undefined) throw modelErrors.LF_MODEL_NOT_AN_ADAPTER({ path });
-    const runtime =
-      parseModelConfig(readModelSource(path).config).kind === 'encoder'
-        ? await EncoderRuntime.open(await this.backend(), path)
-        : await ModelRuntime.open(await this.backend(), path, { weights, settings: this.settings });
+    // Before the files: without a backend nothing could be done with them.
+    const backend = await this.backend();
+    const encodes = parseModelConfig(readModelSource(path).config).kind === 'encoder';
+    const runtime = encodes
+      ? await EncoderRuntime.open(backend, path)
+      : await ModelRuntime.open(backend, path, { weights, settings: this.settings });
     return { info: describe(id), served: runtime.serve(id), runtime };
   }
 

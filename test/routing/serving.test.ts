@@ -1,8 +1,11 @@
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import type { CommandContext } from '@largeforge/core';
 import { afterEach, describe, expect, test } from 'vitest';
+import { expertsCommands } from '../../plugins/router-hybrid/src/commands/experts.js';
 import { ExpertRegistry } from '../../plugins/router-hybrid/src/experts/expert-registry.js';
 import { expertSchema } from '../../plugins/router-hybrid/src/experts/expert-settings.js';
 import { Router } from '../../plugins/router-hybrid/src/router/router.js';
@@ -268,6 +271,97 @@ describe('an expert on another server', () => {
       peer.closeAllConnections();
     }
   });
+});
+
+describe('an expert that is made of others', () => {
+  const committee = {
+    name: 'committee',
+    examples: ['please play some jazz'],
+    aggregate: { method: 'vote', members: ['music', 'weather', 'general'], weights: 'equal' },
+  };
+  const plain = ['music', 'weather', 'general'].map((name) => ({ name }));
+  const scripts = {
+    music: { reply: () => 'Paris' },
+    weather: { reply: () => 'Lyon' },
+    general: { reply: () => 'paris.' },
+  };
+
+  test('answers with what most of them say, also in a stream and behind "auto"', async () => {
+    const { server, registry } = await start({ experts: [...plain, committee], scripts });
+    const client = server.client();
+    const answer = await client.chat.completions.create({ model: 'auto', messages: jazz });
+    expect(answer.model).toBe('committee');
+    expect(answer.choices[0]!.message.content!.toLowerCase()).toContain('paris');
+    expect(answer.usage!.completion_tokens).toBe('Paris'.length + 'Lyon'.length + 'paris.'.length);
+    const stream = await client.chat.completions.create({ model: 'committee', messages: jazz, stream: true });
+    let text = '';
+    for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+    expect(text.toLowerCase()).toContain('paris');
+    expect(registry.list().map(({ active }) => active)).toEqual([0, 0, 0, 0]);
+  });
+  test('works for completions', async () => {
+    const { server } = await start({ experts: [...plain, committee], scripts });
+    const { choices } = await server.client().completions.create({ model: 'committee', prompt: 'x' });
+    expect(choices[0]!.text.toLowerCase()).toContain('paris');
+  });
+});
+
+describe('a request that is hedged', () => {
+  const hedged = [{ name: 'slow', model: 'general', hedge_after_ms: 20, fallback: ['weather'] }, { name: 'weather' }];
+  test('is answered by the sooner one; the other is stopped', async () => {
+    const scripts = { general: { gate: () => new Promise<void>(() => {}) } };
+    const { server, registry } = await start({ experts: hedged, scripts });
+    const { model } = await server.client().chat.completions.create({ model: 'slow', messages: jazz });
+    expect(model).toBe('weather');
+    await eventually(() => server.host.models.get('general')!.cancelled === 1);
+    expect(registry.get('slow')).toMatchObject({ active: 0, breaker: { state: 'closed' } });
+  });
+  test('is not asked twice when the first is quick', async () => {
+    const { server } = await start({ experts: [{ ...hedged[0], hedge_after_ms: 5000 }, hedged[1]!] });
+    const { model } = await server.client().chat.completions.create({ model: 'slow', messages: jazz });
+    expect(model).toBe('slow');
+    expect(server.host.models.get('weather')!.requests).toHaveLength(0);
+  });
+});
+
+test('/v1/models lists "auto" and the experts once each', async () => {
+  const experts = [...describedExperts, { name: 'far', url: 'http://127.0.0.1:9/v1' }];
+  const { server } = await start({ experts });
+  const client = server.client();
+  const ids = (await client.models.list()).data.map(({ id }) => id);
+  for (const id of ['tiny', 'auto', 'music', 'far']) expect(ids.filter((known) => known === id)).toEqual([id]);
+  expect((await client.models.retrieve('auto')).owned_by).toBe('router');
+  expect((await client.models.retrieve('far')).id).toBe('far');
+  await expect(client.models.retrieve('nobody')).rejects.toThrow('404');
+});
+
+test('"largeforge experts" registers, lists, shows and removes', async () => {
+  const { server } = await start();
+  const folder = mkdtempSync(join(tmpdir(), 'largeforge-experts-'));
+  writeFileSync(join(folder, 'cook.yaml'), 'name: cook\nmodel: general\nexamples: [bake a bread]\n');
+  writeFileSync(join(folder, 'nameless.yaml'), 'model: general\n');
+  process.env.LARGEFORGE_TEST_ADMIN_KEY = adminKey;
+  const run = async (name: string, options: Record<string, unknown>) => {
+    const output = new PassThrough();
+    const command = expertsCommands(output).find((known) => known.name === `experts ${name}`)!;
+    const flags = { server: server.url, keyEnv: 'LARGEFORGE_TEST_ADMIN_KEY', ...options };
+    const context = { cwd: folder, signal: new AbortController().signal } as unknown as CommandContext;
+    await command.run({ options: flags, args: [] } as never, context);
+    const text = String(output.read() ?? '').trim();
+    return text.split('\n').map((line) => JSON.parse(line));
+  };
+  expect(await run('add', { file: 'cook.yaml' })).toMatchObject([{ name: 'cook', origin: 'api' }]);
+  await expect(run('add', { file: 'cook.yaml' })).rejects.toMatchObject({ code: 'LF_ROUTER_SERVER_REFUSED' });
+  expect(await run('add', { file: 'cook.yaml', replace: true })).toMatchObject([{ name: 'cook' }]);
+  expect((await run('list', {})).map(({ name }) => name)).toEqual(['music', 'weather', 'cook']);
+  expect(await run('show', { name: 'cook' })).toMatchObject([{ model: 'general', circuit: 'closed' }]);
+  expect(await run('remove', { name: 'cook' })).toEqual([{ name: 'cook', deleted: true, running: 0 }]);
+  await expect(run('show', { name: 'cook' })).rejects.toMatchObject({ code: 'LF_ROUTER_SERVER_REFUSED' });
+  await expect(run('add', { file: 'nameless.yaml' })).rejects.toMatchObject({ code: 'LF_ROUTER_EXPERT_FILE' });
+  await expect(run('list', { server: 'http://127.0.0.1:9' })).rejects.toMatchObject({
+    code: 'LF_ROUTER_SERVER_UNREACHABLE',
+  });
+  await expect(run('remove', { name: 'music', keyEnv: 'LARGEFORGE_NO_SUCH_KEY' })).rejects.toThrow('401');
 });
 
 test('uneven load on equal experts evens out', async () => {

@@ -47,6 +47,22 @@ export const routerErrors = defineErrors({
       `the default expert "${a.name}" is not registered; registered: ${a.known.join(', ') || 'none'}`,
     remedy: () => 'List it under experts, or name one of these.',
   },
+  LF_ROUTER_SERVER_REFUSED: {
+    message: (a: { url: string; status: number; reason: string }) => `${a.url} answers ${a.status}: ${a.reason}`,
+    remedy: ({ status }) =>
+      status === 401 || status === 403
+        ? 'Put an admin key of that server into the environment variable that --key-env names.'
+        : '"largeforge experts list" shows the experts that the server has.',
+  },
+  LF_ROUTER_SERVER_UNREACHABLE: {
+    message: (a: { url: string; reason: string }) => `${a.url} cannot be reached: ${a.reason}`,
+    remedy: () => 'Start "largeforge serve" with the router plugin, or name its address with --server.',
+  },
+  LF_ROUTER_EXPERT_FILE: {
+    message: (a: { file: string; reason: string }) => `${a.file} describes no expert: ${a.reason}`,
+    remedy: () =>
+      'Write {"name": ...} with the fields that "experts" has in the config; see the router plugin\'s README.',
+  },
   LF_ROUTER_LOG: {
     message: (a: { file: string; line: number; reason: string }) =>
       `${a.file}:${a.line} is no entry of a decision log: ${a.reason}`,

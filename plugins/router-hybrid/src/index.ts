@@ -1,4 +1,5 @@
 import { type BackendEntry, type ChosenBackend, definePlugin } from '@largeforge/core';
+import { expertsCommands } from './commands/experts.js';
 import { routeReplayCommand } from './commands/route-replay.js';
 import { routeReportCommand } from './commands/route-report.js';
 import { trainRouterCommand } from './commands/train-router.js';
@@ -37,6 +38,7 @@ export default definePlugin({
       await serveExperts(configuration, context, options, openEncoderOn(backend, 1));
     });
     context.commands.add(trainRouterCommand);
+    for (const command of expertsCommands(process.stdout)) context.commands.add(command);
     context.commands.add(routeReportCommand(process.stdout));
     context.commands.add(routeReplayCommand(openEncoderOn(backend, 1), process.stdout));
   },

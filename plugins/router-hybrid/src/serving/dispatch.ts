@@ -1,24 +1,33 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { aggregate } from '../aggregation/aggregate.js';
 import { routerErrors } from '../errors.js';
 import type { ExpertRegistry } from '../experts/expert-registry.js';
+import type { LiveExpert } from '../experts/live-expert.js';
 import { attempt, type ExpertAnswer, type ExpertCall, ExpertFailure } from './attempt.js';
 
-export interface Dispatched {
+/** How an answer was passed on. */
+export type Outcome = 'complete' | 'broken' | 'abandoned';
+
+interface Asked {
   /** Who answers. */
   readonly expert: string;
   readonly answer: ExpertAnswer;
+  /** Call it when the answer has been passed on, with whether all of it came. */
+  readonly end: (outcome: Outcome) => void;
+}
+
+export interface Dispatched extends Asked {
   /** Who was asked before and failed. */
   readonly failed: readonly ExpertFailure[];
-  /** Call it when the answer has been passed on, with whether all of it came. */
-  readonly end: (outcome: 'complete' | 'broken' | 'abandoned') => void;
 }
 
 /** Pause before the chain is tried a second time; half of it is chance, so that clients don't come back together. */
 const pauseMs = 200;
 
 /**
- * Asks one expert after the other until one answers. When none does, the chain is tried once more: nothing was sent to
- * the client, and an unanswered completion changes nothing, so a second try is safe. Throws LF_ROUTER_NO_ANSWER.
+ * Asks one expert after the other until one answers. An expert with `hedge_after_ms` that has said nothing by then is
+ * joined by the next one, and the sooner answer holds. When none answers, the chain is tried once more: nothing was sent
+ * to the client, and an unanswered completion changes nothing, so a second try is safe. Throws LF_ROUTER_NO_ANSWER.
  * @param chain names, the chosen expert first
  */
 export async function dispatch(
@@ -29,31 +38,118 @@ export async function dispatch(
   const failed: ExpertFailure[] = [];
   for (let round = 0; round < 2; round++) {
     if (round > 0) await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: call.signal });
-    for (const name of chain) {
-      const expert = registry.get(name);
-      if (!expert || expert.draining || !expert.breaker.enter()) continue;
-      const release = expert.begin();
-      const start = performance.now();
-      try {
-        const answer = await attempt(expert, call);
-        expert.answeredAfter(performance.now() - start);
-        const end: Dispatched['end'] = (outcome) => {
-          release();
-          if (outcome === 'broken') expert.breaker.failed();
-          else if (outcome === 'abandoned') expert.breaker.abandoned();
-          else expert.breaker.succeeded();
-        };
-        return { expert: name, answer, failed, end };
-      } catch (error) {
-        release();
-        if (!(error instanceof ExpertFailure)) {
-          expert.breaker.abandoned();
-          throw error;
-        }
-        expert.breaker.failed();
-        failed.push(error);
-      }
-    }
+    const answered = await firstOf(registry, chain, call, failed);
+    if (answered) return { ...answered, failed };
   }
   throw routerErrors.LF_ROUTER_NO_ANSWER({ asked: failed.map(({ expert, message }) => `${expert}: ${message}`) });
+}
+
+interface Running {
+  readonly expert: LiveExpert;
+  readonly controller: AbortController;
+  /** Never rejects. */
+  readonly result: Promise<{ readonly running: Running; readonly asked?: Asked; readonly error?: unknown }>;
+}
+
+/** One round over the chain. Resolves with nothing when nobody answers. */
+async function firstOf(
+  registry: ExpertRegistry,
+  chain: readonly string[],
+  call: ExpertCall,
+  failed: ExpertFailure[],
+): Promise<Asked | undefined> {
+  const waiting = [...chain];
+  const running = new Set<Running>();
+  const begin = (): Running | undefined => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const expert = registry.get(name);
+      if (!expert || expert.draining || !expert.breaker.enter()) continue;
+      const started = start(registry, expert, call);
+      running.add(started);
+      return started;
+    }
+    return undefined;
+  };
+  let latest = begin();
+  try {
+    while (running.size > 0) {
+      const settled = await soonest(running, latest?.expert.settings.hedge_after_ms);
+      if (!settled) {
+        latest = begin();
+        continue;
+      }
+      running.delete(settled.running);
+      if (settled.asked) return settled.asked;
+      if (!(settled.error instanceof ExpertFailure)) throw settled.error;
+      failed.push(settled.error);
+      if (running.size === 0) latest = begin();
+    }
+    return undefined;
+  } finally {
+    for (const { controller, result } of running) {
+      controller.abort();
+      void result.then(({ asked }) => asked?.end('abandoned'));
+    }
+  }
+}
+
+/** The first of the running requests that ends; nothing when none has within the time. */
+async function soonest(running: ReadonlySet<Running>, withinMs: number | undefined) {
+  const results = [...running].map(({ result }) => result);
+  if (withinMs === undefined) return Promise.race(results);
+  const timer = new AbortController();
+  const late = sleep(withinMs, undefined, { signal: timer.signal }).catch(() => undefined);
+  const settled = await Promise.race([...results, late]);
+  timer.abort();
+  return settled;
+}
+
+function start(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCall): Running {
+  const controller = new AbortController();
+  const signal = AbortSignal.any([call.signal, controller.signal]);
+  const running: Running = {
+    expert,
+    controller,
+    result: ask(registry, expert, { ...call, signal }).then(
+      (asked) => ({ running, asked }),
+      (error: unknown) => ({ running, error }),
+    ),
+  };
+  return running;
+}
+
+/** Asks one expert that its circuit lets through, and tells the circuit how it went. */
+async function ask(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCall): Promise<Asked> {
+  const release = expert.begin();
+  const begun = performance.now();
+  try {
+    const answer = await answerOf(registry, expert, call);
+    expert.answeredAfter(performance.now() - begun);
+    const end: Asked['end'] = (outcome) => {
+      release();
+      if (outcome === 'broken') expert.breaker.failed();
+      else if (outcome === 'abandoned') expert.breaker.abandoned();
+      else expert.breaker.succeeded();
+    };
+    return { expert: expert.name, answer, end };
+  } catch (error) {
+    release();
+    if (error instanceof ExpertFailure) expert.breaker.failed();
+    else expert.breaker.abandoned();
+    throw error;
+  }
+}
+
+function answerOf(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCall): Promise<ExpertAnswer> {
+  const { aggregate: made } = expert.settings;
+  if (!made) return attempt(expert, call);
+  return aggregate(expert.name, made, call, async (name, memberCall) => {
+    const member = registry.get(name);
+    if (!member) throw new ExpertFailure(name, 'it is not registered');
+    if (member.settings.aggregate) throw new ExpertFailure(name, 'it is made of others itself');
+    if (member.draining || !member.breaker.enter()) throw new ExpertFailure(name, 'it cannot be asked now');
+    const { answer, end } = await ask(registry, member, memberCall);
+    end('complete');
+    return answer;
+  });
 }

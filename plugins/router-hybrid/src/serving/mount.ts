@@ -5,6 +5,7 @@ import type { ExpertRegistry } from '../experts/expert-registry.js';
 import { HealthChecks, type HealthSettings } from '../experts/health-checks.js';
 import type { Router } from '../router/router.js';
 import { DecisionLog, type QueryLogging } from './decision-log.js';
+import { listedModels } from './listed-models.js';
 import { RouterMetrics } from './metrics.js';
 import { routedCompletions } from './routed-completions.js';
 import { routerRoutes } from './routes.js';
@@ -40,6 +41,7 @@ export function mountRouter(app: FastifyInstance, options: MountOptions): Routin
   });
   routerRoutes(app, desk);
   routedCompletions(app, desk, metrics);
+  listedModels(app, registry);
   const checks = new HealthChecks(registry, options.health);
   app.addHook('onListen', async () => void checks.run());
   app.addHook('onClose', async () => {

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isLargeForgeError } from '@largeforge/core';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { LiveExpert } from '../experts/live-expert.js';
 import { ExpertFailure, hopHeader } from './attempt.js';
 import { type Dispatched, dispatch } from './dispatch.js';
 import type { RouterMetrics } from './metrics.js';
@@ -42,8 +43,7 @@ export function routedCompletions(app: FastifyInstance, desk: RoutingDesk, metri
     if (path === undefined || !body || request.headers[hopHeader] !== undefined) return;
     const named = desk.registry.get(body.model);
     // An expert of this server whose model has its name needs no detour.
-    if (body.model !== autoModel && (!named || (named.settings.url === undefined && named.model === named.name)))
-      return;
+    if (body.model !== autoModel && (!named || isPlainModel(named))) return;
     // The expert's own server counts the request; here it is the router's.
     (request as ServedRequest).inference = null;
     const routed = body.model === autoModel ? await desk.decide(routingOf(body, request)) : undefined;
@@ -74,6 +74,11 @@ export function routedCompletions(app: FastifyInstance, desk: RoutingDesk, metri
       return sendError(reply, 503, 'no_expert_available', error.message);
     }
   });
+}
+
+/** Whether an expert is a model of this server under its own name. */
+function isPlainModel({ settings, model, name }: LiveExpert): boolean {
+  return settings.url === undefined && settings.aggregate === undefined && model === name;
 }
 
 /** Sends an expert's answer to the client. */

@@ -6,9 +6,22 @@ import { fileURLToPath } from 'node:url';
 /** The command line program of this checkout. */
 export const program = fileURLToPath(new URL('../../core/bin/largeforge.mjs', import.meta.url));
 
-/** Serves a model in a process of its own on a free port. `url` has no path; `stop` drains the server. */
-export async function serve(model: string, folder: string): Promise<{ url: string; stop(): Promise<void> }> {
-  const server = spawn(process.execPath, [program, 'serve', '--model', model, '--port', '0', '--log', 'json'], {
+export interface Served {
+  /** Without a path. */
+  readonly url: string;
+  /** Drains the server. */
+  stop(): Promise<void>;
+  /** Ends it at once, as a crash does. */
+  kill(): Promise<void>;
+}
+
+/** Serves a model in a process of its own on a free port. */
+export const serve = (model: string, folder: string): Promise<Served> =>
+  started(['serve', '--model', model, '--port', '0'], folder);
+
+/** Runs a command that serves, in a process of its own; resolves when it is ready. */
+export async function started(command: readonly string[], folder: string): Promise<Served> {
+  const server = spawn(process.execPath, [program, ...command, '--log', 'json'], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -25,12 +38,11 @@ export async function serve(model: string, folder: string): Promise<{ url: strin
   });
   // It listens before its model is loaded.
   while (!(await fetch(`${url}/readyz`)).ok) await setTimeout(100);
-  return {
-    url,
-    async stop() {
-      const ended = new Promise((resolve) => server.on('exit', resolve));
-      server.kill('SIGTERM');
-      await ended;
-    },
+  const end = async (signal: NodeJS.Signals) => {
+    if (server.exitCode !== null || server.signalCode !== null) return;
+    const ended = new Promise((resolve) => server.on('exit', resolve));
+    server.kill(signal);
+    await ended;
   };
+  return { url, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') };
 }

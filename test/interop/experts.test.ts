@@ -25,6 +25,12 @@ afterAll(() => Promise.all(running.map((server) => server.kill())));
 
 /** A server with the router, and the given experts beside the base model, which answers what is nobody's. */
 async function front(name: string, models: readonly object[], experts: readonly object[]): Promise<OpenAI> {
+  configure(name, models, experts);
+  const { url } = await run(['run', '-c', `${name}.json`]);
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'unused', maxRetries: 0 });
+}
+
+function configure(name: string, models: readonly object[], experts: readonly object[]): void {
   const router = { router: './router', defaultExpert: 'general', health: { intervalSeconds: 1 }, experts };
   const config = {
     plugins: [
@@ -36,8 +42,6 @@ async function front(name: string, models: readonly object[], experts: readonly 
     pipeline: [{ name: 'serve', stage: 'serve', use: 'openai', with: { port: 0, models } }],
   };
   writeFileSync(join(folder, `${name}.json`), JSON.stringify(config));
-  const { url } = await run(['run', '-c', `${name}.json`]);
-  return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'unused', maxRetries: 0 });
 }
 
 beforeAll(async () => {
@@ -55,6 +59,8 @@ beforeAll(async () => {
 
 const ask = (client: OpenAI, content: string, model = 'auto') =>
   client.chat.completions.create({ model, temperature: 0, max_tokens: 40, messages: [{ role: 'user', content }] });
+
+const names = async (client: OpenAI) => (await client.models.list()).data.map(({ id }) => id);
 
 /** What Node's and Python's clients get: each query from its expert, in the words that it was taught. */
 async function reaches(client: OpenAI): Promise<void> {
@@ -77,8 +83,22 @@ describe('two experts that were trained on different calls', () => {
       { path: './home', id: 'home' },
       { path: './notes', id: 'notes' },
     ];
-    const client = await front('together', models, [{ name: 'general' }, { name: 'home' }, { name: 'notes' }]);
+    const experts = [{ name: 'general' }, { name: 'home' }, { name: 'notes' }];
+    const client = await front('together', models, experts);
     await reaches(client);
+    // An expert that is added to the config is there without a restart, and gone when it is taken away.
+    const added = {
+      name: 'careful',
+      examples: ['xyzzy plugh'],
+      aggregate: { method: 'cascade', members: ['home', 'notes'] },
+    };
+    configure('together', models, [...experts, added]);
+    await expect.poll(() => names(client), { timeout: 20_000 }).toContain('careful');
+    const { model, choices } = await ask(client, queries.home, 'careful');
+    expect(model).toBe('careful');
+    expect(choices[0]!.message.content).toMatch(/^\{"call":/);
+    configure('together', models, experts);
+    await expect.poll(() => names(client), { timeout: 20_000 }).not.toContain('careful');
   });
 
   it('answer from processes of their own, and one that is killed under load is stood in for', async () => {

@@ -8,6 +8,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { expertsCommands } from '../../plugins/router-hybrid/src/commands/experts.js';
 import { ExpertRegistry } from '../../plugins/router-hybrid/src/experts/expert-registry.js';
 import { expertSchema } from '../../plugins/router-hybrid/src/experts/expert-settings.js';
+import { AdaptiveThresholds } from '../../plugins/router-hybrid/src/learning/adaptive-thresholds.js';
+import { ThompsonSampling } from '../../plugins/router-hybrid/src/learning/thompson-sampling.js';
+import { seededRandom } from '../../plugins/router-hybrid/src/neural/linear-classifier.js';
 import { Router } from '../../plugins/router-hybrid/src/router/router.js';
 import { type MountOptions, mountRouter } from '../../plugins/router-hybrid/src/serving/mount.js';
 import { eventually, type RunningServer, startServer } from '../../plugins/server-openai/test/running-server.js';
@@ -364,6 +367,74 @@ test('"largeforge experts" registers, lists, shows and removes', async () => {
   await expect(run('remove', { name: 'music', keyEnv: 'LARGEFORGE_NO_SUCH_KEY' })).rejects.toThrow('401');
 });
 
+test('a keyword rule that cannot be used is refused, and the others are routed as before', async () => {
+  const { server, registry } = await start();
+  const broken = { name: 'broken', keywords: [{ term: 'fine' }, { pattern: '(' }] };
+  const { status, body } = await json(await server.post('/experts', broken, admin));
+  expect(status).toBe(400);
+  expect(body.error.message).toContain('keyword rule 1 of the expert "broken"');
+  expect(registry.get('broken')).toBeUndefined();
+  expect((await json(await server.post('/route', { query: 'play some jazz' }))).body.expert).toBe('music');
+});
+
+describe('experts of the config, when it changes', () => {
+  const parsed = (list: readonly object[]) => list.map((expert) => expertSchema.parse(expert));
+  test('come, go and change; those that stay keep their state, those of the API stay', async () => {
+    const { registry } = await start();
+    registry.register(expertSchema.parse({ name: 'mine' }));
+    const [music, mine] = [registry.get('music')!, registry.get('mine')!];
+    const weather = registry.get('weather')!;
+    registry.configure(parsed([describedExperts[0]!, { name: 'news' }]));
+    expect(registry.list().map(({ name }) => name)).toEqual(['music', 'mine', 'news']);
+    expect([registry.get('music'), registry.get('mine')]).toEqual([music, mine]);
+    expect(registry.get('music')).toBe(music);
+    expect(weather.draining).toBe(true);
+    registry.configure(parsed([{ ...describedExperts[0], capacity: 3 }]));
+    expect(registry.get('music')!.settings.capacity).toBe(3);
+    expect(registry.candidates.map(({ name }) => name)).toEqual(['music', 'mine']);
+  });
+  test('stay as they are when the new ones cannot be used', async () => {
+    const { registry } = await start();
+    expect(() => registry.configure(parsed([{ name: 'news', keywords: [{ pattern: '(' }] }]))).toThrow('"news"');
+    expect(registry.list().map(({ name }) => name)).toEqual(['music', 'weather']);
+  });
+});
+
+test('feedback teaches whom to ask, and from which confidence on', async () => {
+  const twins = ['a', 'b'].map((name) => ({ name, examples: ['play some jazz'], model: 'general' }));
+  const bandit = new ThompsonSampling(seededRandom(1));
+  const adaptive = new AdaptiveThresholds({ target: 0.7, rate: 0.05, bound: 0.3 });
+  const { server } = await start({ experts: twins, bandit, adaptive });
+  const given: string[] = [];
+  for (let i = 0; i < 120; i++) {
+    const response = await server.post('/route', { query: 'play some jazz' });
+    const { expert } = await response.json();
+    given.push(expert);
+    const decision_id = response.headers.get('x-largeforge-decision');
+    expect((await server.post('/route/feedback', { decision_id, score: expert === 'b' ? 1 : 0 })).status).toBe(202);
+  }
+  expect(given.slice(-40).filter((name) => name === 'b').length).toBeGreaterThan(36);
+  const plain = await start();
+  const refused = await plain.server.post('/route/feedback', { decision_id: 'x', score: 1 });
+  expect(await json(refused)).toMatchObject({ status: 404, body: { error: { code: 'no_feedback' } } });
+});
+
+test('a query that was turned away by mistake lowers the threshold of who should have answered', async () => {
+  const adaptive = new AdaptiveThresholds({ target: 1, rate: 0.2, bound: 0.3 });
+  const router = new Router(undefined, undefined, { threshold: 0.9 });
+  const { server } = await start({ router, adaptive });
+  const route = () => server.post('/route', { query: 'will it rain' });
+  const first = await route();
+  expect((await first.clone().json()).expert).toBeNull();
+  const { confidence } = await first.json();
+  const decision_id = first.headers.get('x-largeforge-decision');
+  for (let i = 0; i < 3; i++) await server.post('/route/feedback', { decision_id, score: 0, expert: 'weather' });
+  // Said three times of one decision, it counts once.
+  expect(adaptive.offset('weather')).toBeCloseTo(-0.2);
+  expect(adaptive.offset('music')).toBe(0);
+  expect(((await (await route()).json()).expert === 'weather') === confidence >= 0.7).toBe(true);
+});
+
 test('uneven load on equal experts evens out', async () => {
   const twins = ['a', 'b'].map((name) => ({ name, examples: ['play some jazz'], model: 'general', capacity: 4 }));
   const { server, registry } = await start({ experts: twins, scripts: { general: { pace: 5 } } });
@@ -375,6 +446,28 @@ test('uneven load on equal experts evens out', async () => {
   // Three already run on a: of nine more it gets three, b six, give or take one that was decided at the same moment.
   expect(Math.abs(given.filter((name) => name === 'b').length - 6)).toBeLessThanOrEqual(2);
   for (const end of busy) end();
+});
+
+test('experts come and go under traffic without an error', async () => {
+  const twin = { name: 'twin', model: 'general', examples: ['please play some jazz'] };
+  const { server, registry } = await start({ scripts: { general: { pace: 1 } } });
+  const client = server.client();
+  let over = false;
+  const given: string[] = [];
+  const traffic = Array.from({ length: 6 }, async () => {
+    while (!over) given.push((await client.chat.completions.create({ model: 'auto', messages: jazz })).model);
+  });
+  for (let i = 0; i < 12; i++) {
+    expect((await server.post('/experts', twin, admin)).status).toBe(201);
+    const before = given.length;
+    await eventually(() => given.length > before + 3);
+    const removed = await fetch(`${server.url}/experts/twin`, { method: 'DELETE', headers: admin });
+    expect((await removed.json()).running).toBe(0);
+  }
+  over = true;
+  await Promise.all(traffic);
+  expect(new Set(given)).toEqual(new Set(['music', 'twin']));
+  expect(registry.list().map(({ active }) => active)).toEqual([0, 0]);
 });
 
 test('a conversation stays with its expert', async () => {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { expertSchema } from './experts/expert-settings.js';
+import { defaultAdaptive } from './learning/adaptive-thresholds.js';
 import { defaultRouterSettings } from './router/router.js';
 import { strategyNames } from './router/trained-router.js';
 
@@ -17,7 +18,10 @@ export const routerOptions = z.strictObject({
   preferMargin: share.default(defaultRouterSettings.preferMargin),
   stickyMargin: share.default(defaultRouterSettings.stickyMargin),
   nearEqual: share.default(defaultRouterSettings.nearEqual),
-  experts: z.array(expertSchema).default([]).describe('experts that are there from the start'),
+  experts: z
+    .array(expertSchema)
+    .default([])
+    .describe('experts that are there from the start; a running server follows changes of the config'),
   expertsFile: z.string().optional().describe('where experts that the API registers are kept'),
   defaultExpert: z.string().optional().describe('who answers when no expert is confident enough'),
   decisionLog: z
@@ -29,6 +33,18 @@ export const routerOptions = z.strictObject({
   exploration: share
     .default(0)
     .describe('share of the decisions that go to one of the likely experts by chance, so that they can be compared'),
+  bandit: z
+    .boolean()
+    .default(false)
+    .describe('chooses among the likely experts by what feedback said of their answers (Thompson sampling)'),
+  adaptive: z
+    .strictObject({
+      target: share.default(defaultAdaptive.target).describe('mean score of answers near the threshold to aim at'),
+      rate: share.default(defaultAdaptive.rate).describe('how far one score moves a threshold'),
+      bound: share.default(defaultAdaptive.bound).describe('how far a threshold may go from where it began'),
+    })
+    .optional()
+    .describe('thresholds follow the feedback, each expert its own'),
   experiment: z
     .strictObject({
       name: z.string().min(1).describe('another name splits the traffic anew'),

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { reasonOf } from '@largeforge/core';
 import { readJson, writeJson } from '@largeforge/engine';
 import { z } from 'zod';
 import { routerErrors } from '../errors.js';
+import { KeywordStrategy } from '../keywords/keyword-strategy.js';
 import type { Expert, ExpertLoad } from '../router/expert.js';
 import type { BreakerSettings } from './circuit-breaker.js';
 import { type ExpertSettings, expertSchema } from './expert-settings.js';
@@ -53,13 +55,36 @@ export class ExpertRegistry {
     return new Map(this.list().map((expert) => [expert.name, expert.load]));
   }
 
-  /** Registers an expert, or replaces the one of its name: what runs there ends there. */
+  /**
+   * Registers an expert, or replaces the one of its name: what runs there ends there.
+   * @throws LF_ROUTER_KEYWORD_RULE when a rule cannot be used; nothing changes then
+   */
   register(settings: ExpertSettings): LiveExpert {
-    const replaced = this.experts.get(settings.name);
-    if (replaced) replaced.draining = true;
     const expert = this.add(settings, 'api');
     this.keep();
     return expert;
+  }
+
+  /**
+   * Makes the config's experts these. Those that stay as they are keep their state and their requests; those that the
+   * API registered stay, unless the config now names one of them.
+   * @throws LF_ROUTER_KEYWORD_RULE when a rule cannot be used; nothing changes then
+   */
+  configure(configured: readonly ExpertSettings[]): void {
+    for (const settings of configured) checkRules(settings);
+    const named = new Set(configured.map(({ name }) => name));
+    for (const expert of this.list()) {
+      if (expert.origin !== 'config' || named.has(expert.name)) continue;
+      expert.draining = true;
+      this.experts.delete(expert.name);
+    }
+    for (const settings of configured) {
+      const known = this.experts.get(settings.name);
+      const same = known?.origin === 'config' && isDeepStrictEqual(known.settings, settings);
+      if (!same) this.add(settings, 'config');
+    }
+    this.describe();
+    this.keep();
   }
 
   /**
@@ -83,6 +108,9 @@ export class ExpertRegistry {
   }
 
   private add(settings: ExpertSettings, origin: ExpertOrigin): LiveExpert {
+    checkRules(settings);
+    const replaced = this.experts.get(settings.name);
+    if (replaced) replaced.draining = true;
     const expert = new LiveExpert(settings, origin, this.options.breaker);
     this.experts.set(settings.name, expert);
     this.describe();
@@ -109,4 +137,9 @@ export class ExpertRegistry {
     const experts = this.list().flatMap(({ origin, settings }) => (origin === 'api' ? [settings] : []));
     writeJson(file, { experts });
   }
+}
+
+/** A rule that cannot be used must not stop the decisions on everybody else. */
+function checkRules({ name, keywords }: ExpertSettings): void {
+  new KeywordStrategy(new Map([[name, keywords]]));
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -87,6 +87,11 @@ describe('route report', () => {
       decision(2, 'a'),
     ]);
     expect(readDecisions(log).map(({ score }) => score)).toEqual([1, undefined]);
+  });
+  test('leaves out a last line that a crash cut', () => {
+    const log = file('cut.jsonl', [decision(1, 'a')]);
+    appendFileSync(log, '{"type":"decision","id":"d2","exp');
+    expect(readDecisions(log).map(({ id }) => id)).toEqual(['d1']);
   });
   test('prints a line for each expert, arm and comparison', async () => {
     const entries = Array.from({ length: 40 }, (_, i) => [

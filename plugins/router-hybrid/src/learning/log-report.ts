@@ -38,7 +38,7 @@ export interface LogReport {
   readonly withoutExploration?: PolicyEstimate;
 }
 
-/** Reads a decision log; the last feedback on a decision counts. Throws LF_ROUTER_LOG with the line. */
+/** Reads a decision log; the last feedback on a decision counts. A last line that a crash cut is left out. Throws LF_ROUTER_LOG with the line. */
 export function readDecisions(file: string): Scored[] {
   let content: string;
   try {
@@ -48,7 +48,9 @@ export function readDecisions(file: string): Scored[] {
   }
   const decisions: z.output<typeof decisionSchema>[] = [];
   const scores = new Map<string, number>();
-  for (const [index, line] of content.split('\n').entries()) {
+  const lines = content.split('\n');
+  // What follows the last line's end was being written when the process was killed.
+  for (const [index, line] of lines.slice(0, -1).entries()) {
     if (line.trim() === '') continue;
     let entry: z.output<typeof entrySchema>;
     try {

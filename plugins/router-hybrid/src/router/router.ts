@@ -37,6 +37,8 @@ export interface DecideOptions {
   readonly exclude?: ReadonlySet<string>;
   /** How busy each is; experts that are absent are idle. */
   readonly load?: ReadonlyMap<string, ExpertLoad>;
+  /** What is added to an expert's threshold. */
+  readonly offset?: (expert: string) => number;
 }
 
 /** What a query looks like. */
@@ -97,6 +99,12 @@ export class Router {
     );
   }
 
+  /** Confidence from which an expert without a threshold of its own is chosen. */
+  get threshold(): number {
+    const { strategy, threshold } = this.settings;
+    return threshold ?? this.trained?.thresholds[strategy] ?? untrainedThresholds[strategy];
+  }
+
   /** A router of the same parts with other settings. */
   with(settings: Partial<RouterSettings>): Router {
     return new Router(this.trained, this.encoder, { ...this.settings, ...settings });
@@ -108,17 +116,16 @@ export class Router {
   }
 
   private decideEncoded(query: EncodedText, panel: ExpertPanel, options: DecideOptions): Decision {
-    const { strategy, threshold } = this.settings;
+    const { strategy } = this.settings;
     const opinion = panel.score(query);
     const scores = opinion.scores.filter((score) => !options.exclude?.has(score.expert));
     const criteria = {
       ...options,
       ...(opinion.certain !== undefined && { certain: opinion.certain }),
-      threshold: (name: string) =>
-        panel.expert(name)?.threshold ??
-        threshold ??
-        this.trained?.thresholds[strategy] ??
-        untrainedThresholds[strategy],
+      threshold: (name: string) => {
+        const own = panel.expert(name)?.threshold ?? this.threshold;
+        return Math.min(1, Math.max(0, own + (options.offset?.(name) ?? 0)));
+      },
     };
     const { reason, expert, confidence } = chooseExpert(scores, criteria, this.settings);
     const unavailable =

@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { ExpertRegistry } from '../experts/expert-registry.js';
 import { HealthChecks, type HealthSettings } from '../experts/health-checks.js';
+import type { AdaptiveThresholds } from '../learning/adaptive-thresholds.js';
+import type { ThompsonSampling } from '../learning/thompson-sampling.js';
 import type { Router } from '../router/router.js';
 import { DecisionLog, type QueryLogging } from './decision-log.js';
 import { listedModels } from './listed-models.js';
@@ -21,6 +23,8 @@ export interface MountOptions {
   readonly health?: HealthSettings;
   readonly experiment?: RoutingExperiment | undefined;
   readonly exploration?: number;
+  readonly bandit?: ThompsonSampling | undefined;
+  readonly adaptive?: AdaptiveThresholds | undefined;
 }
 
 /** Adds routing to a server that does not listen yet. It ends with the server. */
@@ -37,6 +41,8 @@ export function mountRouter(app: FastifyInstance, options: MountOptions): Routin
     ...(decisions && { log: decisions }),
     ...(hooks && { hooks }),
     experiment: options.experiment,
+    bandit: options.bandit,
+    adaptive: options.adaptive,
     ...(options.exploration !== undefined && { exploration: options.exploration }),
   });
   routerRoutes(app, desk);

@@ -1,6 +1,8 @@
+import { isLargeForgeError } from '@largeforge/core';
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifySchema } from 'fastify';
 import { z } from 'zod';
-import { expertSchema } from '../experts/expert-settings.js';
+import type { ExpertRegistry } from '../experts/expert-registry.js';
+import { type ExpertSettings, expertSchema } from '../experts/expert-settings.js';
 import type { LiveExpert } from '../experts/live-expert.js';
 import type { RoutingDesk } from './routing-desk.js';
 
@@ -61,8 +63,13 @@ export function routerRoutes(app: FastifyInstance, desk: RoutingDesk): void {
     '/route/feedback',
     described('api', 'Tell how an answer was', { body: feedbackSchema }),
     async (request, reply) => {
-      if (!desk.keepsLog) {
-        return sendError(reply, 404, 'no_decision_log', 'This server keeps no decision log: set decisionLog.file.');
+      if (!desk.takesFeedback) {
+        return sendError(
+          reply,
+          404,
+          'no_feedback',
+          'This server learns nothing from feedback: set decisionLog, bandit or adaptive.',
+        );
       }
       desk.feedback(request.body as z.output<typeof feedbackSchema>);
       return reply.code(202).send({ accepted: true });
@@ -83,7 +90,7 @@ export function routerRoutes(app: FastifyInstance, desk: RoutingDesk): void {
       const message = `There is an expert ${JSON.stringify(settings.name)} already. PUT /experts/${settings.name} replaces it.`;
       return sendError(reply, 409, 'expert_exists', message);
     }
-    return reply.code(201).send(details(registry.register(settings)));
+    return registered(registry, settings, reply.code(201));
   });
   app.put(
     '/experts/:name',
@@ -94,7 +101,7 @@ export function routerRoutes(app: FastifyInstance, desk: RoutingDesk): void {
       if (name !== settings.name) {
         return sendError(reply, 400, 'name_mismatch', `The path names ${JSON.stringify(name)}, the body another.`);
       }
-      return details(registry.register(settings));
+      return registered(registry, settings, reply);
     },
   );
   app.delete(
@@ -107,6 +114,16 @@ export function routerRoutes(app: FastifyInstance, desk: RoutingDesk): void {
       return { name, deleted: true, running };
     },
   );
+}
+
+/** Registers an expert and shows it, or says which of its rules cannot be used. */
+function registered(registry: ExpertRegistry, settings: ExpertSettings, reply: FastifyReply): FastifyReply {
+  try {
+    return reply.send(details(registry.register(settings)));
+  } catch (error) {
+    if (!isLargeForgeError(error) || error.code !== 'LF_ROUTER_KEYWORD_RULE') throw error;
+    return sendError(reply, 400, 'invalid_keyword_rule', `${error.message}. ${error.remedy}`);
+  }
 }
 
 /** An expert as SyRS 6.1.2 has it. */

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { RouteDecision, RouteFiring } from '@largeforge/core';
 import type { ExpertRegistry } from '../experts/expert-registry.js';
+import type { AdaptiveThresholds } from '../learning/adaptive-thresholds.js';
 import { type Arm, armOf } from '../learning/experiment.js';
+import type { ThompsonSampling } from '../learning/thompson-sampling.js';
 import type { Decision, Router } from '../router/router.js';
-import type { DecisionLog } from './decision-log.js';
+import type { DecisionLog, Feedback } from './decision-log.js';
 import type { RouterMetrics } from './metrics.js';
 
 export interface RoutingRequest {
@@ -33,12 +35,21 @@ export interface RoutingExperiment {
 /** An expert whose confidence is at least this share of the chosen one's may be explored. */
 const explorable = 0.5;
 
-/** Conversations whose expert is remembered. */
-const rememberedConversations = 10_000;
+/** Conversations whose expert is remembered, and decisions that can be learned from. */
+const remembered = 10_000;
+
+interface Made {
+  readonly expert: string | null;
+  readonly confidence: number;
+  readonly decision: Decision;
+  readonly threshold: number;
+}
 
 /** Decides on the queries of a running server: over the experts that are there now, with load, plugins, log and metrics. */
 export class RoutingDesk {
   private readonly conversations = new Map<string, string>();
+  /** Decisions that feedback may still come for. */
+  private readonly decisions = new Map<string, Made>();
 
   constructor(
     private readonly router: Router,
@@ -51,6 +62,10 @@ export class RoutingDesk {
       readonly experiment?: RoutingExperiment | undefined;
       /** Share of the decisions that go to one of the likely experts by chance, so that others can be compared. */
       readonly exploration?: number;
+      /** Chooses among the likely experts by what was said of their answers. */
+      readonly bandit?: ThompsonSampling | undefined;
+      /** Moves thresholds by what was said. */
+      readonly adaptive?: AdaptiveThresholds | undefined;
     } = {},
   ) {}
 
@@ -66,6 +81,7 @@ export class RoutingDesk {
       load: registry.loads,
       ...(prefer !== undefined && { prefer }),
       ...(sticky !== undefined && { sticky }),
+      ...(parts.adaptive && { offset: (name: string) => parts.adaptive!.offset(name) }),
     });
     const chosen = decision.expert ?? this.standIn(decision.unavailable, exclude);
     const own: RouteDecision = {
@@ -78,6 +94,7 @@ export class RoutingDesk {
     const id = `dec_${randomUUID().replaceAll('-', '')}`;
     const milliseconds = performance.now() - start;
     if (conversation !== undefined && final.expert !== null) this.remember(conversation, final.expert);
+    this.recall(id, { expert: final.expert, confidence: final.confidence, decision, threshold: router.threshold });
     parts.metrics?.decided(final.expert, decision, milliseconds);
     const policy = {
       ...(arm !== undefined && { arm }),
@@ -111,13 +128,36 @@ export class RoutingDesk {
     ];
   }
 
-  feedback(entry: Parameters<DecisionLog['feedback']>[0]): void {
-    this.parts.log?.feedback(entry);
-    this.parts.metrics?.feedback.observe(entry.score);
+  feedback(entry: Feedback): void {
+    const { log, metrics } = this.parts;
+    log?.feedback(entry);
+    metrics?.feedback.observe(entry.score);
+    this.learn(entry);
   }
 
-  get keepsLog(): boolean {
-    return this.parts.log !== undefined;
+  /** Whether anything is done with feedback. */
+  get takesFeedback(): boolean {
+    const { log, bandit, adaptive } = this.parts;
+    return log !== undefined || bandit !== undefined || adaptive !== undefined;
+  }
+
+  /** Learns from what was said of a decision; once of each, and only while it is remembered. */
+  private learn({ decision_id, score, expert: meant }: Feedback): void {
+    const made = this.decisions.get(decision_id);
+    if (!made) return;
+    this.decisions.delete(decision_id);
+    const { bandit, adaptive } = this.parts;
+    const { expert, confidence, decision, threshold } = made;
+    if (decision.expert === null) {
+      if (meant != null) adaptive?.missed(meant);
+      return;
+    }
+    if (expert === null) return;
+    // That another expert, or nobody, should have answered says enough of this answer.
+    const earned = meant !== undefined && meant !== expert ? 0 : score;
+    bandit?.learn(expert, earned);
+    const own = this.registry.get(expert)?.settings.threshold ?? threshold;
+    adaptive?.answered(expert, earned, confidence, own + adaptive.offset(expert));
   }
 
   private armFor(unit: string): { readonly arm?: string; readonly router: Router } {
@@ -128,14 +168,20 @@ export class RoutingDesk {
   }
 
   /**
-   * Epsilon-greedy exploration: a share of the decisions goes to one of the likely experts by chance. Decisions that
+   * Who of the likely experts gets the query: the bandit's choice, or, for a share of the decisions, one by chance
+   * (epsilon-greedy), so that they can be compared. Decisions that
    * were no matter of confidence (a wish, a certain rule, a conversation) are never explored.
    */
   private explore(decision: Decision, own: RouteDecision): { route: RouteDecision; propensity?: number } {
-    const { exploration = 0 } = this.parts;
+    const { exploration = 0, bandit } = this.parts;
     const free = decision.reason === 'best' || decision.reason === 'load';
-    if (exploration === 0 || !free || decision.expert === null) return { route: own };
+    if ((exploration === 0 && !bandit) || !free || decision.expert === null) return { route: own };
     const likely = decision.scores.filter(({ confidence }) => confidence >= explorable * decision.confidence);
+    if (bandit) {
+      const { chosen, propensity } = bandit.choose(likely);
+      const alternatives = decision.scores.filter(({ expert }) => expert !== chosen.expert);
+      return { route: { ...chosen, alternatives }, propensity };
+    }
     const drawn = likely[Math.floor(Math.random() * likely.length)]!;
     const chosen = Math.random() < exploration ? drawn : { expert: own.expert, confidence: own.confidence };
     const propensity = exploration / likely.length + (chosen.expert === own.expert ? 1 - exploration : 0);
@@ -167,9 +213,19 @@ export class RoutingDesk {
 
   private remember(conversation: string, expert: string): void {
     this.conversations.delete(conversation);
-    this.conversations.set(conversation, expert);
-    if (this.conversations.size <= rememberedConversations) return;
-    const [oldest] = this.conversations.keys();
-    this.conversations.delete(oldest!);
+    keep(this.conversations, conversation, expert);
   }
+
+  private recall(id: string, made: Made): void {
+    const { bandit, adaptive } = this.parts;
+    if (bandit || adaptive) keep(this.decisions, id, made);
+  }
+}
+
+/** Adds an entry; the oldest goes when there are too many. */
+function keep<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  map.set(key, value);
+  if (map.size <= remembered) return;
+  const [oldest] = map.keys();
+  map.delete(oldest!);
 }

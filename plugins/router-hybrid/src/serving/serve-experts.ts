@@ -3,6 +3,10 @@ import { type PluginContext, resolveUserPath, type ServeConfiguration } from '@l
 import type { FastifyInstance } from 'fastify';
 import { routerErrors } from '../errors.js';
 import { ExpertRegistry } from '../experts/expert-registry.js';
+import type { ExpertSettings } from '../experts/expert-settings.js';
+import { AdaptiveThresholds } from '../learning/adaptive-thresholds.js';
+import { readDecisions } from '../learning/log-report.js';
+import { ThompsonSampling } from '../learning/thompson-sampling.js';
 import type { RouterOptions } from '../options.js';
 import { Router } from '../router/router.js';
 import { type OpenEncoder, openRouter } from '../training/open-router.js';
@@ -53,6 +57,16 @@ export async function serveExperts(
       router: router.with({ ...(own && { strategy: own }), ...(limit !== undefined && { threshold: limit }) }),
     })),
   };
+  context.config.reloadable('.experts', async (value) => {
+    registry.configure(value as ExpertSettings[]);
+    await router.prepare(registry.candidates);
+  });
+  const bandit = options.bandit ? new ThompsonSampling() : undefined;
+  if (bandit && decisionLog && existsSync(pathOf(decisionLog.file))) {
+    for (const { expert, score } of readDecisions(pathOf(decisionLog.file))) {
+      if (expert !== null && score !== undefined) bandit.learn(expert, score);
+    }
+  }
   mountRouter(app, {
     router,
     registry,
@@ -61,6 +75,8 @@ export async function serveExperts(
     defaultExpert,
     experiment,
     exploration: options.exploration,
+    bandit,
+    adaptive: options.adaptive && new AdaptiveThresholds(options.adaptive),
     decisionLog: decisionLog && { ...decisionLog, file: pathOf(decisionLog.file) },
     health: { intervalMs: health.intervalSeconds * 1000, timeoutMs: health.timeoutSeconds * 1000 },
   });

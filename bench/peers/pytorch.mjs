@@ -11,15 +11,15 @@ export class PytorchPeer {
   }
 
   /** Undefined, with a line that says so, when the interpreter has no PyTorch. */
-  static async start(threads) {
-    const script = fileURLToPath(new URL('pytorch.py', import.meta.url));
+  static async start(threads, file = 'pytorch.py', ...args) {
+    const script = fileURLToPath(new URL(file, import.meta.url));
     const env = {
       ...process.env,
       OMP_NUM_THREADS: String(threads),
       HF_HUB_OFFLINE: '1',
       TRANSFORMERS_VERBOSITY: 'error',
     };
-    const child = spawn(process.env.LARGEFORGE_PYTHON ?? 'python3', [script, String(threads)], {
+    const child = spawn(process.env.LARGEFORGE_PYTHON ?? 'python3', [script, String(threads), ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env,
     });

@@ -63,6 +63,16 @@ export const routerErrors = defineErrors({
     remedy: () =>
       'Write {"name": ...} with the fields that "experts" has in the config; see the router plugin\'s README.',
   },
+  LF_ROUTER_REPLAY_ROWS: {
+    message: () => '"route replay" needs either --dataset or --decisions',
+    remedy: () => 'Give --dataset with rows {"text", "expert"}, or --decisions with the decision log of a server.',
+  },
+  LF_ROUTER_LOG_SILENT: {
+    message: (a: { file: string; decisions: number; scored: number; texts: number }) =>
+      `${a.file} has nothing to replay: of ${a.decisions} decisions ${a.scored} have a score and ${a.texts} their query`,
+    remedy: () =>
+      'Serve with decisionLog {queries: text} and exploration or the bandit, and send scores to POST /route/feedback.',
+  },
   LF_ROUTER_LOG: {
     message: (a: { file: string; line: number; reason: string }) =>
       `${a.file}:${a.line} is no entry of a decision log: ${a.reason}`,

@@ -9,6 +9,8 @@ import { estimatePolicy, type PolicyEstimate } from './off-policy.js';
 const decisionSchema = z.object({
   type: z.literal('decision'),
   id: z.string(),
+  /** The query, where the log keeps queries as they are. */
+  text: z.string().optional(),
   expert: z.string().nullable(),
   milliseconds: z.number(),
   arm: z.string().optional(),
@@ -19,7 +21,8 @@ const decisionSchema = z.object({
 const feedbackSchema = z.object({ type: z.literal('feedback'), decision_id: z.string(), score: z.number() });
 const entrySchema = z.discriminatedUnion('type', [decisionSchema, feedbackSchema]);
 
-type Scored = z.output<typeof decisionSchema> & { readonly score?: number };
+/** A decision of a log, with what was said of it. */
+export type LoggedOutcome = z.output<typeof decisionSchema> & { readonly score?: number };
 
 export interface GroupReport {
   readonly decisions: number;
@@ -39,7 +42,7 @@ export interface LogReport {
 }
 
 /** Reads a decision log; the last feedback on a decision counts. A last line that a crash cut is left out. Throws LF_ROUTER_LOG with the line. */
-export function readDecisions(file: string): Scored[] {
+export function readDecisions(file: string): LoggedOutcome[] {
   let content: string;
   try {
     content = readFileSync(file, 'utf8');
@@ -68,7 +71,7 @@ export function readDecisions(file: string): Scored[] {
 }
 
 /** How the decisions of a log went: by expert, by arm, and what exploring cost. */
-export function reportOn(decisions: readonly Scored[]): LogReport {
+export function reportOn(decisions: readonly LoggedOutcome[]): LogReport {
   const experts = grouped(decisions, ({ expert }) => expert);
   const arms = grouped(
     decisions.filter(({ arm }) => arm !== undefined),
@@ -84,7 +87,7 @@ export function reportOn(decisions: readonly Scored[]): LogReport {
     expert !== null && greedy !== undefined && score !== undefined ? [{ expert, greedy, propensity, score }] : [],
   );
   const without = estimatePolicy(explored, ({ expert, greedy }) => Number(expert === greedy));
-  const reports = <Key>(groups: ReadonlyMap<Key, readonly Scored[]>) =>
+  const reports = <Key>(groups: ReadonlyMap<Key, readonly LoggedOutcome[]>) =>
     new Map([...groups].map(([key, group]) => [key, reportOf(group)]));
   return {
     experts: reports(experts),
@@ -94,7 +97,7 @@ export function reportOn(decisions: readonly Scored[]): LogReport {
   };
 }
 
-function reportOf(group: readonly Scored[]): GroupReport {
+function reportOf(group: readonly LoggedOutcome[]): GroupReport {
   const scores = scoresOf(group);
   return {
     decisions: group.length,
@@ -107,10 +110,13 @@ function reportOf(group: readonly Scored[]): GroupReport {
   };
 }
 
-const scoresOf = (group: readonly Scored[]): number[] => group.flatMap(({ score }) => score ?? []);
+const scoresOf = (group: readonly LoggedOutcome[]): number[] => group.flatMap(({ score }) => score ?? []);
 
-function grouped<Key>(decisions: readonly Scored[], keyOf: (decision: Scored) => Key): Map<Key, Scored[]> {
-  const groups = new Map<Key, Scored[]>();
+function grouped<Key>(
+  decisions: readonly LoggedOutcome[],
+  keyOf: (decision: LoggedOutcome) => Key,
+): Map<Key, LoggedOutcome[]> {
+  const groups = new Map<Key, LoggedOutcome[]>();
   for (const decision of decisions) {
     const key = keyOf(decision);
     const group = groups.get(key);

@@ -2,6 +2,7 @@ import { reasonOf } from '@largeforge/core';
 import { keyHeaders } from '../experts/health-checks.js';
 import type { LiveExpert } from '../experts/live-expert.js';
 import { readEvents } from './event-reader.js';
+import type { RequestTrace } from './tracing.js';
 
 /** A request of the OpenAI API on its way to an expert. */
 export interface ExpertCall {
@@ -14,6 +15,7 @@ export interface ExpertCall {
   /** The API of this server, where experts without a url are. */
   readonly ownUrl: string;
   readonly signal: AbortSignal;
+  readonly trace?: RequestTrace | undefined;
 }
 
 /** What an expert answers: a JSON body at once, or a stream of which nothing was passed on yet. */
@@ -42,8 +44,13 @@ const clientErrors = new Set([400, 413, 415, 422]);
 /**
  * Sends a request to one expert. A stream resolves with its first token: until then another expert may take over.
  * Throws ExpertFailure when the expert cannot answer, and the abort's reason when the client has gone.
+ * @param headers that tell the expert of the trace
  */
-export async function attempt(expert: LiveExpert, call: ExpertCall): Promise<ExpertAnswer> {
+export async function attempt(
+  expert: LiveExpert,
+  call: ExpertCall,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<ExpertAnswer> {
   const { url } = expert.settings;
   const base = (url ?? call.ownUrl).replace(/\/$/, '');
   const fail = (reason: string, cause?: unknown) => new ExpertFailure(expert.name, reason, { cause });
@@ -53,6 +60,7 @@ export async function attempt(expert: LiveExpert, call: ExpertCall): Promise<Exp
       headers: {
         'content-type': 'application/json',
         'x-request-id': call.requestId,
+        ...headers,
         ...(url === undefined
           ? { [hopHeader]: '1', ...(call.authorization !== undefined && { authorization: call.authorization }) }
           : keyHeaders(expert)),

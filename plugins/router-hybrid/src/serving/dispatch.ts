@@ -4,6 +4,7 @@ import { routerErrors } from '../errors.js';
 import type { ExpertRegistry } from '../experts/expert-registry.js';
 import type { LiveExpert } from '../experts/live-expert.js';
 import { attempt, type ExpertAnswer, type ExpertCall, ExpertFailure } from './attempt.js';
+import { expertSpan, failSpan } from './tracing.js';
 
 /** How an answer was passed on. */
 export type Outcome = 'complete' | 'broken' | 'abandoned';
@@ -122,11 +123,14 @@ function start(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCall): 
 async function ask(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCall): Promise<Asked> {
   const release = expert.begin();
   const begun = performance.now();
+  const { span, headers } = expertSpan(expert.name, expert.model, call.trace);
   try {
-    const answer = await answerOf(registry, expert, call);
+    const answer = await answerOf(registry, expert, call, headers);
     expert.answeredAfter(performance.now() - begun);
     const end: Asked['end'] = (outcome) => {
       release();
+      span.setAttribute('largeforge.outcome', outcome);
+      span.end();
       if (outcome === 'broken') expert.breaker.failed();
       else if (outcome === 'abandoned') expert.breaker.abandoned();
       else expert.breaker.succeeded();
@@ -134,15 +138,22 @@ async function ask(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCal
     return { expert: expert.name, answer, end };
   } catch (error) {
     release();
+    failSpan(span, error);
+    span.end();
     if (error instanceof ExpertFailure) expert.breaker.failed();
     else expert.breaker.abandoned();
     throw error;
   }
 }
 
-function answerOf(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCall): Promise<ExpertAnswer> {
+function answerOf(
+  registry: ExpertRegistry,
+  expert: LiveExpert,
+  call: ExpertCall,
+  headers: Readonly<Record<string, string>>,
+): Promise<ExpertAnswer> {
   const { aggregate: made } = expert.settings;
-  if (!made) return attempt(expert, call);
+  if (!made) return attempt(expert, call, headers);
   return aggregate(expert.name, made, call, async (name, memberCall) => {
     const member = registry.get(name);
     if (!member) throw new ExpertFailure(name, 'it is not registered');

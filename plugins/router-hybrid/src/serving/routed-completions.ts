@@ -8,6 +8,7 @@ import { type Dispatched, dispatch } from './dispatch.js';
 import type { RouterMetrics } from './metrics.js';
 import { sendError } from './routes.js';
 import type { Routed, RoutingDesk } from './routing-desk.js';
+import { traceOf } from './tracing.js';
 
 /** The model name that means "whichever expert fits". */
 export const autoModel = 'auto';
@@ -46,7 +47,8 @@ export function routedCompletions(app: FastifyInstance, desk: RoutingDesk, metri
     if (body.model !== autoModel && (!named || isPlainModel(named))) return;
     // The expert's own server counts the request; here it is the router's.
     (request as ServedRequest).inference = null;
-    const routed = body.model === autoModel ? await desk.decide(routingOf(body, request)) : undefined;
+    const trace = traceOf(request.headers);
+    const routed = body.model === autoModel ? await desk.decide({ ...routingOf(body, request), trace }) : undefined;
     const chain = routed ? desk.chain(routed) : [named!.name, ...named!.settings.fallback];
     if (chain.length === 0) {
       const message = 'No expert is confident enough for this query, and there is no default expert.';
@@ -61,6 +63,7 @@ export function routedCompletions(app: FastifyInstance, desk: RoutingDesk, metri
         body,
         ...(authorization !== undefined && { authorization }),
         requestId: request.id,
+        trace,
         ownUrl: `http://${host.includes(':') ? `[${host}]` : host}:${port}/v1`,
         signal: (request as ServedRequest).cancel.signal,
       });

@@ -5,6 +5,7 @@ import type { ExpertRegistry } from '../experts/expert-registry.js';
 import { type ExpertSettings, expertSchema } from '../experts/expert-settings.js';
 import type { LiveExpert } from '../experts/live-expert.js';
 import type { RoutingDesk } from './routing-desk.js';
+import { traceOf } from './tracing.js';
 
 const routeSchema = z.object({
   query: z.string().min(1),
@@ -49,7 +50,12 @@ export function routerRoutes(app: FastifyInstance, desk: RoutingDesk): void {
   const { registry } = desk;
   app.post('/route', described('api', 'Decide who answers a query', { body: routeSchema }), async (request, reply) => {
     const { query, context, prefer_expert } = request.body as z.output<typeof routeSchema>;
-    const routed = await desk.decide({ query, prefer: prefer_expert, conversation: context?.conversation });
+    const routed = await desk.decide({
+      query,
+      prefer: prefer_expert,
+      conversation: context?.conversation,
+      trace: traceOf(request.headers),
+    });
     const { strategy, reason, analysis } = routed.decision;
     reply.header('x-largeforge-decision', routed.id);
     return {

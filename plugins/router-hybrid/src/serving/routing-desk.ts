@@ -7,6 +7,7 @@ import type { ThompsonSampling } from '../learning/thompson-sampling.js';
 import type { Decision, Router } from '../router/router.js';
 import type { DecisionLog, Feedback } from './decision-log.js';
 import type { RouterMetrics } from './metrics.js';
+import { type RequestTrace, spanned } from './tracing.js';
 
 export interface RoutingRequest {
   readonly query: string;
@@ -15,6 +16,7 @@ export interface RoutingRequest {
   readonly conversation?: string | undefined;
   /** The conversation begins: there is no earlier expert to stay with, even if another one began alike. */
   readonly begins?: boolean;
+  readonly trace?: RequestTrace | undefined;
 }
 
 /** A decision as callers get it: the default expert stands in where no expert is confident enough. */
@@ -69,7 +71,22 @@ export class RoutingDesk {
     } = {},
   ) {}
 
-  async decide({ query, prefer, conversation, begins }: RoutingRequest): Promise<Routed> {
+  decide(request: RoutingRequest): Promise<Routed> {
+    return spanned('route', request.trace, async (span) => {
+      const routed = await this.decision(request);
+      const { id, expert, confidence, decision } = routed;
+      span.setAttributes({
+        'largeforge.decision': id,
+        'largeforge.expert': expert ?? 'none',
+        'largeforge.confidence': confidence,
+        'largeforge.strategy': decision.strategy,
+        'largeforge.reason': decision.reason,
+      });
+      return routed;
+    });
+  }
+
+  private async decision({ query, prefer, conversation, begins }: RoutingRequest): Promise<Routed> {
     const { registry, parts } = this;
     const start = performance.now();
     const sticky = conversation === undefined || begins ? undefined : this.conversations.get(conversation);

@@ -99,16 +99,39 @@ async function replayed(router: string): Promise<void> {
     throw new Error('no encoder is needed');
   };
   const replay = routeReplayCommand(noEncoder, output);
-  const options = { router, dataset: file('replay.jsonl', lines(rows)), strategy: ['keyword', 'hybrid'] };
-  await replay.run({ options, positionals: [] }, { cwd: folder, signal: new AbortController().signal } as never);
-  const printed = String(output.read())
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
+  const run = async (options: object) => {
+    const context = { cwd: folder, signal: new AbortController().signal } as never;
+    await replay.run({ options: { router, ...options }, positionals: [] }, context);
+    const lines = String(output.read()).trim().split('\n');
+    return lines.map((line) => JSON.parse(line));
+  };
+  const dataset = file('replay.jsonl', lines(rows));
+  const printed = await run({ dataset, strategy: ['keyword', 'hybrid'] });
   expect(printed.map(({ strategy }) => strategy)).toEqual(['keyword', 'hybrid']);
   expect(printed[1]).toMatchObject({ rows: 30 });
   expect(printed[1].accuracy).toBeGreaterThan(0.7);
   expect(printed[1].p99_ms).toBeGreaterThanOrEqual(printed[1].p50_ms);
+
+  // A log of a policy that tossed a coin: right answers score 1, so the hybrid policy scores its own accuracy.
+  const inScope = rows.filter(({ expert }) => expert !== null);
+  const logged = inScope.flatMap(({ text, expert }, i) => {
+    const asked = i % 2 === 0 ? 'music' : 'orders';
+    const score = Number(asked === expert);
+    return [
+      { type: 'decision', id: `d${i}`, text, expert: asked, milliseconds: 1, propensity: 0.5 },
+      { type: 'feedback', decision_id: `d${i}`, score },
+    ];
+  });
+  const [policy] = await run({ decisions: file('log.jsonl', lines(logged)), strategy: ['hybrid'] });
+  expect(policy).toMatchObject({ strategy: 'hybrid', decisions: 20 });
+  expect(policy.mean_score).toBeGreaterThan(0.8);
+  const tossed = logged.filter(({ score }) => score === 1).length / 20;
+  expect(policy.mean_score).toBeGreaterThan(tossed);
+  const silent = logged.filter(({ type }) => type === 'decision');
+  await expect(run({ decisions: file('silent.jsonl', lines(silent)), strategy: ['hybrid'] })).rejects.toThrow(
+    'of 20 decisions 0 have a score and 20 their query',
+  );
+  await expect(run({ strategy: ['hybrid'] })).rejects.toMatchObject({ code: 'LF_ROUTER_REPLAY_ROWS' });
 }
 
 async function refusesDamage(router: string): Promise<void> {

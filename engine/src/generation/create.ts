@@ -1,11 +1,12 @@
 import type { CausalLanguageModel } from '../models/model.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { GenerationEngine, type GenerationLimits } from './engine.js';
-import { ModelExecutor } from './model-executor.js';
+import { asMixture, contextOf, type MixedModel, ModelExecutor } from './model-executor.js';
 import type { DraftProposer } from './speculation.js';
 
 export interface CreateOptions {
-  readonly model: CausalLanguageModel;
+  /** One model, or several of one vocabulary on one device that generate as one. */
+  readonly model: CausalLanguageModel | readonly MixedModel[];
   readonly tokenizer: Tokenizer;
   readonly limits?: Partial<GenerationLimits>;
   /** Bytes of the key-value cache. */
@@ -30,7 +31,7 @@ export function createGenerationEngine({
 }: CreateOptions): GenerationEngine {
   return new GenerationEngine({
     executor: new ModelExecutor(model, { cacheBytes, maxSequences: limits?.maxSequences ?? 64, batchInvariant }),
-    contextLength: Math.min(contextLength ?? Number.POSITIVE_INFINITY, model.config.maxPositions),
+    contextLength: Math.min(contextLength ?? Number.POSITIVE_INFINITY, contextOf(asMixture(model))),
     eosTokenIds: tokenizer.eosTokenIds,
     decoder: () => tokenizer.streamDecoder(),
     limits,

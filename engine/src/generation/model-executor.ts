@@ -1,8 +1,10 @@
 import * as commands from '../device/commands/index.js';
+import type { Device } from '../device/device.js';
 import type { Operand } from '../device/recorder.js';
 import { KvCache } from '../models/kv-cache.js';
 import type { CausalLanguageModel } from '../models/model.js';
 import { frequencyLength } from '../models/rope.js';
+import { add } from '../ops/elementwise.js';
 import { scope } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { generationErrors } from './errors.js';
@@ -25,52 +27,80 @@ export interface ModelExecutorOptions {
   readonly batchInvariant?: boolean;
 }
 
-/** Runs the steps of a generation engine on a language model. */
+/** A model of a mixture, and how much it counts. */
+export interface MixedModel {
+  readonly model: CausalLanguageModel;
+  readonly weight: number;
+}
+
+interface Member extends MixedModel {
+  readonly cache: KvCache;
+}
+
+/**
+ * Runs the steps of a generation engine on a language model, or on several of one vocabulary as one: the next token is
+ * drawn from the weighted geometric mean of their distributions (logarithmic pooling, Genest and Zidek 1986), which is the
+ * weighted mean of their logits.
+ */
 export class ModelExecutor implements StepExecutor {
   readonly vocabSize: number;
   readonly blockSize: number;
   readonly blockCount: number;
-  private readonly cache: KvCache;
+  private readonly device: Device;
+  private readonly members: readonly Member[];
   private readonly invariant: boolean;
 
-  /** Allocates the cache. Throws LF_ENGINE_CACHE_TOO_SMALL when not even one block fits. */
+  /**
+   * Allocates the caches. Throws LF_ENGINE_CACHE_TOO_SMALL when not even one block fits.
+   * @param models one, or a mixture: models on one device with as many tokens each
+   */
   constructor(
-    private readonly model: CausalLanguageModel,
-    {
-      cacheBytes,
-      maxSequences,
-      batchInvariant = false,
-      blockSize = model.device.properties.kvBlockSize,
-    }: ModelExecutorOptions,
+    models: CausalLanguageModel | readonly MixedModel[],
+    { cacheBytes, maxSequences, batchInvariant = false, blockSize: wantedSize }: ModelExecutorOptions,
   ) {
-    const { config, device, dtype } = model;
+    const mixed = asMixture(models);
+    const { device, config } = mixed[0]!.model;
+    this.device = device;
     this.invariant = batchInvariant;
-    const blockBytes = KvCache.blockBytes(config, blockSize, dtype);
-    const wanted = Math.ceil(config.maxPositions / blockSize) * maxSequences;
+    const blockSize = wantedSize ?? device.properties.kvBlockSize;
+    const blockBytes = mixed.reduce(
+      (sum, { model }) => sum + KvCache.blockBytes(model.config, blockSize, model.dtype),
+      0,
+    );
+    const wanted = Math.ceil(contextOf(mixed) / blockSize) * maxSequences;
     const budget = cacheBytes ?? Math.min(device.memory().free * CACHE_SHARE, CACHE_LIMIT_BYTES);
     const blocks = Math.min(wanted, Math.floor(budget / blockBytes));
     if (blocks < 1) throw generationErrors.CACHE_TOO_SMALL({ bytes: budget, needed: blockBytes });
-    this.cache = new KvCache(device, config, { blocks, blockSize, dtype });
+    const total = mixed.reduce((sum, { weight }) => sum + weight, 0);
+    this.members = mixed.map(({ model, weight }) => ({
+      model,
+      weight: weight / total,
+      cache: new KvCache(device, model.config, { blocks, blockSize, dtype: model.dtype }),
+    }));
     this.vocabSize = config.vocabSize;
-    this.blockSize = this.cache.blockSize;
+    this.blockSize = blockSize;
     this.blockCount = blocks;
   }
 
   /** Rotations that depend on the length make keys that do. */
   keyVariant(fullLength: number): string {
-    const { rope, localRope } = this.model.config;
-    return [rope, localRope ?? rope].map((rotation) => frequencyLength(rotation, fullLength)).join();
+    return this.members
+      .flatMap(({ model: { config } }) => [config.rope, config.localRope ?? config.rope])
+      .map((rotation) => frequencyLength(rotation, fullLength))
+      .join();
   }
 
   async execute(batch: StepBatch, sampling: SamplingRows): Promise<StepResult> {
-    const { device } = this.model;
+    const { device } = this;
     const rows = batch.outputRows.length;
     const top = sampling.topLogprobs ?? 0;
     // Everything that comes back lies side by side, so that one copy brings it.
     const result = scope(() => {
       const out = Tensor.empty(device, [Math.max(1, rows * (2 + 2 * top))], 'i32');
-      const hidden = this.model.decode({ ...batch, invariant: this.invariant }, this.cache);
-      if (rows > 0) this.sample(hidden, out, rows, top, sampling);
+      const hidden = this.members.map(({ model, cache }) =>
+        model.decode({ ...batch, invariant: this.invariant }, cache),
+      );
+      if (rows > 0) this.sample(this.logits(hidden), out, rows, top, sampling);
       return out;
     });
     let words: Int32Array;
@@ -90,11 +120,23 @@ export class ModelExecutor implements StepExecutor {
   }
 
   close(): void {
-    this.cache.dispose();
+    for (const { cache } of this.members) cache.dispose();
   }
 
-  private sample(hidden: Tensor, out: Tensor, rows: number, top: number, sampling: SamplingRows): void {
-    const { device } = this.model;
+  /** @param hidden of every member, [rows, its width]; gives [rows, vocabulary] */
+  private logits(hidden: readonly Tensor[]): Tensor {
+    const [first, ...others] = this.members.map(({ model, weight }, i) => ({ own: model.logits(hidden[i]!), weight }));
+    if (others.length === 0) return first!.own;
+    const scaled = { sum: first!.own, alpha: first!.weight };
+    for (const { own, weight } of others) {
+      scaled.sum = add(scaled.sum, own, { alpha: scaled.alpha, beta: weight });
+      scaled.alpha = 1;
+    }
+    return scaled.sum;
+  }
+
+  private sample(logits: Tensor, out: Tensor, rows: number, top: number, sampling: SamplingRows): void {
+    const { device } = this;
     const part = (start: number, shape: readonly number[], dtype: 'i32' | 'f32'): Operand => ({
       buffer: out.buffer,
       byteOffset: out.byteOffset + 4 * start,
@@ -107,7 +149,7 @@ export class ModelExecutor implements StepExecutor {
       device.recorder,
       { topN: top },
       {
-        logits: this.model.logits(hidden),
+        logits,
         rows: Tensor.from(device, sampling.rows, [rows, sampling.rows.length / rows]),
         history: sampling.history && Tensor.from(device, sampling.history),
         mask: sampling.mask && Tensor.from(device, sampling.mask, [rows, sampling.mask.length / rows]),
@@ -120,3 +162,11 @@ export class ModelExecutor implements StepExecutor {
     );
   }
 }
+
+/** A model alone is a mixture of one. */
+export const asMixture = (models: CausalLanguageModel | readonly MixedModel[]): readonly MixedModel[] =>
+  Array.isArray(models) ? models : [{ model: models as CausalLanguageModel, weight: 1 }];
+
+/** Positions that every model of a mixture has. */
+export const contextOf = (mixture: readonly MixedModel[]): number =>
+  Math.min(...mixture.map(({ model }) => model.config.maxPositions));

@@ -27,6 +27,16 @@ export const modelErrors = defineErrors({
     message: (a: { path: string }) => `${a.path} is no adapter: it has no adapter_config.json`,
     remedy: () => "Give an adapter's folder as PEFT writes it, or load the model without a base.",
   },
+  LF_MODEL_MIXED_VOCABULARY: {
+    message: (a: { path: string; other: string; reason: string }) =>
+      `${a.other} cannot be mixed with ${a.path}: ${a.reason}`,
+    remedy: () => 'Mix models that were trained with one tokenizer, such as adapters of one base model.',
+  },
+  LF_MODEL_MIXED_ADAPTER: {
+    message: (a: { path: string; id: string }) =>
+      `the adapter ${a.path} cannot join "${a.id}", which is a mixture of models`,
+    remedy: () => 'Load the adapter beside its base model, or name it in mixedWith.',
+  },
   LF_MODEL_ADAPTER_RANK: {
     message: (a: { path: string; rank: number; limit: number }) =>
       `the adapter ${a.path} has rank ${a.rank}; adapters of up to ${a.limit} are served`,

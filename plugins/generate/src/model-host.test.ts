@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -115,6 +115,50 @@ describe('a model host', () => {
     await host.unload('base');
     await cut;
     expect(host.list()).toEqual([]);
+  });
+
+  it('serves a mixture of models and adapters of one vocabulary as one model', async () => {
+    const host = makeHost();
+    await host.load({ path: red, id: 'red' });
+    await host.load({ path: red, id: 'mostly red', mixedWith: [{ path: blue, weight: 0.001 }] });
+    await host.load({
+      path: blue,
+      id: 'both',
+      mixedWith: [
+        { path: red, weight: 1 },
+        { path: base, weight: 1 },
+      ],
+    });
+    expect(host.list().map(({ parent }) => parent)).toEqual([base, undefined, undefined]);
+    const streams = new Map<string, number[]>();
+    for (const id of ['red', 'mostly red', 'both']) streams.set(id, await continuation(host, id, texts[0]!));
+    expect(streams.get('mostly red')!.slice(0, 8)).toEqual(streams.get('red')!.slice(0, 8));
+    expect(streams.get('both')).not.toEqual(streams.get('red'));
+    expect((await host.get('both')).embedding).toBeUndefined();
+    await expect(host.load({ path: blue, base: 'both', id: 'x' })).rejects.toMatchObject({
+      code: 'LF_MODEL_MIXED_ADAPTER',
+    });
+    // A mixture is no base model that an adapter could join.
+    await host.load({ path: blue, id: 'blue' });
+    expect(await continuation(host, 'blue', texts[1]!)).toHaveLength(40);
+    await host.unload('both');
+    expect(host.list().map(({ id }) => id)).toEqual(['red', 'mostly red', 'blue']);
+  });
+
+  it('refuses to mix models of different vocabularies, and serves on', async () => {
+    const host = makeHost();
+    await host.load({ path: base });
+    const other = join(folder, 'other');
+    cpSync(base, other, { recursive: true });
+    const file = join(other, 'tokenizer.json');
+    const tokenizer = JSON.parse(readFileSync(file, 'utf8'));
+    const { vocab } = tokenizer.model;
+    const [a, b] = Object.keys(vocab).filter((token) => /^[a-z]$/.test(token)) as [string, string];
+    [vocab[a], vocab[b]] = [vocab[b], vocab[a]];
+    writeFileSync(file, JSON.stringify(tokenizer));
+    const mixed = host.load({ path: base, id: 'mixed', mixedWith: [{ path: other, weight: 1 }] });
+    await expect(mixed).rejects.toThrow(/other cannot be mixed with .*base: its token \d+ is another one/);
+    expect(await continuation(host, 'base', texts[0]!)).toHaveLength(40);
   });
 
   it.each([

@@ -12,7 +12,13 @@ import {
 } from '@largeforge/engine';
 import { EncoderRuntime } from './encoder-runtime.js';
 import { modelErrors } from './errors.js';
-import { defaultSettings, type LoadedAdapter, ModelRuntime, type RuntimeSettings } from './model-runtime.js';
+import {
+  defaultSettings,
+  type LoadedAdapter,
+  type MixedPath,
+  ModelRuntime,
+  type RuntimeSettings,
+} from './model-runtime.js';
 import type { ServedModel } from './served-model.js';
 
 export interface ModelSpec {
@@ -24,6 +30,11 @@ export interface ModelSpec {
   readonly weights?: WeightPrecision;
   /** For an adapter: the name of the loaded model that it belongs to; what its adapter_config.json names when absent. */
   readonly base?: string;
+  /**
+   * Models and adapters of the same vocabulary that generate as one with it: each token is drawn from the weighted
+   * geometric mean of their distributions, in which this model counts 1.
+   */
+  readonly mixedWith?: readonly MixedPath[];
 }
 
 export interface ModelInfo {
@@ -66,9 +77,9 @@ export class ModelHost {
   }
 
   /** Throws what loading a model would complain of, as far as the backend and its files tell it quickly. */
-  async check({ path }: ModelSpec): Promise<void> {
+  async check({ path, mixedWith = [] }: ModelSpec): Promise<void> {
     await this.backend();
-    checkModelFiles(path);
+    for (const each of [path, ...mixedWith.map((member) => member.path)]) checkModelFiles(each);
   }
 
   /**
@@ -79,7 +90,7 @@ export class ModelHost {
     return this.exclusive(async () => {
       const id = spec.id ?? basename(spec.path).replace(/\.gguf$/, '');
       if (this.models.has(id)) throw modelErrors.LF_MODEL_NAME_TAKEN({ id });
-      const loaded = isAdapterFolder(spec.path) ? await this.openAdapter(id, spec) : await this.openBase(id, spec);
+      const loaded = await this.open(id, spec);
       this.models.set(id, loaded);
       return loaded.info;
     });
@@ -110,6 +121,20 @@ export class ModelHost {
     });
   }
 
+  private open(id: string, spec: ModelSpec): Promise<Loaded> {
+    if (spec.mixedWith) return this.openMixture(id, spec, spec.mixedWith);
+    return isAdapterFolder(spec.path) ? this.openAdapter(id, spec) : this.openBase(id, spec);
+  }
+
+  private async openMixture(id: string, spec: ModelSpec, mixedWith: readonly MixedPath[]): Promise<Loaded> {
+    const { path, weights } = spec;
+    const merged = isAdapterFolder(path) ? path : undefined;
+    const base = merged === undefined ? path : adapterBase(merged);
+    const options = { merged, weights, mixedWith, settings: this.settings };
+    const runtime = await ModelRuntime.open(await this.backend(), base, options);
+    return { info: describe(id), served: runtime.serve(id), runtime };
+  }
+
   private async openBase(id: string, { path, base, weights }: ModelSpec): Promise<Loaded> {
     if (base !== undefined) throw modelErrors.LF_MODEL_NOT_AN_ADAPTER({ path });
     // Before the files: without a backend nothing could be done with them.
@@ -123,7 +148,7 @@ export class ModelHost {
 
   private async openAdapter(id: string, { path, base, weights }: ModelSpec): Promise<Loaded> {
     const basePath = base === undefined ? adapterBase(path) : undefined;
-    const shared = base === undefined ? this.runtimeOf(basePath!) : this.generatorOf(base);
+    const shared = base === undefined ? this.runtimeOf(basePath!) : this.generatorOf(base, path);
     const { settings } = this;
     const runtime = shared ?? (await ModelRuntime.open(await this.backend(), basePath!, { weights, settings }));
     const parent = base ?? this.baseName(runtime) ?? runtime.path;
@@ -147,15 +172,17 @@ export class ModelHost {
     const place = locateModel(basePath);
     for (const { runtime, info, adapter } of this.models.values()) {
       const merged = info.parent !== undefined && adapter === undefined;
+      if (runtime instanceof ModelRuntime && runtime.mixed) continue;
       if (!merged && runtime instanceof ModelRuntime && locateModel(runtime.path) === place) return runtime;
     }
     return undefined;
   }
 
   /** @throws LF_MODEL_NOT_GENERATING for an encoder, which has no adapters */
-  private generatorOf(id: string): ModelRuntime {
+  private generatorOf(id: string, path: string): ModelRuntime {
     const { runtime } = this.find(id);
     if (!(runtime instanceof ModelRuntime)) throw modelErrors.LF_MODEL_NOT_GENERATING({ id });
+    if (runtime.mixed) throw modelErrors.LF_MODEL_MIXED_ADAPTER({ path, id });
     return runtime;
   }
 

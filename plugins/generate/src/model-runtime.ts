@@ -2,6 +2,7 @@ import type { ChosenBackend } from '@largeforge/core';
 import {
   type AdapterHandle,
   AdapterSlots,
+  adapterBase,
   asCausal,
   type CausalLanguageModel,
   createGenerationEngine,
@@ -10,8 +11,10 @@ import {
   type GenerationEngine,
   type GrammarSpec,
   Grammars,
+  isAdapterFolder,
   loadAdapter,
   loadModel,
+  type MixedModel,
   mergeAdapter,
   openDevice,
   readAdapter,
@@ -36,6 +39,12 @@ export interface RuntimeSettings {
 
 export const defaultSettings: RuntimeSettings = { maxAdapterRank: 256 };
 
+/** A model, or an adapter's folder, of a mixture, and how much it counts. */
+export interface MixedPath {
+  readonly path: string;
+  readonly weight: number;
+}
+
 /** An adapter in a place of its runtime. */
 export interface LoadedAdapter {
   readonly handle: AdapterHandle;
@@ -57,7 +66,7 @@ export class ModelRuntime {
 
   private constructor(
     private readonly device: Device,
-    private readonly model: CausalLanguageModel,
+    private readonly models: readonly MixedModel[],
     private readonly engine: GenerationEngine,
     readonly tokenizer: Tokenizer,
     /** Where the base model was read from. */
@@ -65,14 +74,26 @@ export class ModelRuntime {
     private readonly settings: RuntimeSettings,
     private readonly loadSeconds: number,
   ) {
-    this.adapters = new AdapterSlots(model);
-    this.embedder = new TextEmbedder(model, { of: 'mean', normalize: true });
+    this.adapters = new AdapterSlots(this.model);
+    this.embedder = new TextEmbedder(this.model, { of: 'mean', normalize: true });
+  }
+
+  /** The first of them, whose tokenizer is everybody's. */
+  private get model(): CausalLanguageModel {
+    return this.models[0]!.model;
+  }
+
+  /** Whether several models generate as one. */
+  get mixed(): boolean {
+    return this.models.length > 1;
   }
 
   /**
    * Loads a base model.
    * @param merged an adapter's folder to merge into it; the runtime then serves that one model
    * @param weights what matrices are kept in; as stored unless given
+   * @param mixedWith models that generate as one with it: the next token is drawn from the weighted geometric mean of their
+   * distributions; it has the weight 1 itself. Throws LF_MODEL_MIXED_VOCABULARY.
    */
   static async open(
     { library, threads, device: index }: ChosenBackend,
@@ -80,24 +101,31 @@ export class ModelRuntime {
     {
       merged,
       weights = 'as-stored',
+      mixedWith = [],
       settings,
-    }: { merged?: string; weights?: WeightPrecision; settings: RuntimeSettings },
+    }: {
+      merged?: string;
+      weights?: WeightPrecision;
+      mixedWith?: readonly MixedPath[];
+      settings: RuntimeSettings;
+    },
   ): Promise<ModelRuntime> {
     const start = performance.now();
     const device = openDevice({ library, threads, index });
     try {
-      const source = readModelSource(path);
-      const tokenizer = Tokenizer.of(merged === undefined ? source : withTokenizerOf(merged, source));
-      const model = asCausal(await loadModel(device, path, { weights }));
-      if (merged !== undefined) {
-        await loadAdapter(model, merged);
-        mergeAdapter(model);
+      const { model, tokenizer } = await openOne(device, path, merged, weights);
+      const models: MixedModel[] = [{ model, weight: 1 }];
+      for (const { path: other, weight } of mixedWith) {
+        const adapter = isAdapterFolder(other);
+        const next = await openOne(device, adapter ? adapterBase(other) : other, adapter ? other : undefined, weights);
+        const reason = vocabularyDifference(tokenizer, next.tokenizer, model, next.model);
+        if (reason !== undefined) throw modelErrors.LF_MODEL_MIXED_VOCABULARY({ path, other, reason });
+        models.push({ model: next.model, weight });
       }
-      model.prepare();
       await device.flush();
-      const engine = createGenerationEngine({ model, tokenizer, batchInvariant: settings.batchInvariant });
+      const engine = createGenerationEngine({ model: models, tokenizer, batchInvariant: settings.batchInvariant });
       const seconds = (performance.now() - start) / 1000;
-      return new ModelRuntime(device, model, engine, tokenizer, path, settings, seconds);
+      return new ModelRuntime(device, models, engine, tokenizer, path, settings, seconds);
     } catch (error) {
       device[Symbol.dispose]();
       throw error;
@@ -148,7 +176,7 @@ export class ModelRuntime {
       contextLength: engine.contextLength,
       ...(tokenizer.chatTemplate && { chatTemplate: tokenizer.chatTemplate.source }),
       constrains: true,
-      ...(adapter ? {} : { embedding: this.embedder }),
+      ...(adapter || this.mixed ? {} : { embedding: this.embedder }),
       generate: ({ format, ...request }) => {
         const start = (constraint?: TokenConstraint) => {
           // Whoever still holds this model must not get the adapter that has its place by now.
@@ -195,9 +223,44 @@ export class ModelRuntime {
     await this.engine.close();
     await Promise.all([...this.grammars.values()].map((grammars) => grammars.close()));
     this.adapters[Symbol.dispose]();
-    this.model.dispose();
+    for (const { model } of this.models) model.dispose();
     this.device[Symbol.dispose]();
   }
+}
+
+async function openOne(
+  device: Device,
+  path: string,
+  merged: string | undefined,
+  weights: WeightPrecision,
+): Promise<{ readonly model: CausalLanguageModel; readonly tokenizer: Tokenizer }> {
+  const source = readModelSource(path);
+  const tokenizer = Tokenizer.of(merged === undefined ? source : withTokenizerOf(merged, source));
+  const model = asCausal(await loadModel(device, path, { weights }));
+  if (merged !== undefined) {
+    await loadAdapter(model, merged);
+    mergeAdapter(model);
+  }
+  model.prepare();
+  return { model, tokenizer };
+}
+
+/** Why two models cannot choose tokens together; nothing when every token is the same to both. */
+function vocabularyDifference(
+  own: Tokenizer,
+  other: Tokenizer,
+  model: CausalLanguageModel,
+  otherModel: CausalLanguageModel,
+): string | undefined {
+  const [size, otherSize] = [model.config.vocabSize, otherModel.config.vocabSize];
+  if (size !== otherSize) return `it chooses among ${otherSize} tokens, not ${size}`;
+  if (own.vocabSize !== other.vocabSize) return `its tokenizer has ${other.vocabSize} tokens, not ${own.vocabSize}`;
+  for (let token = 0; token < own.vocabSize; token++) {
+    const [a, b] = [own.tokenBytes(token), other.tokenBytes(token)];
+    const same = a === b || (a !== undefined && b !== undefined && Buffer.from(a).equals(Buffer.from(b)));
+    if (!same) return `its token ${token} is another one`;
+  }
+  return undefined;
 }
 
 /** A stream that is held to a format: it starts when the grammar is ready. */

@@ -160,6 +160,8 @@ export interface ModelSpec {
   readonly id?: string;
   /** For an adapter: the id of the loaded model that it belongs to; what the adapter names when absent. */
   readonly base?: string;
+  /** Models of the same vocabulary that generate as one with it, and how much each counts beside its own 1. */
+  readonly mixedWith?: readonly { readonly path: string; readonly weight: number }[];
 }
 
 /** The service 'models'. */

@@ -42,9 +42,18 @@ export const weightsSchema = z
 export const modelSpecSchema = z.union(
   [
     z.string().min(1),
-    z.strictObject({ path: z.string().min(1), id: z.string().min(1).optional(), weights: weightsSchema.optional() }),
+    z.strictObject({
+      path: z.string().min(1),
+      id: z.string().min(1).optional(),
+      weights: weightsSchema.optional(),
+      mixedWith: z
+        .array(z.strictObject({ path: z.string().min(1), weight: z.number().positive().default(1) }))
+        .min(1)
+        .optional()
+        .describe('models of the same vocabulary that choose every token together with it'),
+    }),
   ],
-  'expected a path, or {path, id, weights}',
+  'expected a path, or {path, id, weights, mixedWith}',
 );
 
 const shared = {

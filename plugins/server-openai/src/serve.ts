@@ -90,7 +90,9 @@ function hooksOf({ hooks, kernel }: StepContext<'serve'>): ServeHooks {
 /** Models to load: a path from the config's folder, or, when nothing is there, a name of the local Hugging Face cache. */
 function specsOf(context: Pick<StepContext, 'resolvePath'>, { model, models = [] }: StepOptions): ModelSpec[] {
   return [...(model === undefined ? [] : [model]), ...models].map((entry) => {
-    const spec = typeof entry === 'string' ? { path: entry } : entry;
-    return { ...spec, path: pathOrName(context.resolvePath, spec.path) };
+    const spec: ModelSpec = typeof entry === 'string' ? { path: entry } : entry;
+    const resolved = (path: string) => pathOrName(context.resolvePath, path);
+    const mixedWith = spec.mixedWith?.map(({ path, weight }) => ({ path: resolved(path), weight }));
+    return { ...spec, path: resolved(spec.path), ...(mixedWith && { mixedWith }) };
   });
 }

@@ -19,7 +19,7 @@ torch.set_num_threads(THREADS)
 
 @torch.inference_mode()
 def classify(tokenizer, model, head, texts):
-    batch = tokenizer(texts, padding=True, truncation=True, max_length=48, return_tensors="pt")
+    batch = tokenizer(texts, padding=True, truncation=True, max_length=32, return_tensors="pt")
     mask = batch["attention_mask"].unsqueeze(-1)
     pooled = (model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
     return (torch.nn.functional.normalize(pooled) @ head).softmax(-1).numpy()

@@ -11,7 +11,7 @@ import {
 import { routerErrors } from '../errors.js';
 
 /** Tokens of a query that the encoder reads; longer queries are cut. Their beginning says what they want. */
-export const maxTokens = 48;
+export const maxTokens = 32;
 
 /** Texts to unit vectors. */
 export interface SentenceEncoder {

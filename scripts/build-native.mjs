@@ -13,7 +13,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -76,14 +76,16 @@ const levelFlags = (level) => [
 ];
 
 const jobs = [];
+const here = (path) => relative(root, path);
 
 /** Plans an object file; returns its path. */
 function object(folder, source, name, includes, flags) {
   const path = join(folder, 'objects', `${name}.o`);
-  const args = [...common, ...flags, ...includes.map((include) => `-I${include}`), '-c', source];
+  // Paths are relative to the checkout, so that what was built stays valid when it is moved or copied.
+  const args = [...common, ...flags, ...includes.map((include) => `-I${here(include)}`), '-c', here(source)];
   const hash = createHash('sha256').update(JSON.stringify([compiler, args]));
-  for (const [file, text] of [...closure(source, includes)].sort()) hash.update(file).update(text);
-  jobs.push({ path, args: [...args, '-o', path], stamp: hash.digest('hex') });
+  for (const [file, text] of [...closure(source, includes)].sort()) hash.update(here(file)).update(text);
+  jobs.push({ path, args: [...args, '-o', here(path)], stamp: hash.digest('hex') });
   return { path, stamp: jobs.at(-1).stamp };
 }
 
@@ -118,7 +120,7 @@ async function inParallel(tasks) {
 /** A product is linked next to its place and moved there, so that a running process keeps the one that it has. */
 async function link(product, objects, flags) {
   const stamp = createHash('sha256')
-    .update(JSON.stringify([compiler, flags, objects.map((o) => [o.path, o.stamp])]))
+    .update(JSON.stringify([compiler, flags, objects.map((o) => [here(o.path), o.stamp])]))
     .digest('hex');
   if (upToDate(product, stamp)) return;
   const temporary = `${product}.new`;

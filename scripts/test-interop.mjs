@@ -25,6 +25,7 @@ run(
       // Playwright wants a path.
       ...(chromium && { LARGEFORGE_CHROMIUM: execFileSync('which', [chromium], { encoding: 'utf8' }).trim() }),
       LARGEFORGE_PYTHON: interpreter,
+      LARGEFORGE_TRACKERS_PYTHON: pythonEnvironment('trackers'),
       LARGEFORGE_MODELS: realModels(interpreter),
       LARGEFORGE_TEST_DATA: process.env.LARGEFORGE_TEST_DATA ?? join(root, '../shared/data'),
     },

@@ -39,7 +39,8 @@ export interface LifecycleRegistries {
   router: unknown;
   server: AnyStepRunner<'serve'>;
   storage: unknown;
-  tracker: unknown;
+  /** What keeps the figures of trainings. */
+  tracker: ContractOf<'tracker'>;
   datasetFormat: unknown;
   dataSource: AnyStepRunner<'data'>;
   /** What `largeforge doctor` asks. */

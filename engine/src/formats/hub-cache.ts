@@ -36,15 +36,26 @@ export function modelsInHubCache(env: NodeJS.ProcessEnv = process.env): CachedMo
   });
 }
 
-/** The folder of a downloaded model "org/name" (or "org/name@revision"), or undefined. */
-export function snapshotInHubCache(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
+/** The folder of a downloaded repository "org/name" (or "org/name@revision") of models or data sets, or undefined. */
+function snapshotFolder(kind: 'models' | 'datasets', name: string, env: NodeJS.ProcessEnv): string | undefined {
   const [, id, revision = 'main'] = name.match(/^([\w.-]+(?:\/[\w.-]+)?)(?:@([\w./-]+))?$/) ?? [];
   if (id === undefined) return undefined;
-  const repository = join(hubCacheFolder(env), `models--${id.replaceAll('/', '--')}`);
+  const repository = join(hubCacheFolder(env), `${kind}--${id.replaceAll('/', '--')}`);
   const reference = join(repository, 'refs', revision);
   const commit = existsSync(reference) ? readFileSync(reference, 'utf8').trim() : revision;
   const snapshot = join(repository, 'snapshots', commit);
-  if (!existsSync(snapshot)) return undefined;
+  return existsSync(snapshot) ? snapshot : undefined;
+}
+
+/** The folder of a downloaded data set "org/name" (or "org/name@revision"), or undefined. */
+export function datasetInHubCache(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
+  return snapshotFolder('datasets', name, env);
+}
+
+/** The folder of a downloaded model "org/name" (or "org/name@revision"), or undefined. */
+export function snapshotInHubCache(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
+  const snapshot = snapshotFolder('models', name, env);
+  if (snapshot === undefined) return undefined;
   if (existsSync(join(snapshot, 'config.json'))) return snapshot;
   // A repository of GGUF files with a single model in it is that model.
   const files = readdirSync(snapshot).filter((file) => file.endsWith('.gguf'));

@@ -21,6 +21,9 @@ export interface TrainingData<Row> {
   close(): void;
 }
 
+/** What reading data needs of the step that asks for it. */
+type DataContext = Pick<StepContext, 'name' | 'outputDir' | 'resolvePath' | 'signal' | 'events' | 'kernel'>;
+
 /**
  * Reads, checks and tokenises the data of a training step: with the formats of the registry `datasetFormat`, through
  * the hooks `data.transform` and `data.validate`, on worker threads, or from the cache of an earlier run. Emits the
@@ -30,7 +33,7 @@ export interface TrainingData<Row> {
  * @throws LF_DATA_* errors; see errors.ts
  */
 export async function trainingData<Row>(
-  context: StepContext<'train'>,
+  context: DataContext,
   model: Tokenizer,
   options: DataOptions,
   shape: RowShape<Row>,
@@ -74,7 +77,7 @@ async function knownFormats(registry: StepContext['kernel']['registries']['datas
 }
 
 /** Tells what the data is, and asks whoever has a say whether it may be trained on. */
-async function announce(context: StepContext<'train'>, data: PreparedData<unknown>, where: string): Promise<void> {
+async function announce(context: DataContext, data: PreparedData<unknown>, where: string): Promise<void> {
   const { report, length, cache } = data;
   const lines = reportLines(report, length, where, cache.hit);
   const figures = { ...report, length, cache: cache.hit };

@@ -7,7 +7,6 @@ export { type CheckpointFormat, checkpointFormats, type QuantizationScheme } fro
 export { quantizeErrors } from './errors.js';
 export { codeOf, type GridOptions, GridSearch, roundToNearest } from './grid.js';
 export { finiteWeight } from './layers.js';
-export type { Comparison } from './measure.js';
 export type { LayerTask, QuantizationMethod, QuantizedLinear } from './method.js';
 export { type QuantizeOptions, quantizeOptions } from './options.js';
 export { outputError } from './output-error.js';

@@ -134,3 +134,49 @@ describe('the command line', () => {
     });
   });
 });
+
+describe('calibration and gate', () => {
+  it('calibrates on texts that the model writes itself, the same for the same seed', async () => {
+    await using quantizing = await Quantizing.start();
+    const options = { calibration: 'self', samples: 4, sequenceLength: 32, seed: 3 };
+    const outputs = await quantizing.run('rtn', options);
+    const report = json(outputs.report as string);
+    expect(report.calibration).toEqual({ source: 'self', windows: 4, sequenceLength: 32 });
+    const again = await quantizing.run('rtn', { ...options, outputDir: quantizing.path('again') });
+    expect(json(again.report as string).comparison.kl).toBe(report.comparison.kl);
+  });
+
+  it('calibrates on a data set of any format, through the chat template', async () => {
+    await using quantizing = await Quantizing.start();
+    const rows = Array.from({ length: 40 }, (_, i) =>
+      JSON.stringify({
+        instruction: `Count to ${i}`,
+        input: '',
+        output: Array.from({ length: i }, (_, n) => n).join(' '),
+      }),
+    );
+    const paths = [quantizing.write('rows.jsonl', rows.join('\n'))];
+    const outputs = await quantizing.run('rtn', { calibration: { paths, format: 'alpaca' }, samples: 2 });
+    expect(json(outputs.report as string).comparison.windows).toBeGreaterThan(0);
+  });
+
+  it('measures tasks before and after, refuses a drop, and shows where the predictions go astray', async () => {
+    await using quantizing = await Quantizing.start();
+    const data = Array.from({ length: 12 }, (_, i) =>
+      JSON.stringify({
+        question: `How many minutes is timer ${i}?`,
+        choices: { text: [`${i} minutes`, 'milk', 'seven trees'], label: ['A', 'B', 'C'] },
+        answerKey: 'ABC'[i % 3],
+      }),
+    ).join('\n');
+    const tasks = { names: ['arc_easy'], data: { arc_easy: quantizing.write('arc.jsonl', data) } };
+    const outputs = await quantizing.run('rtn', { bits: 8, gate: { tasks: { ...tasks, maxDrop: 0.5 } } });
+    const report = json(outputs.report as string);
+    expect(report.tasks).toMatchObject([{ task: 'arc_easy', metric: 'acc', documents: 12 }]);
+    expect(report.tasks[0].after).toBeCloseTo(report.tasks[0].before, 1);
+    expect(report.checks).toMatchObject([{ name: 'arc_easy: drop of acc', passed: true }]);
+    expect(report.comparison.drift).toHaveLength(6);
+    const failing = quantizing.run('rtn', { bits: 8, gate: { tasks: { ...tasks, failUnder: { arc_easy: 1 } } } });
+    await expect(failing).rejects.toThrow(/acc of arc_easy is .* below 100.0 %/);
+  });
+});

@@ -1,4 +1,3 @@
-import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathOrName, type StepContext } from '@largeforge/core';
 import {
@@ -8,18 +7,31 @@ import {
   dequantize,
   type Linear,
   loadModel,
-  type ModelSource,
   openDevice,
   readModelSource,
   savePretrained,
   Tensor,
   type TensorToWrite,
-  Tokenizer,
 } from '@largeforge/engine';
+import {
+  type Comparison,
+  calibrationWindows,
+  compare,
+  comparedWindows,
+  compareScores,
+  finish,
+  gateScores,
+  type LayerReport,
+  type Observation,
+  observe,
+  peakMemory,
+  type Sizes,
+  StagedModel,
+} from '@largeforge/optimize';
 import { CalibrationStream } from './calibration/stream.js';
-import { type CalibrationTokens, readCalibration } from './calibration/text.js';
 import {
   type CheckpointFormat,
+  knownLoaders,
   layoutOf,
   packedTensors,
   type QuantizationScheme,
@@ -27,13 +39,9 @@ import {
   scaleDTypeOf,
 } from './checkpoint/format.js';
 import { PackedStore } from './checkpoint/packed-store.js';
-import { quantizeErrors } from './errors.js';
-import { gateFailures } from './gate.js';
 import { checkLayers, chooseGroupSize, linearsOf } from './layers.js';
-import { type Comparison, compare, hiddenStates } from './measure.js';
 import type { QuantizationMethod, QuantizedLinear } from './method.js';
 import type { QuantizeOptions } from './options.js';
-import { type LayerReport, type QuantizationReport, writeReport } from './report.js';
 
 /** What a method adds to the shared options. */
 export interface QuantizationPlan {
@@ -61,7 +69,7 @@ export interface QuantizationOutputs extends Readonly<Record<string, unknown>> {
  * put in its place, config.json last. Whatever fails, the output folder keeps what it had.
  */
 export async function quantizeModel(
-  context: Pick<StepContext, 'name' | 'outputDir' | 'resolvePath' | 'signal' | 'events' | 'backend'>,
+  context: Pick<StepContext, 'name' | 'outputDir' | 'resolvePath' | 'signal' | 'events' | 'backend' | 'kernel'>,
   options: QuantizeOptions,
   plan: QuantizationPlan,
 ): Promise<QuantizationOutputs> {
@@ -69,17 +77,13 @@ export async function quantizeModel(
   const started = performance.now();
   const folder = options.outputDir === undefined ? context.outputDir : context.resolvePath(options.outputDir);
   const path = pathOrName(context.resolvePath, options.model);
-  if (existsSync(path) && existsSync(folder) && realpathSync(path) === realpathSync(folder)) {
-    throw quantizeErrors.LF_QUANTIZE_SAME_FOLDER({ folder });
-  }
+  using staged = new StagedModel(folder, path);
   layoutOf(plan);
+  const scoresBefore = await gateScores(context, path, options.gate, options.dtype);
   const { library, threads, device: index } = await context.backend();
   const device = openDevice({ library, threads, index });
-  const partial = join(folder, `.quantizing-${process.pid}`);
-  const existed = existsSync(folder);
   try {
     const source = readModelSource(path);
-    if (!source.tokenizer) throw quantizeErrors.LF_QUANTIZE_NO_TOKENIZER({ model: path });
     const model = asCausal(await loadModel(device, path, { dtype: options.dtype }));
     checkLayers(model);
     const { bits, symmetric, format } = plan;
@@ -92,10 +96,10 @@ export async function quantizeModel(
       symmetric,
       scaleDType: scaleDTypeOf(format, options.dtype),
     };
-    const tokens = await calibrationTokens(context, options, source, model);
+    const tokens = await calibrationWindows(context, options, source, model);
     const compared = await comparedWindows(context, options, source, tokens);
-    const original = await hiddenStates(model, compared, signal);
-    mkdirSync(partial, { recursive: true });
+    const original = await observe(model, compared, signal);
+    const partial = staged.open();
     using store = new PackedStore(join(partial, 'layers.bin'));
     const run = { ...context, device, model, scheme, linears, windows: tokens.windows, store };
     const { layers, packed } = await quantizeLayers(run, options, plan.method);
@@ -105,89 +109,44 @@ export async function quantizeModel(
       ...(source.generationConfig && { generationConfig: source.generationConfig }),
       quantized: { layers: packed, config: quantizationConfig(scheme, ['lm_head']) },
     });
+    store[Symbol.dispose]();
     const comparison =
       compared.length === 0 ? undefined : await compareWritten(device, partial, options, compared, original, signal);
-    const seconds = (performance.now() - started) / 1000;
-    const report: QuantizationReport = {
-      method: plan.name,
-      model: path,
-      output: folder,
-      scheme,
-      settings: plan.settings,
-      calibration: {
-        file: options.calibration,
-        windows: tokens.windows.length,
-        sequenceLength: options.sequenceLength,
+    const scoresAfter = await gateScores(context, partial, options.gate, options.dtype);
+    const sizes = sizesOf(model, linears.flat(), packed, options.dtype);
+    const files = finish(
+      context,
+      {
+        action: 'quantised',
+        method: plan.name,
+        model: path,
+        output: folder,
+        facts: schemeFacts(scheme),
+        settings: { ...scheme, ...plan.settings },
+        calibration: tokens.described,
+        layers,
+        sizes,
+        comparison,
+        tasks: compareScores(scoresBefore, scoresAfter),
+        gate: options.gate,
+        seconds: (performance.now() - started) / 1000,
+        peakMemoryBytes: peakMemory(),
       },
-      layers,
-      sizes: sizesOf(model, linears.flat(), packed, options.dtype),
-      comparison,
-      gate: options.gate,
-      failures: gateFailures(comparison, options.gate),
-      seconds,
-      peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-    };
-    return finish(context, report, partial, folder, store);
+      staged,
+    );
+    return { model: folder, ...files, bitsPerWeight: sizes.bitsPerWeight };
   } finally {
     device[Symbol.dispose]();
-    rmSync(partial, { recursive: true, force: true });
-    if (!existed && existsSync(folder) && readdirSync(folder).length === 0) rmSync(folder, { recursive: true });
   }
 }
 
-/** Puts a checkpoint that passed its gate in its place, and tells of it; or tells why it was not kept. */
-function finish(
-  context: Pick<StepContext, 'name' | 'events'>,
-  report: QuantizationReport,
-  partial: string,
-  folder: string,
-  store: PackedStore,
-): QuantizationOutputs {
-  store[Symbol.dispose]();
-  if (report.failures.length > 0) {
-    const { report: file } = writeReport(context, report, `${folder}-rejected`);
-    throw quantizeErrors.LF_QUANTIZE_GATE({ failures: report.failures, report: file });
-  }
-  // A config.json of before would describe the new weights wrongly; with none the folder is no model.
-  rmSync(join(folder, 'config.json'), { force: true });
-  const names = readdirSync(partial).filter((name) => name !== 'config.json');
-  for (const name of [...names, 'config.json']) renameSync(join(partial, name), join(folder, name));
-  const { report: file, page } = writeReport(context, report, folder);
-  return { model: folder, report: file, page, bitsPerWeight: report.sizes.bitsPerWeight };
-}
-
-async function calibrationTokens(
-  context: Pick<StepContext, 'resolvePath'>,
-  options: QuantizeOptions,
-  source: ModelSource,
-  model: CausalLanguageModel,
-): Promise<CalibrationTokens> {
-  const { sequenceLength: length } = options;
-  const limit = model.config.maxPositions;
-  if (length > limit) throw quantizeErrors.LF_QUANTIZE_SEQUENCE_LENGTH({ length, limit });
-  return readCalibration(context.resolvePath(options.calibration), Tokenizer.of(source), options);
-}
-
-/** Windows that the models are compared on. */
-async function comparedWindows(
-  context: Pick<StepContext, 'resolvePath'>,
-  { gate, sequenceLength }: QuantizeOptions,
-  source: ModelSource,
-  { rest }: CalibrationTokens,
-): Promise<Int32Array[]> {
-  const { dataset, windows } = gate;
-  if (dataset === undefined) {
-    const asked = gate.maxKl !== undefined || gate.maxPerplexityRatio !== undefined || gate.minTop1 !== undefined;
-    if (asked && rest.length === 0) {
-      const reason =
-        'the gate has limits, but the calibration text has no windows left to compare on, and gate.dataset is not given';
-      throw quantizeErrors.LF_QUANTIZE_FORMAT({ reason });
-    }
-    return rest.slice(0, windows);
-  }
-  const file = context.resolvePath(dataset);
-  const all = await readCalibration(file, Tokenizer.of(source), { samples: 1, sequenceLength });
-  return [...all.windows, ...all.rest].slice(0, windows);
+/** What a reader wants to know of a scheme at once. */
+function schemeFacts(scheme: QuantizationScheme): [string, string][] {
+  const { bits, groupSize, symmetric, format } = scheme;
+  return [
+    ['scheme', `${bits} bits, groups of ${groupSize}, ${symmetric ? 'symmetric' : 'with zero points'}, ${format}`],
+    ['loads in', knownLoaders(scheme)],
+  ];
 }
 
 interface LayersRun extends Pick<StepContext, 'name' | 'signal' | 'events'> {
@@ -232,7 +191,7 @@ async function compareWritten(
   folder: string,
   { dtype }: QuantizeOptions,
   windows: readonly Int32Array[],
-  original: readonly Float32Array[],
+  original: Observation,
   signal: AbortSignal,
 ): Promise<Comparison> {
   using written = asCausal(await loadModel(device, folder, { dtype }));
@@ -244,7 +203,7 @@ function sizesOf(
   linears: readonly Linear[],
   packed: ReadonlyMap<string, readonly TensorToWrite[]>,
   dtype: 'f32' | 'bf16',
-): QuantizationReport['sizes'] {
+): Sizes & { bitsPerWeight: number } {
   const width = dtype === 'f32' ? 4 : 2;
   const elements = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
   const widths: Readonly<Record<string, number>> = { i64: 8, i32: 4, f32: 4, f16: 2, bf16: 2 };
@@ -255,7 +214,7 @@ function sizesOf(
   const all = [...model.parameters().values()].reduce((sum, { elements: count }) => sum + count, 0);
   return {
     weights: all,
-    quantizedWeights: layerWeights,
+    changedWeights: layerWeights,
     bytesBefore: all * width,
     bytesAfter: (all - layerWeights) * width + layerBytes,
     bitsPerWeight: (8 * layerBytes) / layerWeights,

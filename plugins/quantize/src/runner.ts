@@ -1,6 +1,6 @@
 import { type CheckContext, checkOutputFolder, pathOrName } from '@largeforge/core';
 import { checkModelFiles } from '@largeforge/engine';
-import { readCalibrationText } from './calibration/text.js';
+import { calibrationFiles, checkCalibration, gateFiles } from '@largeforge/optimize';
 import type { QuantizeOptions } from './options.js';
 
 /** What every quantiser's step gives. */
@@ -8,7 +8,7 @@ export const quantizeOutputs = ['model', 'report', 'page', 'bitsPerWeight'] as c
 
 /** Files that decide what a quantiser makes. */
 export function quantizeInputs({ model, calibration, gate }: QuantizeOptions): { paths: string[] } {
-  return { paths: [model, calibration, ...(gate.dataset === undefined ? [] : [gate.dataset])] };
+  return { paths: [model, ...calibrationFiles(calibration), ...gateFiles(gate)] };
 }
 
 /** Looks at files, folders and the backend before anything runs; not at what an earlier step makes. */
@@ -17,7 +17,5 @@ export async function checkQuantize(context: CheckContext, options: QuantizeOpti
   const { model, outputDir, calibration, gate } = options;
   if (outputDir !== undefined && !context.comesLater(outputDir)) checkOutputFolder(context.resolvePath(outputDir));
   if (!context.comesLater(model)) checkModelFiles(pathOrName(context.resolvePath, model));
-  for (const file of [calibration, ...(gate.dataset === undefined ? [] : [gate.dataset])]) {
-    if (!context.comesLater(file)) readCalibrationText(context.resolvePath(file));
-  }
+  checkCalibration(context, calibration, gate);
 }

@@ -2,7 +2,13 @@ export { type AdapterSource, isAdapterFolder, readAdapter, writeAdapter } from '
 export { writeJson, writeTextFile } from './atomic-file.js';
 export type { GgufValue } from './gguf/metadata.js';
 export { type GgufFile, type GgufTensor, readGguf } from './gguf/read.js';
-export { type CachedModel, datasetInHubCache, hubCacheFolder, modelsInHubCache, snapshotInHubCache } from './hub-cache.js';
+export {
+  type CachedModel,
+  datasetInHubCache,
+  hubCacheFolder,
+  modelsInHubCache,
+  snapshotInHubCache,
+} from './hub-cache.js';
 export { readJson } from './json-file.js';
 export { locateModel, readModelSource, readTokenizerFiles, withTokenizerOf } from './model-folder.js';
 export type { ModelSource, TensorEntry, TensorTransform, TokenizerSource } from './model-source.js';

@@ -19,6 +19,8 @@ export interface SaveOptions {
   readonly dtype?: FloatDType;
   /** Adds the attached adapter to the weights that are written; the model itself stays as it is. */
   readonly mergeAdapter?: boolean;
+  /** Other values than the model's own, f32 in the shape of the parameter, disposed once written; undefined keeps those. */
+  readonly values?: (name: string, parameter: Parameter) => Tensor | Promise<Tensor> | undefined;
   /** Written beside the weights. */
   readonly tokenizer?: TokenizerSource;
   /** generation_config.json */
@@ -39,51 +41,82 @@ const TORCH_NAMES: Readonly<Record<FloatDType, string>> = { f32: 'float32', bf16
  * formed in f32 and rounded once.
  */
 export async function savePretrained(model: LanguageModel, folder: string, options: SaveOptions = {}): Promise<void> {
-  const { dtype = model.dtype, mergeAdapter = false, tokenizer, generationConfig, quantized, shardBytes } = options;
+  const {
+    dtype = model.dtype,
+    mergeAdapter = false,
+    values,
+    tokenizer,
+    generationConfig,
+    quantized,
+    shardBytes,
+  } = options;
   const layers = new Map([...model.linears.values()].map((layer) => [layer.weight, layer]));
   const tensors = [...model.parameters()].flatMap(([name, parameter]) => {
     const layer = mergeAdapter ? layers.get(parameter) : undefined;
     const packed = name.endsWith('.weight') && quantized?.layers.get(name.slice(0, -'.weight'.length));
     if (packed) return packed;
-    if (parameter.parts) return partsToWrite(parameter, parameter.parts, dtype);
-    return [parameterToWrite(name, parameter, dtype, layer && (() => mergedWeight(layer)))];
+    const own = () => values?.(name, parameter) ?? (layer ? mergedWeight(layer) : parameter.toFloat32());
+    if (parameter.parts) return partsToWrite(parameter, parameter.parts, dtype, own);
+    return [parameterToWrite(name, parameter, dtype, own)];
   });
+  const config = { ...model.config.raw, ...(quantized && { quantization_config: quantized.config }) };
+  if (!quantized) delete config.quantization_config;
+  await writePretrained(folder, tensors, { config, dtype, tokenizer, generationConfig, shardBytes });
+}
+
+/** What a folder holds beside the weights. */
+export interface PretrainedFiles extends Pick<SaveOptions, 'tokenizer' | 'generationConfig' | 'shardBytes'> {
+  /** config.json */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Of weights that are not quantised, as config.json names it. */
+  readonly dtype: FloatDType;
+}
+
+/** Writes tensors under their Hugging Face names, and what describes them, as a Hugging Face folder. */
+export async function writePretrained(
+  folder: string,
+  tensors: readonly TensorToWrite[],
+  { config, dtype, tokenizer, generationConfig, shardBytes }: PretrainedFiles,
+): Promise<void> {
   await writeWeights(folder, tensors, ...(shardBytes === undefined ? [] : [shardBytes]));
   if (tokenizer) writeTokenizerFiles(folder, tokenizer);
   if (generationConfig) writeJson(join(folder, 'generation_config.json'), generationConfig);
   // Last: a folder with a config is whole.
-  const { torch_dtype: _, quantization_config: __, ...config } = model.config.raw;
-  writeJson(join(folder, 'config.json'), {
-    ...config,
-    dtype: TORCH_NAMES[dtype],
-    ...(quantized && { quantization_config: quantized.config }),
-  });
+  const { torch_dtype: _, ...rest } = config;
+  writeJson(join(folder, 'config.json'), { ...rest, dtype: TORCH_NAMES[dtype] });
 }
+
+type Values = () => Tensor | Promise<Tensor>;
 
 /** A parameter as Hugging Face's files have it. `values` makes other f32 values than its own, which are disposed. */
 export function parameterToWrite(
   name: string,
   parameter: Parameter,
   dtype: FloatDType,
-  values: () => Tensor = () => parameter.toFloat32(),
+  values: Values = () => parameter.toFloat32(),
 ): TensorToWrite {
   if (!parameter.transposed) return tensorToWrite(name, parameter.shape, dtype, values);
-  return tensorToWrite(name, parameter.shape.toReversed(), dtype, () => {
-    using own = values();
+  return tensorToWrite(name, parameter.shape.toReversed(), dtype, async () => {
+    using own = await values();
     return transpose(own);
   });
 }
 
 /** The tensors that files have in the place of a stack [E, rows, columns]. Its values are made once for all of them. */
-function partsToWrite(parameter: Parameter, parts: readonly (readonly string[])[], dtype: FloatDType): TensorToWrite[] {
+function partsToWrite(
+  parameter: Parameter,
+  parts: readonly (readonly string[])[],
+  dtype: FloatDType,
+  values: Values,
+): TensorToWrite[] {
   const [, height, columns] = parameter.shape as [number, number, number];
   let left = parts.flat().length;
   let whole: Tensor | undefined;
   return parts.flatMap((names, e) =>
     names.map((name, i) => {
       const rows = height / names.length;
-      return tensorToWrite(name, [rows, columns], dtype, () => {
-        whole ??= parameter.toFloat32();
+      return tensorToWrite(name, [rows, columns], dtype, async () => {
+        whole ??= await values();
         using matrix = whole.narrow(0, e, 1);
         using place = matrix.narrow(1, i * rows, rows);
         const part = place.reshape(rows, columns);
@@ -95,13 +128,18 @@ function partsToWrite(parameter: Parameter, parts: readonly (readonly string[])[
 }
 
 /** A tensor whose bytes are read from the device when it is written. `values` makes an f32 tensor that is disposed. */
-function tensorToWrite(name: string, shape: readonly number[], dtype: FloatDType, values: () => Tensor): TensorToWrite {
+export function tensorToWrite(
+  name: string,
+  shape: readonly number[],
+  dtype: FloatDType,
+  values: Values,
+): TensorToWrite {
   return {
     name,
     dtype,
     shape,
     async bytes() {
-      using full = values();
+      using full = await values();
       if (dtype === 'f32') return await full.device.read(full, full.bytes);
       using rounded = Tensor.empty(full.device, shape, dtype);
       commands.copy(full.device.recorder, full, rounded);

@@ -161,6 +161,11 @@ export class Parameter implements Disposable {
     if (this.training) this.value();
   }
 
+  /** Gives up what was made from the values; it is made again when it is needed. */
+  release(): void {
+    if (!this.training) this.dropDerived();
+  }
+
   /** Makes what is derived from the values follow them, after `master` was written to. */
   refresh(): void {
     this.dropPacked();

@@ -1,5 +1,6 @@
 import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
+import { mergeCommand } from './command.js';
 
 export default definePlugin({
   name: '@largeforge/merge-lora',
@@ -8,30 +9,13 @@ export default definePlugin({
   options: z.strictObject({}),
   setup(context) {
     context.registries.optimizer.add('merge-lora', {
-      describe: 'Adds a LoRA adapter to the weights of its base model',
-      load: async () => (await import('./merge.js')).mergeRunner,
+      describe: 'Adds a LoRA adapter, or several combined, to the weights of their base model',
+      load: async () => (await import('./adapters/runner.js')).mergeRunner,
     });
-    context.commands.add({
-      name: 'merge',
-      summary: 'merge a LoRA adapter into its base model',
-      examples: ['largeforge merge --base-model ./base --adapter ./out --output-dir ./merged'],
-      options: [
-        {
-          flags: '--base-model <model>',
-          description: 'folder, .gguf file or cached name (default: as the adapter says)',
-        },
-        { flags: '--adapter <folder>', description: 'the adapter', required: true },
-        { flags: '--output-dir <folder>', description: 'where the merged model goes', required: true },
-        {
-          flags: '--dtype <precision>',
-          description: 'of the merged weights',
-          choices: ['f32', 'bf16', 'f16'],
-          default: 'bf16',
-        },
-      ],
-      async run({ options }, { runSteps }) {
-        await runSteps([{ name: 'merge', stage: 'optimize', use: 'merge-lora', with: { ...options } }]);
-      },
+    context.registries.optimizer.add('merge-models', {
+      describe: 'Makes one model of several: linear, slerp, task arithmetic, TIES, DARE',
+      load: async () => (await import('./models/runner.js')).mergeModelsRunner,
     });
+    context.commands.add(mergeCommand());
   },
 });

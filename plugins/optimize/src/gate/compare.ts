@@ -34,30 +34,44 @@ export interface Comparison {
 /** Rows whose logits are on the host at a time. */
 const ROWS = 128;
 
+/**
+ * Runs a model on windows layer by layer, and gives up each layer's weights when it is done: memory holds one layer, and what
+ * the windows are on their way.
+ */
 export async function observe(
   model: CausalLanguageModel,
   windows: readonly Int32Array[],
   signal: AbortSignal,
 ): Promise<Observation> {
-  const hidden: Float32Array[] = [];
+  const batches = windows.map((window) => packSequences([window]));
+  const residuals = batches.map((batch) => model.embedded(batch));
   const streams: Float32Array[] = [];
-  for (const window of windows) {
-    signal.throwIfAborted();
-    const batch = packSequences([window]);
-    if (hidden.length === 0) {
-      let residual = model.embedded(batch);
-      for (let layer = 0; layer < model.config.numLayers; layer++) {
-        const next = model.runLayer(layer, residual, batch);
-        residual.dispose();
-        residual = next;
-        streams.push(await residual.floats());
+  const hidden: Float32Array[] = [];
+  try {
+    for (let layer = 0; layer < model.config.numLayers; layer++) {
+      for (const [i, batch] of batches.entries()) {
+        signal.throwIfAborted();
+        const next = model.runLayer(layer, residuals[i]!, batch);
+        residuals[i]!.dispose();
+        residuals[i] = next;
+        if (i === 0) streams.push(await next.floats());
+        else await model.device.flush();
       }
-      residual.dispose();
+      releaseLayer(model, layer);
     }
-    using states = scope(() => model.hidden(batch));
-    hidden.push(await states.floats());
+    for (const residual of residuals) {
+      using states = model.normalized(residual);
+      hidden.push(await states.floats());
+    }
+  } finally {
+    for (const residual of residuals) residual.dispose();
   }
   return { hidden, streams };
+}
+
+function releaseLayer(model: CausalLanguageModel, layer: number): void {
+  const prefix = `${model.config.modules.layers}.${layer}.`;
+  for (const [name, parameter] of model.parameters()) if (name.startsWith(prefix)) parameter.release();
 }
 
 /**

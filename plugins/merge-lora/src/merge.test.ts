@@ -104,10 +104,6 @@ describe('merging', () => {
     expect(outputs.logitDifference).toBeLessThan(1e-5);
     const config = JSON.parse(readFileSync(join(outputs.model as string, 'config.json'), 'utf8'));
     expect(config.quantization_config).toBeUndefined();
-    const before = weight(base, 'model.layers.0.self_attn.q_proj');
-    expect(difference(weight(outputs.model as string, 'model.layers.0.self_attn.q_proj'), before)).toBeGreaterThan(
-      0.01,
-    );
   });
 
   it('rounds once, and leaves the combined adapter when it is asked for', async () => {

@@ -1,68 +1,17 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import type { CommandContext } from '@largeforge/core';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { expertsCommands } from '../../plugins/router-hybrid/src/commands/experts.js';
-import { ExpertRegistry } from '../../plugins/router-hybrid/src/experts/expert-registry.js';
 import { expertSchema } from '../../plugins/router-hybrid/src/experts/expert-settings.js';
 import { AdaptiveThresholds } from '../../plugins/router-hybrid/src/learning/adaptive-thresholds.js';
 import { ThompsonSampling } from '../../plugins/router-hybrid/src/learning/thompson-sampling.js';
 import { seededRandom } from '../../plugins/router-hybrid/src/neural/linear-classifier.js';
 import { Router } from '../../plugins/router-hybrid/src/router/router.js';
-import { type MountOptions, mountRouter } from '../../plugins/router-hybrid/src/serving/mount.js';
-import { eventually, type RunningServer, startServer } from '../../plugins/server-openai/test/running-server.js';
-import { type Script, ScriptedModel } from '../../plugins/server-openai/test/scripted-models.js';
-
-const adminKey = 'an-admin-key-of-the-tests';
-const admin = { authorization: `Bearer ${adminKey}` };
-const describedExperts = [
-  { name: 'music', description: 'songs and radio', examples: ['play some jazz', 'next song'], domains: ['fun'] },
-  { name: 'weather', description: 'weather forecast', examples: ['will it rain tomorrow', 'is it cold'] },
-];
-const jazz = [{ role: 'user' as const, content: 'please play some jazz' }];
-
-const running: RunningServer[] = [];
-afterEach(async () => {
-  for (const server of running.splice(0)) await server[Symbol.asyncDispose]();
-});
-
-interface Setting extends Partial<Omit<MountOptions, 'registry'>> {
-  readonly experts?: readonly Record<string, unknown>[];
-  readonly file?: string;
-  readonly scripts?: Readonly<Record<string, Script>>;
-}
-
-/** A server with routing; its own models are named as the experts, unless these say otherwise. */
-async function start({ experts = describedExperts, file, scripts = {}, ...mount }: Setting = {}) {
-  const registry = new ExpertRegistry(
-    experts.map((expert) => expertSchema.parse(expert)),
-    { ...(file !== undefined && { file }), breaker: { failures: 2, openMs: 60_000, successes: 1 } },
-  );
-  const server = await startServer(
-    {},
-    { adminKeys: [adminKey] },
-    {
-      hooks: {
-        configure: async (app) => {
-          mountRouter(app, { router: new Router(), registry, log: { warn: () => {} }, ...mount });
-        },
-        request: async (call) => call,
-        response: async () => {},
-        error: async () => undefined,
-      },
-    },
-  );
-  running.push(server);
-  for (const name of ['music', 'weather', 'general']) {
-    server.host.models.set(name, new ScriptedModel(name, { reply: () => `${name} answers`, ...scripts[name] }));
-  }
-  return { server, registry };
-}
-
-const json = async (response: Response) => ({ status: response.status, body: await response.json() });
+import { eventually } from '../../plugins/server-openai/test/running-server.js';
+import { admin, adminKey, describedExperts, jazz, json, start } from './routing-server.js';
 
 describe('POST /route', () => {
   test('answers with exactly what the SyRS says', async () => {
@@ -121,6 +70,34 @@ describe('the experts', () => {
     expect((await json(await remove())).body).toEqual({ name: 'cooking', deleted: true, running: 0 });
     expect((await remove()).status).toBe(404);
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ experts: [] });
+  });
+  test('may be many: sixty come by the API, each gets its own queries, and all are there after a restart', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'largeforge-experts-')), 'experts.json');
+    const { server } = await start({ experts: [], file });
+    const numbers = Array.from({ length: 60 }, (_, i) => i);
+    const subject = (i: number) => `${'abcdefghij'[i % 10]!.repeat(4)}${'klmnopqrst'[Math.floor(i / 10)]!.repeat(4)}`;
+    for (const i of numbers) {
+      const expert = { name: `expert-${i}`, examples: [`tell me about ${subject(i)}`], model: 'general' };
+      expect((await server.post('/experts', expert, admin)).status).toBe(201);
+    }
+    const again = await start({ experts: [], file });
+    for (const i of numbers) {
+      const { body } = await json(await again.server.post('/route', { query: `what is new with ${subject(i)}` }));
+      expect(body.expert).toBe(`expert-${i}`);
+      expect(body.alternatives).toHaveLength(59);
+    }
+  });
+  test('stay as they are when they cannot be kept', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'largeforge-experts-')), 'missing', 'folder', 'experts.json');
+    const { server, registry } = await start({ file });
+    writeFileSync(join(file, '../../..', 'missing'), 'a file where a folder should be');
+    const { status, body } = await json(await server.post('/experts', { name: 'cooking' }, admin));
+    expect(status).toBe(500);
+    expect(body.error).toMatchObject({ code: 'experts_not_kept', message: expect.stringContaining('experts.json') });
+    expect(registry.get('cooking')).toBeUndefined();
+    const removal = await fetch(`${server.url}/experts/music`, { method: 'DELETE', headers: admin });
+    expect(removal.status).toBe(500);
+    expect(registry.get('music')!.available).toBe(true);
   });
   test('are removed when their requests have ended', async () => {
     let open = () => {};
@@ -188,6 +165,18 @@ describe('model "auto"', () => {
     expect(data.model).toBe('tiny');
     expect(response.headers.get('x-largeforge-expert')).toBeNull();
   });
+  test('counts what an expert costs, also in a stream that tells its usage', async () => {
+    const experts = [{ ...describedExperts[0], cost: 2 }, describedExperts[1]!];
+    const { server } = await start({ experts });
+    const client = server.client();
+    const { usage } = await client.chat.completions.create({ model: 'auto', messages: jazz });
+    const options = { model: 'auto', messages: jazz, stream: true, stream_options: { include_usage: true } } as const;
+    for await (const _ of await client.chat.completions.create(options));
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    const metric = (name: string) => Number(new RegExp(`^${name}{expert="music"} (.+)$`, 'm').exec(text)?.[1]);
+    expect(metric('router_expert_tokens_total')).toBe(2 * usage!.total_tokens);
+    expect(metric('router_expert_cost_total')).toBeCloseTo((2 * 2 * usage!.total_tokens) / 1000);
+  });
   test('counts decisions, failures and load', async () => {
     const { server } = await start();
     await server.client().chat.completions.create({ model: 'auto', messages: jazz });
@@ -195,84 +184,6 @@ describe('model "auto"', () => {
     expect(text).toContain('router_decisions_total{expert="music",strategy="hybrid",reason="best"} 1');
     expect(text).toContain('router_requests_total{expert="music",outcome="complete"} 1');
     expect(text).toContain('router_expert_active{expert="music"} 1');
-  });
-});
-
-describe('an expert on another server', () => {
-  const elsewhere = (url: string) => [
-    { ...describedExperts[0], url: `${url}/v1`, model: 'general', fallback: ['weather'] },
-    describedExperts[1]!,
-  ];
-
-  test('is asked under its own model, with its own key', async () => {
-    const other = await start();
-    const { server } = await start({ experts: elsewhere(other.server.url) });
-    const { model, choices } = await server.client().chat.completions.create({ model: 'auto', messages: jazz });
-    expect(model).toBe('music');
-    expect(choices[0]!.message.content).toBe('general answers');
-    expect(other.server.host.models.get('general')!.requests).toHaveLength(1);
-  });
-  test('that is gone is stood in for, and not asked again until its circuit closes', async () => {
-    const other = await start();
-    const { server, registry } = await start({ experts: elsewhere(other.server.url) });
-    await other.server.server.stop();
-    for (let i = 0; i < 4; i++) {
-      const { model } = await server.client().chat.completions.create({ model: 'music', messages: jazz });
-      expect(model).toBe('weather');
-    }
-    expect(registry.get('music')!.breaker.state).toBe('open');
-    expect(registry.unavailable).toEqual(new Set(['music']));
-    // Now that it is known to be gone, its queries still find the stand-in.
-    expect((await server.client().chat.completions.create({ model: 'auto', messages: jazz })).model).toBe('weather');
-    expect((await json(await server.post('/route', { query: 'play some jazz' }))).body.expert).toBe('weather');
-  });
-  test('that fails before its first token is stood in for, also in a stream', async () => {
-    const broken = { failAt: { token: 0, error: new Error('lost') } };
-    const other = await start({ scripts: { general: broken } });
-    const { server } = await start({ experts: elsewhere(other.server.url) });
-    const stream = await server.client().chat.completions.create({ model: 'auto', messages: jazz, stream: true });
-    let text = '';
-    for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
-    expect(text).toBe('weather answers');
-  });
-  test('that fails later ends the stream with an error: half an answer is nobody else’s', async () => {
-    const other = await start({ scripts: { general: { failAt: { token: 3, error: new Error('lost') } } } });
-    const { server } = await start({ experts: elsewhere(other.server.url) });
-    const body = { model: 'auto', messages: jazz, stream: true };
-    const text = await (await server.post('/v1/chat/completions', body)).text();
-    expect(text).toContain('"error"');
-    expect(text).not.toContain('weather');
-    expect(text.trimEnd().endsWith('data: [DONE]')).toBe(true);
-  });
-  test('when nobody can answer, the client is told to come back', async () => {
-    const other = await start();
-    const alone = [{ ...elsewhere(other.server.url)[0], fallback: [] }];
-    const { server } = await start({ experts: alone });
-    await other.server.server.stop();
-    const answer = await server.post('/v1/chat/completions', { model: 'music', messages: jazz });
-    expect(answer.headers.get('retry-after')).toBe('1');
-    expect(await json(answer)).toMatchObject({ status: 503, body: { error: { code: 'no_expert_available' } } });
-  });
-  test('is found inactive by the health check, and active again', async () => {
-    let up = true;
-    const peer = createServer((_, response) => {
-      response.writeHead(up ? 200 : 503, { 'content-type': 'application/json' });
-      response.end(JSON.stringify({ data: [{ id: 'general' }] }));
-    });
-    await new Promise<void>((resolve) => peer.listen(0, resolve));
-    const { port } = peer.address() as { port: number };
-    try {
-      const health = { intervalMs: 20, timeoutMs: 1000 };
-      const { registry } = await start({ experts: elsewhere(`http://127.0.0.1:${port}`), health });
-      up = false;
-      await eventually(() => !registry.get('music')!.available);
-      expect(registry.get('music')!.problem).toContain('503');
-      up = true;
-      await eventually(() => registry.get('music')!.available);
-    } finally {
-      peer.close();
-      peer.closeAllConnections();
-    }
   });
 });
 
@@ -306,24 +217,6 @@ describe('an expert that is made of others', () => {
     const { server } = await start({ experts: [...plain, committee], scripts });
     const { choices } = await server.client().completions.create({ model: 'committee', prompt: 'x' });
     expect(choices[0]!.text.toLowerCase()).toContain('paris');
-  });
-});
-
-describe('a request that is hedged', () => {
-  const hedged = [{ name: 'slow', model: 'general', hedge_after_ms: 20, fallback: ['weather'] }, { name: 'weather' }];
-  test('is answered by the sooner one; the other is stopped', async () => {
-    const scripts = { general: { gate: () => new Promise<void>(() => {}) } };
-    const { server, registry } = await start({ experts: hedged, scripts });
-    const { model } = await server.client().chat.completions.create({ model: 'slow', messages: jazz });
-    expect(model).toBe('weather');
-    await eventually(() => server.host.models.get('general')!.cancelled === 1);
-    expect(registry.get('slow')).toMatchObject({ active: 0, breaker: { state: 'closed' } });
-  });
-  test('is not asked twice when the first is quick', async () => {
-    const { server } = await start({ experts: [{ ...hedged[0], hedge_after_ms: 5000 }, hedged[1]!] });
-    const { model } = await server.client().chat.completions.create({ model: 'slow', messages: jazz });
-    expect(model).toBe('slow');
-    expect(server.host.models.get('weather')!.requests).toHaveLength(0);
   });
 });
 

@@ -464,6 +464,11 @@ napi_value backend_open(napi_env env, napi_callback_info info) {
     if (option(env, args[1], "memoryLimit", &value) && !get_size(env, value, &options.memory_limit)) {
       return throw_error(env, "INVALID", "memoryLimit is not a number of bytes");
     }
+    if (option(env, args[1], "urgent", &value)) {
+      bool urgent = false;
+      if (napi_get_value_bool(env, value, &urgent) != napi_ok) return throw_error(env, "INVALID", "urgent is not a boolean");
+      options.urgent = urgent;
+    }
     if (option(env, args[1], "isa", &value)) {
       if (!get_string(env, value, &isa)) return throw_error(env, "INVALID", "isa is not a string");
       options.isa = isa.c_str();

@@ -19,6 +19,8 @@ export interface DeviceSpec {
   isa?: string;
   /** Bytes; an allocation beyond it fails. */
   memoryLimit?: number;
+  /** For short work that is waited for: a CPU backend's threads ask the system to run soon after they wake. */
+  urgent?: boolean;
   /** Keeps where each command was recorded, for error messages. On when LARGEFORGE_DEBUG is set. */
   debug?: boolean;
 }
@@ -49,13 +51,14 @@ const SUBMIT_BYTES = 32 * 1024;
 export function openDevice(spec: DeviceSpec): Device {
   const backend = loadBackend(spec.library);
   const index = spec.index ?? 0;
-  const { threads, isa, memoryLimit } = spec;
+  const { threads, isa, memoryLimit, urgent } = spec;
   let native: NativeDevice;
   try {
     native = backend.open(index, {
       ...(threads !== undefined && { threads }),
       ...(isa !== undefined && { isa }),
       ...(memoryLimit !== undefined && { memoryLimit }),
+      ...(urgent !== undefined && { urgent }),
     });
   } catch (cause) {
     throw deviceErrors.DEVICE_UNAVAILABLE(

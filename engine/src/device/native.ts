@@ -15,6 +15,7 @@ export interface NativeDeviceOptions {
   threads?: number;
   isa?: string;
   memoryLimit?: number;
+  urgent?: boolean;
 }
 
 export interface DeviceProperties {

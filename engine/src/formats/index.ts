@@ -12,7 +12,8 @@ export {
 export { readJson } from './json-file.js';
 export { locateModel, readModelSource, readTokenizerFiles, withTokenizerOf } from './model-folder.js';
 export type { ModelSource, TensorEntry, TensorTransform, TokenizerSource } from './model-source.js';
-export { type QuantizedTensor, readQuantizedWeight } from './quantized/checkpoint.js';
+export { quantizeQ8 } from './quantized/blocks.js';
+export { type QuantizedTensor, readFloats, readQuantizedWeight } from './quantized/checkpoint.js';
 export { bytesOf, encodeScales, rounded, type ScaleDType } from './quantized/half.js';
 export { type PackedTensors, packWeight, type QuantizedLayout, unpackWeight } from './quantized/layouts.js';
 export { dequantize, type QuantizedWeight } from './quantized/weight.js';

@@ -35,6 +35,23 @@ test('hidden states and embeddings equal those of transformers', async () => {
   expect(difference(await normalized.floats(), expected.floats('normalized'))).toBeLessThan(1e-4);
 });
 
+test('with matrices rounded to 8 bits embeddings hardly turn', async () => {
+  const { batch, lengths } = golden('bert');
+  const embedded = async (weights?: 'q8_0') => {
+    using model = loadModelFiles(device, goldenFiles('bert'), { dtype: 'bf16', weights }) as EncoderModel;
+    using vectors = model.embed(batch);
+    return vectors.floats();
+  };
+  const [exact, rounded] = [await embedded(), await embedded('q8_0')];
+  expect(rounded).not.toEqual(exact);
+  const size = exact.length / lengths.length;
+  for (let row = 0; row < lengths.length; row++) {
+    let cosine = 0;
+    for (let i = row * size; i < (row + 1) * size; i++) cosine += exact[i]! * rounded[i]!;
+    expect(cosine).toBeGreaterThan(0.999);
+  }
+});
+
 test.each([false, true])('gradients equal those of transformers, checkpointing %s', async (checkpointing) => {
   const expected = golden('bert');
   using model = load();

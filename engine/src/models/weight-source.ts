@@ -1,7 +1,7 @@
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
 import { byteLength, isBlockFormat } from '../device/dtype.js';
-import { dequantize, type QuantizedTensor, readQuantizedWeight } from '../formats/index.js';
+import { dequantize, type QuantizedTensor, quantizeQ8, readFloats, readQuantizedWeight } from '../formats/index.js';
 import type { TensorEntry } from '../formats/model-source.js';
 import type { WeightSource } from '../nn/parameter.js';
 import { scope, unscoped } from '../tensor/scope.js';
@@ -33,6 +33,22 @@ function dequantizedSource(device: Device, tensor: QuantizedTensor, shape: reado
   return {
     direct: false,
     open: () => unscoped(() => Tensor.from(device, dequantize(readQuantizedWeight(tensor, shape)), shape)),
+  };
+}
+
+/** A matrix of a file in GGUF's Q8_0, rounded to it when it is opened; undefined where its rows are no whole blocks. */
+export function eightBitSource(device: Device, stored: TensorEntry): WeightSource | undefined {
+  const { dtype, shape, transform, quantized } = stored;
+  const floats = dtype === 'f32' || dtype === 'f16' || dtype === 'bf16';
+  if (!floats || transform || quantized || shape.length !== 2 || shape[1]! % 32 !== 0) return undefined;
+  return {
+    direct: false,
+    open: () =>
+      unscoped(() => {
+        const blocks = Tensor.empty(device, shape, 'q8_0');
+        device.write(blocks, quantizeQ8(readFloats(stored)));
+        return blocks;
+      }),
   };
 }
 

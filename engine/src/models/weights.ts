@@ -7,7 +7,7 @@ import { Parameter, type WeightSource } from '../nn/parameter.js';
 import { unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { modelErrors } from './errors.js';
-import { fileSource, stackSource, transposedSource } from './weight-source.js';
+import { eightBitSource, fileSource, stackSource, transposedSource } from './weight-source.js';
 
 /** How a parameter begins when a model is made from its config alone. */
 export type Initial = 'normal' | 'ones' | 'zeros';
@@ -15,9 +15,10 @@ export type Initial = 'normal' | 'ones' | 'zeros';
 /**
  * What matrices are kept in: f32 or bf16; or as stored, which leaves frozen ones of GGUF's block formats in their own bits
  * (a weight of Q4_1 takes 5) and everything else in the precision of activations. With activations in bf16, products
- * outside of training then round these to 8 bits in groups of 32; with activations in f32 nothing is rounded.
+ * outside of training then round these to 8 bits in groups of 32; with activations in f32 nothing is rounded. q8_0 rounds
+ * frozen matrices of products to GGUF's 8 bits, where the backend can use them so; the rest is as without a precision.
  */
-export type WeightPrecision = 'as-stored' | 'f32' | 'bf16';
+export type WeightPrecision = 'as-stored' | 'f32' | 'bf16' | 'q8_0';
 
 /** Gives a model its parameters by name and shape: from files, or drawn at random. */
 export interface WeightProvider {
@@ -70,7 +71,8 @@ export class FileWeights implements WeightProvider {
     const values = turned ? transposedSource(source) : source;
     const parameter = new Parameter(this.device, name, shape, this.matrixDType, values);
     parameter.transposed = transposed;
-    parameter.keepsBlocks = this.precision === 'as-stored';
+    parameter.keepsBlocks = this.precision === 'as-stored' || this.precision === 'q8_0';
+    if (this.precision === 'q8_0' && !turned) parameter.packedFrom = eightBitSource(this.device, stored);
     return parameter;
   }
 
@@ -116,7 +118,7 @@ export class FileWeights implements WeightProvider {
   }
 
   private get matrixDType(): FloatDType {
-    return this.precision === undefined || this.precision === 'as-stored' ? this.dtype : this.precision;
+    return this.precision === 'f32' || this.precision === 'bf16' ? this.precision : this.dtype;
   }
 
   private find(name: string): TensorEntry | undefined {

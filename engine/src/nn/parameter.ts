@@ -34,6 +34,9 @@ export class Parameter implements Disposable {
   /** Whether a frozen matrix of a block format is used in its own bits, where the backend can, rather than in `dtype`. */
   keepsBlocks = false;
 
+  /** What a frozen matrix is packed from for LINEAR, instead of its values. */
+  packedFrom: WeightSource | undefined;
+
   /** Whether Hugging Face's files have the matrix as [columns, rows] (GPT-2's Conv1D). */
   transposed = false;
 
@@ -216,7 +219,8 @@ export class Parameter implements Disposable {
     const known = this.packed.get(layout);
     if (known) return known;
     const [n, k] = this.shape as [number, number];
-    using source = this.open();
+    const own = this.held || layout !== 'packedForward' ? undefined : this.packedFrom;
+    using source = own ? own.open() : this.open();
     const kept = this.keepsBlocks && isBlockFormat(source.dtype) && this.device.packs(source.dtype, layout, n, k);
     const tensor = unscoped(() => Tensor.packed(this.device, n, k, kept ? source.dtype : this.dtype, layout));
     commands.pack(this.device.recorder, { src: source, dst: tensor });

@@ -85,8 +85,8 @@ lf_error* Failure::take(const char* message, uint64_t at, uint32_t op) {
 
 using namespace lf_cpu;
 
-lf_device::lf_device(const KernelTable& table, int threads, uint64_t memory_limit)
-    : kernels(table), buffers(memory_limit), pool_(threads) {
+lf_device::lf_device(const KernelTable& table, int threads, uint64_t memory_limit, bool urgent)
+    : kernels(table), urgent(urgent), buffers(memory_limit), pool_(threads, urgent) {
   for (int i = 0; i < threads; i++) local_scratch_.push_back(std::make_unique<MemoryBlock>());
 }
 

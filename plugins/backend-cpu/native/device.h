@@ -27,7 +27,7 @@ class Failure {
 
 struct lf_device final : private lf_cpu::Context {
   // Throws std::bad_alloc or std::system_error.
-  lf_device(const lf_cpu::KernelTable& table, int threads, uint64_t memory_limit);
+  lf_device(const lf_cpu::KernelTable& table, int threads, uint64_t memory_limit, bool urgent = false);
 
   // Runs one command; null on success. Commands of several queues take turns.
   lf_error* run(const lf_command* command, uint64_t at);
@@ -36,6 +36,8 @@ struct lf_device final : private lf_cpu::Context {
   int threads() const { return pool_.workers(); }
 
   const lf_cpu::KernelTable& kernels;
+  // Whether its threads ask the system to run soon after they wake.
+  const bool urgent;
   lf_cpu::BufferTable buffers;
   lf_cpu::Profile profile;
   std::mutex queues_mutex;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "scheduling.h"
 #include "stream.h"
 
 using namespace lf_cpu;
@@ -72,6 +73,7 @@ void lf_queue::loop() {
 #if defined(__linux__)
   pthread_setname_np(pthread_self(), "lf-cpu-queue");
 #endif
+  if (device_->urgent) run_soon();
   for (Item item; next(&item);) {
     if (error_ && !item.always) continue;
     lf_error* error = guarded(item.work);

@@ -15,6 +15,7 @@
 #endif
 
 #include "kernel.h"
+#include "scheduling.h"
 
 namespace lf_cpu {
 
@@ -34,10 +35,13 @@ inline void spin_pause(int spins) {
 class ThreadPool {
  public:
   // Throws std::system_error when the system grants no more threads.
-  explicit ThreadPool(int workers) {
+  explicit ThreadPool(int workers, bool urgent = false) {
     try {
       for (int i = 1; i < workers; i++) {
-        threads_.emplace_back([this, i] { work(i); });
+        threads_.emplace_back([this, i, urgent] {
+          if (urgent) run_soon();
+          work(i);
+        });
 #if defined(__linux__)
         char name[32];
         snprintf(name, sizeof name, "lf-cpu-%d", i);

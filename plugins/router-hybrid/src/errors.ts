@@ -37,6 +37,10 @@ export const routerErrors = defineErrors({
     message: (a: { file: string; reason: string }) => `the registered experts in ${a.file} cannot be read: ${a.reason}`,
     remedy: () => 'Correct the file, or move it away to begin without them.',
   },
+  LF_ROUTER_EXPERTS_UNWRITABLE: {
+    message: (a: { file: string; reason: string }) => `the experts cannot be kept in ${a.file}: ${a.reason}`,
+    remedy: () => 'Make the file and its folder writable, with room on the disk; the experts are as they were.',
+  },
   LF_ROUTER_NO_ANSWER: {
     message: (a: { asked: readonly string[] }) =>
       a.asked.length > 0 ? `no expert could answer (${a.asked.join('; ')})` : 'no expert can be asked now',

@@ -153,6 +153,9 @@ function transposedScales(scales: Float32Array, groups: number, outFeatures: num
   return scales.map((_, i) => scales[(i % groups) * outFeatures + Math.floor(i / groups)]!);
 }
 
+/** The values of a tensor of f32, f16 or bf16. */
+export const readFloats = (entry: TensorEntry): Float32Array => decodeScales(bytes(entry), entry.dtype as ScaleDType);
+
 function bytes(entry: TensorEntry): Buffer {
   using file = FileReader.open(entry.file, 'safetensors file');
   return file.read(entry.offset, entry.bytes);

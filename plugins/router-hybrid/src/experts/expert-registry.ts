@@ -51,18 +51,19 @@ export class ExpertRegistry {
     return new Set(this.list().flatMap((expert) => (expert.available ? [] : [expert.name])));
   }
 
-  get loads(): ReadonlyMap<string, ExpertLoad> {
-    return new Map(this.list().map((expert) => [expert.name, expert.load]));
-  }
+  /** How busy an expert is now. */
+  readonly load = (name: string): ExpertLoad | undefined => this.experts.get(name)?.load;
 
   /**
    * Registers an expert, or replaces the one of its name: what runs there ends there.
-   * @throws LF_ROUTER_KEYWORD_RULE when a rule cannot be used; nothing changes then
+   * @throws LF_ROUTER_KEYWORD_RULE when a rule cannot be used, LF_ROUTER_EXPERTS_UNWRITABLE when it cannot be kept;
+   * nothing changes then
    */
   register(settings: ExpertSettings): LiveExpert {
-    const expert = this.add(settings, 'api');
-    this.keep();
-    return expert;
+    checkRules(settings);
+    const others = this.fromApi().filter(({ name }) => name !== settings.name);
+    this.keep([...others, settings]);
+    return this.add(settings, 'api');
   }
 
   /**
@@ -84,20 +85,21 @@ export class ExpertRegistry {
       if (!same) this.add(settings, 'config');
     }
     this.describe();
-    this.keep();
+    this.keep(this.fromApi());
   }
 
   /**
    * Removes an expert: no new requests at once, and resolves when the running ones have ended.
    * @returns how many still ran when the time was up
+   * @throws LF_ROUTER_EXPERTS_UNWRITABLE when the removal cannot be kept; nothing changes then
    */
   async remove(name: string, drainMs: number): Promise<number> {
     const expert = this.experts.get(name);
     if (!expert) return 0;
+    this.keep(this.fromApi().filter((other) => other.name !== name));
     expert.draining = true;
     this.experts.delete(name);
     this.describe();
-    this.keep();
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, drainMs);
@@ -131,11 +133,19 @@ export class ExpertRegistry {
     }
   }
 
-  private keep(): void {
+  private fromApi(): ExpertSettings[] {
+    return this.list().flatMap(({ origin, settings }) => (origin === 'api' ? [settings] : []));
+  }
+
+  /** Writes the experts of the API to the file, where there is one. */
+  private keep(experts: readonly ExpertSettings[]): void {
     const { file } = this.options;
     if (file === undefined) return;
-    const experts = this.list().flatMap(({ origin, settings }) => (origin === 'api' ? [settings] : []));
-    writeJson(file, { experts });
+    try {
+      writeJson(file, { experts });
+    } catch (error) {
+      throw routerErrors.LF_ROUTER_EXPERTS_UNWRITABLE({ file, reason: reasonOf(error) }, { cause: error });
+    }
   }
 }
 

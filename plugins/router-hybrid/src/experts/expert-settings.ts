@@ -4,6 +4,9 @@ import { keywordRuleSchema } from '../router/artifact.js';
 /** Names go into headers, URLs and metrics. */
 const name = z.string().regex(/^[\w.-]{1,64}$/, 'expected a name of letters, digits, ".", "_" and "-", 64 at most');
 
+/** Milliseconds; the client that asks experts waits no longer for the head of an answer. */
+const longestWait = 300_000;
+
 /** How the answers of several experts become one. */
 const aggregateSchema = z.discriminatedUnion('method', [
   z.strictObject({
@@ -67,7 +70,17 @@ export const expertSchema = z
         'when it has said nothing for so long, the next who could answer is asked as well; the sooner one answers',
       ),
     aggregate: aggregateSchema.optional().describe('an expert that is made of others'),
-    cost: z.number().min(0).optional().describe('of a thousand tokens, in any unit; for reports'),
+    timeout_ms: z
+      .int()
+      .min(1)
+      .max(longestWait)
+      .default(longestWait)
+      .describe('time to its first token, or to its whole answer where none is streamed; then the next one is asked'),
+    cost: z
+      .number()
+      .min(0)
+      .optional()
+      .describe('of a thousand tokens, in any unit: of experts that are otherwise equal the cheaper one is asked'),
   })
   .refine((expert) => expert.api_key_env === undefined || expert.url !== undefined, {
     error: 'only an expert with a url has a key',

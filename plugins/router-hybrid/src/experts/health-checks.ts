@@ -9,6 +9,9 @@ export interface HealthSettings {
 
 export const defaultHealth: HealthSettings = { intervalMs: 10_000, timeoutMs: 3_000 };
 
+/** What a server answers that has no list of models. */
+const noSuchRoute = new Set([404, 405, 501]);
+
 /** Asks the experts on other servers, again and again, whether they have their model. */
 export class HealthChecks {
   private readonly timer: NodeJS.Timeout;
@@ -43,6 +46,13 @@ export class HealthChecks {
     try {
       const signal = AbortSignal.timeout(this.settings.timeoutMs);
       const response = await fetch(`${url.replace(/\/$/, '')}/models`, { headers: keyHeaders(expert), signal });
+      // Not every compatible server lists its models: that it answers is all there is to know then.
+      if (noSuchRoute.has(response.status)) {
+        await response.body?.cancel();
+        expert.healthy = true;
+        expert.problem = undefined;
+        return;
+      }
       if (!response.ok) throw new Error(`GET ${url}/models answers ${response.status}`);
       const { data = [] } = (await response.json()) as { data?: { id?: unknown }[] };
       if (!data.some(({ id }) => id === expert.model)) throw new Error(`it has no model "${expert.model}"`);

@@ -2,6 +2,12 @@ import type { ExpertLoad } from '../router/expert.js';
 import { type BreakerSettings, CircuitBreaker } from './circuit-breaker.js';
 import type { ExpertSettings } from './expert-settings.js';
 
+/** A time that was measured longer ago than this tells nothing of an expert any more. */
+const staleMs = 60_000;
+
+/** Counts requests of all experts: the higher, the later. */
+let asked = 0;
+
 /** How much a new latency counts against the mean so far. */
 const smoothing = 0.2;
 
@@ -18,6 +24,8 @@ export class LiveExpert {
   draining = false;
   active = 0;
   private latency: number | undefined;
+  private measuredAt = 0;
+  private lastAsked = 0;
   private idle: (() => void)[] = [];
 
   constructor(
@@ -44,13 +52,20 @@ export class LiveExpert {
   }
 
   get load(): ExpertLoad {
-    const load = this.active / this.settings.capacity;
-    return { load, ...(this.latency !== undefined && { latencyMs: this.latency }) };
+    const { capacity, cost } = this.settings;
+    const known = this.latency !== undefined && Date.now() - this.measuredAt < staleMs;
+    return {
+      load: this.active / capacity,
+      lastAsked: this.lastAsked,
+      ...(known && { latencyMs: this.latency }),
+      ...(cost !== undefined && { cost }),
+    };
   }
 
   /** A request goes to it; call the returned function when it has ended. */
   begin(): () => void {
     this.active++;
+    this.lastAsked = ++asked;
     let ended = false;
     return () => {
       if (ended) return;
@@ -63,6 +78,7 @@ export class LiveExpert {
 
   /** Remembers how long it took to begin an answer. */
   answeredAfter(milliseconds: number): void {
+    this.measuredAt = Date.now();
     this.latency =
       this.latency === undefined ? milliseconds : (1 - smoothing) * this.latency + smoothing * milliseconds;
   }

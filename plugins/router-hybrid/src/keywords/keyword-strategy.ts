@@ -4,9 +4,9 @@ import { AhoCorasick } from './aho-corasick.js';
 
 /** A term that speaks for an expert, or against it. */
 export interface KeywordRule {
-  /** A word or a phrase, found at word boundaries whatever its case. */
+  /** A word or a phrase, found at word boundaries whatever its case and the white space between its words. */
   readonly term?: string;
-  /** Instead of `term`: a regular expression, on the normalised text (lower case), flags `u` and `i`. */
+  /** Instead of `term`: a regular expression, on the normalised text (lower case, single spaces), flags `u` and `i`. */
   readonly pattern?: string;
   /** Evidence for the expert; below 0 it speaks against it. 1 unless given. */
   readonly weight?: number;
@@ -59,7 +59,7 @@ export class KeywordStrategy {
           this.patterns.push({ expert, rule, expression: compile(expert, index, rule.pattern) });
           return;
         }
-        const text = normalize(rule.term ?? '').trim();
+        const text = folded(rule.term ?? '').trim();
         if (text === '' || rule.pattern !== undefined) {
           throw routerErrors.LF_ROUTER_KEYWORD_RULE({
             expert,
@@ -80,7 +80,7 @@ export class KeywordStrategy {
   }
 
   score(text: string): KeywordScores {
-    const normalized = normalize(text);
+    const normalized = folded(text);
     const matches = this.match(normalized);
     const evidence = new Map<string, number>();
     let certain: KeywordMatch | undefined;
@@ -123,8 +123,11 @@ function standsAlone(text: string, marks: Uint8Array, start: number, end: number
   return !cutsBefore && !cutsAfter;
 }
 
-/** Letters, marks and digits, and halves of characters outside of the basic plane, which are nearly all letters here. */
-const isWordUnit = (text: string, at: number): boolean => /[\p{L}\p{M}\p{N}\p{Cs}]/u.test(text[at]!);
+/** Letters, marks, digits and joiners, and halves of characters outside of the basic plane, nearly all letters here. */
+const isWordUnit = (text: string, at: number): boolean => /[\p{L}\p{M}\p{N}\p{Cs}\u200c\u200d]/u.test(text[at]!);
+
+/** Normalised, with one space wherever there is white space: a phrase may go on in the next line. */
+const folded = (text: string): string => normalize(text).replace(/\s+/gu, ' ');
 
 function compile(expert: string, index: number, pattern: string): RegExp {
   try {

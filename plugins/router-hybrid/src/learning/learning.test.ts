@@ -5,7 +5,9 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { routeReportCommand } from '../commands/route-report.js';
 import { seededRandom } from '../neural/linear-classifier.js';
+import { AdaptiveThresholds } from './adaptive-thresholds.js';
 import { armOf, compare, figuresOf } from './experiment.js';
+import { learnFromLog } from './lessons.js';
 import { readDecisions } from './log-report.js';
 import { estimatePolicy } from './off-policy.js';
 
@@ -39,6 +41,29 @@ describe('an experiment', () => {
     const equal = figuresOf([0, 1, 0, 1]);
     expect(compare(equal, equal).pValue).toBeCloseTo(1, 5);
   });
+});
+
+test('what was learned is learned again from the log, as it was said', () => {
+  const decision = { type: 'decision', milliseconds: 1, confidence: 0.5, threshold: 0.4, propensity: 1 } as const;
+  const log = [
+    { ...decision, id: '1', expert: 'a', score: 1 },
+    // Another should have answered: whatever the score, that was no good answer of a.
+    { ...decision, id: '2', expert: 'a', score: 1, meant: 'b' },
+    // The default expert stood in for b, which is not its doing.
+    { ...decision, id: '3', expert: 'general', reason: 'out-of-scope', score: 0, meant: 'b' },
+    { ...decision, id: '4', expert: 'a' },
+  ];
+  const learned: [string, number][] = [];
+  const adaptive = new AdaptiveThresholds({ target: 0.7, rate: 0.1, bound: 0.5 });
+  const bandit = { learn: (expert: string, score: number) => learned.push([expert, score]) } as never;
+  learnFromLog(log, { bandit, adaptive });
+  expect(learned).toEqual([
+    ['a', 1],
+    ['a', 0],
+  ]);
+  expect(adaptive.offset('a')).toBeCloseTo(0.1 * (0.7 - 1) + 0.1 * 0.7);
+  expect(adaptive.offset('b')).toBeCloseTo(-0.07);
+  expect(adaptive.offset('general')).toBe(0);
 });
 
 describe('an off-policy estimate', () => {

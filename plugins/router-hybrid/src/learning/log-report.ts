@@ -12,17 +12,30 @@ const decisionSchema = z.object({
   /** The query, where the log keeps queries as they are. */
   text: z.string().optional(),
   expert: z.string().nullable(),
+  confidence: z.number().default(0),
+  /** Of that expert, before feedback moved it. */
+  threshold: z.number().optional(),
+  reason: z.string().optional(),
   milliseconds: z.number(),
   arm: z.string().optional(),
   propensity: z.number().positive().max(1).default(1),
   /** Whom the policy would have chosen without exploring. */
   greedy: z.string().nullable().optional(),
 });
-const feedbackSchema = z.object({ type: z.literal('feedback'), decision_id: z.string(), score: z.number() });
+const feedbackSchema = z.object({
+  type: z.literal('feedback'),
+  decision_id: z.string(),
+  score: z.number(),
+  expert: z.string().nullish(),
+});
 const entrySchema = z.discriminatedUnion('type', [decisionSchema, feedbackSchema]);
 
 /** A decision of a log, with what was said of it. */
-export type LoggedOutcome = z.output<typeof decisionSchema> & { readonly score?: number };
+export type LoggedOutcome = z.output<typeof decisionSchema> & {
+  readonly score?: number;
+  /** Who should have answered, where the feedback tells. */
+  readonly meant?: string | null;
+};
 
 export interface GroupReport {
   readonly decisions: number;
@@ -50,7 +63,7 @@ export function readDecisions(file: string): LoggedOutcome[] {
     throw routerErrors.LF_ROUTER_FILE_UNREADABLE({ file, reason: reasonOf(error) }, { cause: error });
   }
   const decisions: z.output<typeof decisionSchema>[] = [];
-  const scores = new Map<string, number>();
+  const feedback = new Map<string, z.output<typeof feedbackSchema>>();
   const lines = content.split('\n');
   // What follows the last line's end was being written when the process was killed.
   for (const [index, line] of lines.slice(0, -1).entries()) {
@@ -62,11 +75,14 @@ export function readDecisions(file: string): LoggedOutcome[] {
       throw routerErrors.LF_ROUTER_LOG({ file, line: index + 1, reason: reasonOf(error) }, { cause: error });
     }
     if (entry.type === 'decision') decisions.push(entry);
-    else scores.set(entry.decision_id, entry.score);
+    else feedback.set(entry.decision_id, entry);
   }
   return decisions.map((decision) => {
-    const score = scores.get(decision.id);
-    return { ...decision, ...(score !== undefined && { score }) };
+    const said = feedback.get(decision.id);
+    return {
+      ...decision,
+      ...(said && { score: said.score, ...(said.expert !== undefined && { meant: said.expert }) }),
+    };
   });
 }
 

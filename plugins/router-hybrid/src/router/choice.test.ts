@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type ChoiceInput, chooseExpert } from './choice.js';
+import type { ExpertLoad } from './expert.js';
 
 const scores = [
   { expert: 'a', confidence: 0.62 },
@@ -17,12 +18,8 @@ test('an expert with a threshold of its own may be chosen behind one that misses
 });
 
 describe('load', () => {
-  const load = (a: number, b: number, c = 0) =>
-    new Map([
-      ['a', { load: a }],
-      ['b', { load: b }],
-      ['c', { load: c }],
-    ]);
+  const loads = (experts: Readonly<Record<string, ExpertLoad>>) => (name: string) => experts[name];
+  const load = (a: number, b: number, c = 0) => loads({ a: { load: a }, b: { load: b }, c: { load: c } });
   test('decides among those that are nearly as likely', () => {
     expect(choose({ load: load(0.9, 0.1) })).toMatchObject({ expert: 'b', reason: 'load' });
     expect(choose({ load: load(0.1, 0.9) })).toMatchObject({ expert: 'a', reason: 'best' });
@@ -31,13 +28,20 @@ describe('load', () => {
     expect(choose({ load: load(1, 0.9, 0) })).toMatchObject({ expert: 'b' });
   });
   test('equal load goes by latency, if it differs by a fifth', () => {
-    const at = (a: number, b: number) =>
-      new Map([
-        ['a', { load: 0, latencyMs: a }],
-        ['b', { load: 0, latencyMs: b }],
-      ]);
+    const at = (a: number, b: number) => loads({ a: { load: 0, latencyMs: a }, b: { load: 0, latencyMs: b } });
     expect(choose({ load: at(100, 70) })).toMatchObject({ expert: 'b' });
     expect(choose({ load: at(100, 90) })).toMatchObject({ expert: 'a' });
+  });
+  test('and latency being equal, the cheaper one is asked', () => {
+    const at = (a: number, b: number) => loads({ a: { load: 0, cost: a }, b: { load: 0, cost: b } });
+    expect(choose({ load: at(2, 1) })).toMatchObject({ expert: 'b' });
+    expect(choose({ load: at(1, 2) })).toMatchObject({ expert: 'a' });
+  });
+  test('copies of one expert take turns; an expert that is a little less likely does not', () => {
+    const turns = loads({ a: { load: 0, lastAsked: 2 }, b: { load: 0, lastAsked: 1 } });
+    const copies = scores.map((score) => ({ ...score, confidence: 0.6 }));
+    expect(chooseExpert(copies, { threshold: () => 0.5, load: turns })).toMatchObject({ expert: 'c' });
+    expect(choose({ load: turns })).toMatchObject({ expert: 'a' });
   });
 });
 

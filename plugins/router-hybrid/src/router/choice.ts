@@ -15,7 +15,8 @@ export interface ChoiceInput {
   readonly prefer?: string;
   readonly sticky?: string;
   readonly certain?: string;
-  readonly load?: ReadonlyMap<string, ExpertLoad>;
+  /** How busy an expert is just now. */
+  readonly load?: (expert: string) => ExpertLoad | undefined;
   readonly threshold: (expert: string) => number;
 }
 
@@ -50,12 +51,28 @@ export function chooseExpert(
     ({ expert, confidence }) => confidence >= threshold(expert) && best.confidence - confidence <= nearEqual,
   );
   if (fit.length === 0) return { expert: null, confidence: best.confidence, reason: 'out-of-scope' };
-  const waiting = (name: string) => load?.get(name) ?? { load: 0 };
-  let chosen = fit[0]!;
-  for (const other of fit.slice(1)) {
-    const [a, b] = [waiting(chosen.expert), waiting(other.expert)];
-    const sooner = b.load < a.load || (b.load === a.load && (b.latencyMs ?? 0) < (a.latencyMs ?? 0) * 0.8);
-    if (sooner) chosen = other;
-  }
-  return { ...chosen, reason: chosen === best ? 'best' : 'load' };
+  const able = fit.map((score) => ({ ...score, ...(load?.(score.expert) ?? { load: 0 }) }));
+  const chosen = able.reduce((kept, other) => (rather(other, kept) ? other : kept));
+  const { expert, confidence } = chosen;
+  return { expert, confidence, reason: chosen === able[0] ? 'best' : 'load' };
+}
+
+/** An expert is clearly quicker than another when it takes less than this share of the other's time. */
+const quicker = 0.8;
+
+interface Able extends ExpertLoad {
+  readonly confidence: number;
+}
+
+/**
+ * Whether one expert is asked rather than another that is nearly as likely: the less loaded, else the clearly quicker (one
+ * whose time is not known is tried), else the cheaper; of equals, such as copies, the one that was asked longer ago.
+ */
+function rather(one: Able, other: Able): boolean {
+  if (one.load !== other.load) return one.load < other.load;
+  const [a, b] = [one.latencyMs ?? 0, other.latencyMs ?? 0];
+  if (a < quicker * b) return true;
+  if (b < quicker * a) return false;
+  if (one.cost !== other.cost) return (one.cost ?? 0) < (other.cost ?? 0);
+  return one.confidence === other.confidence && (one.lastAsked ?? 0) < (other.lastAsked ?? 0);
 }

@@ -20,4 +20,8 @@ export interface ExpertLoad {
   readonly load: number;
   /** Recent time of an answer in milliseconds, where known. */
   readonly latencyMs?: number;
+  /** Of its tokens, in any unit. */
+  readonly cost?: number;
+  /** Grows with the time at which it was asked last. */
+  readonly lastAsked?: number;
 }

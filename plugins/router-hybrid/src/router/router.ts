@@ -35,8 +35,8 @@ export interface DecideOptions {
   readonly sticky?: string;
   /** Experts that are not to be chosen now; their scores count as if they were not there. */
   readonly exclude?: ReadonlySet<string>;
-  /** How busy each is; experts that are absent are idle. */
-  readonly load?: ReadonlyMap<string, ExpertLoad>;
+  /** How busy an expert is when it is chosen; undefined is idle. */
+  readonly load?: (expert: string) => ExpertLoad | undefined;
   /** What is added to an expert's threshold. */
   readonly offset?: (expert: string) => number;
 }
@@ -105,6 +105,11 @@ export class Router {
     return threshold ?? this.trained?.thresholds[strategy] ?? untrainedThresholds[strategy];
   }
 
+  /** The threshold of an expert: its own, or the router's. */
+  thresholdOf({ threshold = this.threshold }: { readonly threshold?: number | undefined } = {}): number {
+    return threshold;
+  }
+
   /** A router of the same parts with other settings. */
   with(settings: Partial<RouterSettings>): Router {
     return new Router(this.trained, this.encoder, { ...this.settings, ...settings });
@@ -123,7 +128,7 @@ export class Router {
       ...options,
       ...(opinion.certain !== undefined && { certain: opinion.certain }),
       threshold: (name: string) => {
-        const own = panel.expert(name)?.threshold ?? this.threshold;
+        const own = this.thresholdOf(panel.expert(name));
         return Math.min(1, Math.max(0, own + (options.offset?.(name) ?? 0)));
       },
     };

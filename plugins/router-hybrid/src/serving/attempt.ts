@@ -29,6 +29,8 @@ export class ExpertFailure extends Error {
     readonly expert: string,
     reason: string,
     options?: ErrorOptions,
+    /** It has too much to do, and is well otherwise. */
+    readonly busy = false,
   ) {
     super(reason, options);
     this.name = 'ExpertFailure';
@@ -53,7 +55,11 @@ export async function attempt(
 ): Promise<ExpertAnswer> {
   const { url } = expert.settings;
   const base = (url ?? call.ownUrl).replace(/\/$/, '');
-  const fail = (reason: string, cause?: unknown) => new ExpertFailure(expert.name, reason, { cause });
+  const { timeout_ms: timeoutMs } = expert.settings;
+  const fail = (reason: string, cause?: unknown, busy = false) =>
+    new ExpertFailure(expert.name, reason, { cause }, busy);
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), timeoutMs);
   try {
     const response = await fetch(`${base}${call.path}`, {
       method: 'POST',
@@ -66,7 +72,7 @@ export async function attempt(
           : keyHeaders(expert)),
       },
       body: JSON.stringify({ ...call.body, model: expert.model }),
-      signal: call.signal,
+      signal: AbortSignal.any([call.signal, late.signal]),
     });
     const streamed = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
     if (response.ok && streamed && response.body) {
@@ -75,14 +81,18 @@ export async function attempt(
     const body = (await response.json()) as Record<string, unknown>;
     if (!response.ok && !clientErrors.has(response.status)) {
       const { message } = (body.error ?? {}) as { message?: unknown };
-      throw fail(`it answers ${response.status}: ${String(message ?? 'no reason')}`);
+      const reason = `it answers ${response.status}: ${String(message ?? 'no reason')}`;
+      throw fail(reason, undefined, response.status === 429);
     }
     return { kind: 'body', status: response.status, body: response.ok ? { ...body, model: expert.name } : body };
   } catch (error) {
     call.signal.throwIfAborted();
+    if (late.signal.aborted) throw fail(`it said nothing for ${timeoutMs} ms`, error);
     if (error instanceof ExpertFailure) throw error;
     const { cause } = error as Error;
     throw fail(reasonOf(cause instanceof Error ? cause : error), error);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

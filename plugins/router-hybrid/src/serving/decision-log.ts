@@ -11,6 +11,8 @@ export interface LoggedDecision {
   readonly decision: Decision;
   /** Who gets the query: the decision's expert, or the default one. */
   readonly expert: string | null;
+  /** The threshold of that expert, before feedback moved it. */
+  readonly threshold: number;
   readonly milliseconds: number;
   /** The arm of the experiment that is running. */
   readonly arm?: string | undefined;
@@ -39,7 +41,7 @@ export class DecisionLog {
     private readonly onError: (error: unknown) => void,
   ) {}
 
-  decided({ id, query, decision, expert, milliseconds, ...policy }: LoggedDecision): void {
+  decided({ id, query, decision, expert, threshold, milliseconds, ...policy }: LoggedDecision): void {
     const { confidence, scores, strategy, reason, analysis } = decision;
     this.write({
       type: 'decision',
@@ -50,6 +52,7 @@ export class DecisionLog {
         : { text_sha256: createHash('sha256').update(query).digest('hex') }),
       expert,
       confidence,
+      threshold,
       strategy,
       reason,
       analysis,

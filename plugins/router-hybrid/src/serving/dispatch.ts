@@ -140,7 +140,8 @@ async function ask(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCal
     release();
     failSpan(span, error);
     span.end();
-    if (error instanceof ExpertFailure) expert.breaker.failed();
+    // Whoever has too much to do is no less well for it.
+    if (error instanceof ExpertFailure && !error.busy) expert.breaker.failed();
     else expert.breaker.abandoned();
     throw error;
   }

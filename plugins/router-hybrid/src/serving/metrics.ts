@@ -9,6 +9,8 @@ export class RouterMetrics {
   readonly failures: Counter<'expert'>;
   readonly requests: Counter<'expert' | 'outcome'>;
   readonly feedback: Histogram;
+  private readonly tokens: Counter<'expert'>;
+  private readonly cost: Counter<'expert'>;
 
   constructor(registry: Registry, experts: ExpertRegistry) {
     const registers = [registry];
@@ -42,6 +44,18 @@ export class RouterMetrics {
       buckets: [0.2, 0.4, 0.6, 0.8, 1],
       registers,
     });
+    this.tokens = new Counter({
+      name: 'router_expert_tokens_total',
+      help: 'Tokens of prompts and answers, where the expert tells how many they were.',
+      labelNames: ['expert'],
+      registers,
+    });
+    this.cost = new Counter({
+      name: 'router_expert_cost_total',
+      help: 'What these tokens cost, of experts with a cost.',
+      labelNames: ['expert'],
+      registers,
+    });
     const each = (name: string, help: string, value: (expert: ReturnType<ExpertRegistry['list']>[number]) => number) =>
       new Gauge({
         name,
@@ -55,6 +69,12 @@ export class RouterMetrics {
       });
     each('router_expert_load_ratio', 'Running requests of an expert over its capacity.', ({ load }) => load.load);
     each('router_expert_active', 'Whether an expert can be chosen now.', ({ available }) => Number(available));
+  }
+
+  /** Counts the tokens of an answer. */
+  used(expert: string, tokens: number, costOfThousand: number | undefined): void {
+    this.tokens.inc({ expert }, tokens);
+    if (costOfThousand !== undefined) this.cost.inc({ expert }, (tokens / 1000) * costOfThousand);
   }
 
   decided(expert: string | null, { strategy, reason }: Decision, milliseconds: number): void {

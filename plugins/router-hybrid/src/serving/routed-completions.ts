@@ -68,8 +68,10 @@ export function routedCompletions(app: FastifyInstance, desk: RoutingDesk, metri
         signal: (request as ServedRequest).cancel.signal,
       });
       for (const { expert } of dispatched.failed) metrics?.failures.inc({ expert });
-      const outcome = await pass(dispatched, routed, reply);
-      metrics?.requests.inc({ expert: dispatched.expert, outcome });
+      const { expert } = dispatched;
+      const { outcome, tokens } = await pass(dispatched, routed, reply);
+      metrics?.requests.inc({ expert, outcome });
+      if (tokens !== undefined) metrics?.used(expert, tokens, desk.registry.get(expert)?.settings.cost);
       return reply;
     } catch (error) {
       if (!isLargeForgeError(error) || error.code !== 'LF_ROUTER_NO_ANSWER') throw error;
@@ -84,12 +86,18 @@ function isPlainModel({ settings, model, name }: LiveExpert): boolean {
   return settings.url === undefined && settings.aggregate === undefined && model === name;
 }
 
+interface Passed {
+  readonly outcome: 'complete' | 'broken' | 'abandoned';
+  /** Of prompt and answer, where the answer tells. */
+  readonly tokens: number | undefined;
+}
+
 /** Sends an expert's answer to the client. */
 async function pass(
   { expert, answer, end }: Dispatched,
   routed: Routed | undefined,
   reply: FastifyReply,
-): Promise<'complete' | 'broken' | 'abandoned'> {
+): Promise<Passed> {
   const headers = {
     'x-largeforge-expert': expert,
     ...(routed && { 'x-largeforge-decision': routed.id, 'x-largeforge-confidence': routed.confidence.toFixed(4) }),
@@ -98,7 +106,7 @@ async function pass(
     end('complete');
     reply.code(answer.status).headers(headers).serializer(JSON.stringify).type('application/json; charset=utf-8');
     void reply.send(answer.body);
-    return 'complete';
+    return { outcome: 'complete', tokens: tokensOf(answer.body) };
   }
   reply.hijack();
   const { raw } = reply;
@@ -109,9 +117,14 @@ async function pass(
     'cache-control': 'no-cache, no-transform',
     'x-accel-buffering': 'no',
   });
-  let outcome: 'complete' | 'broken' | 'abandoned' = 'complete';
+  let outcome: Passed['outcome'] = 'complete';
+  let tokens: number | undefined;
   try {
-    for await (const data of answer.events) await write(raw, `data: ${data}\n\n`);
+    for await (const data of answer.events) {
+      // The usage comes with the last chunk, and only to clients that asked for it.
+      if (data.includes('"usage":{')) tokens = tokensOf(JSON.parse(data));
+      await write(raw, `data: ${data}\n\n`);
+    }
   } catch (error) {
     outcome = raw.destroyed ? 'abandoned' : 'broken';
     if (!raw.destroyed) {
@@ -129,7 +142,12 @@ async function pass(
     end(outcome);
     raw.end();
   }
-  return outcome;
+  return { outcome, tokens };
+}
+
+function tokensOf({ usage }: { readonly usage?: unknown }): number | undefined {
+  const { total_tokens: total } = (usage ?? {}) as { total_tokens?: unknown };
+  return typeof total === 'number' ? total : undefined;
 }
 
 /** Writes, and waits for room where there is none. */

@@ -116,8 +116,12 @@ export function routerRoutes(app: FastifyInstance, desk: RoutingDesk): void {
     async (request, reply) => {
       const { name } = request.params as z.output<typeof nameSchema>;
       if (!registry.get(name)) return unknownExpert(reply, name);
-      const running = await registry.remove(name, drainMs);
-      return { name, deleted: true, running };
+      try {
+        const running = await registry.remove(name, drainMs);
+        return { name, deleted: true, running };
+      } catch (error) {
+        return refused(reply, error);
+      }
     },
   );
 }
@@ -127,9 +131,17 @@ function registered(registry: ExpertRegistry, settings: ExpertSettings, reply: F
   try {
     return reply.send(details(registry.register(settings)));
   } catch (error) {
-    if (!isLargeForgeError(error) || error.code !== 'LF_ROUTER_KEYWORD_RULE') throw error;
-    return sendError(reply, 400, 'invalid_keyword_rule', `${error.message}. ${error.remedy}`);
+    return refused(reply, error);
   }
+}
+
+/** Tells why experts could not be changed. */
+function refused(reply: FastifyReply, error: unknown): FastifyReply {
+  if (!isLargeForgeError(error)) throw error;
+  const message = `${error.message}. ${error.remedy}`;
+  if (error.code === 'LF_ROUTER_KEYWORD_RULE') return sendError(reply, 400, 'invalid_keyword_rule', message);
+  if (error.code === 'LF_ROUTER_EXPERTS_UNWRITABLE') return sendError(reply, 500, 'experts_not_kept', message);
+  throw error;
 }
 
 /** An expert as SyRS 6.1.2 has it. */

@@ -3,6 +3,7 @@ import type { RouteDecision, RouteFiring } from '@largeforge/core';
 import type { ExpertRegistry } from '../experts/expert-registry.js';
 import type { AdaptiveThresholds } from '../learning/adaptive-thresholds.js';
 import { type Arm, armOf } from '../learning/experiment.js';
+import { type LearnableDecision, learnFrom } from '../learning/lessons.js';
 import type { ThompsonSampling } from '../learning/thompson-sampling.js';
 import type { Decision, Router } from '../router/router.js';
 import type { DecisionLog, Feedback } from './decision-log.js';
@@ -40,18 +41,11 @@ const explorable = 0.5;
 /** Conversations whose expert is remembered, and decisions that can be learned from. */
 const remembered = 10_000;
 
-interface Made {
-  readonly expert: string | null;
-  readonly confidence: number;
-  readonly decision: Decision;
-  readonly threshold: number;
-}
-
 /** Decides on the queries of a running server: over the experts that are there now, with load, plugins, log and metrics. */
 export class RoutingDesk {
   private readonly conversations = new Map<string, string>();
   /** Decisions that feedback may still come for. */
-  private readonly decisions = new Map<string, Made>();
+  private readonly decisions = new Map<string, LearnableDecision>();
 
   constructor(
     private readonly router: Router,
@@ -95,7 +89,7 @@ export class RoutingDesk {
     const decision = await router.decide(query, {
       experts: registry.candidates,
       exclude,
-      load: registry.loads,
+      load: registry.load,
       ...(prefer !== undefined && { prefer }),
       ...(sticky !== undefined && { sticky }),
       ...(parts.adaptive && { offset: (name: string) => parts.adaptive!.offset(name) }),
@@ -111,14 +105,17 @@ export class RoutingDesk {
     const id = `dec_${randomUUID().replaceAll('-', '')}`;
     const milliseconds = performance.now() - start;
     if (conversation !== undefined && final.expert !== null) this.remember(conversation, final.expert);
-    this.recall(id, { expert: final.expert, confidence: final.confidence, decision, threshold: router.threshold });
+    const answering = final.expert === null ? undefined : registry.get(final.expert)?.settings;
+    const threshold = router.thresholdOf(answering);
+    const turnedAway = decision.expert === null;
+    this.recall(id, { expert: final.expert, turnedAway, confidence: final.confidence, threshold });
     parts.metrics?.decided(final.expert, decision, milliseconds);
     const policy = {
       ...(arm !== undefined && { arm }),
       ...(explored.propensity !== undefined &&
         final === explored.route && { propensity: explored.propensity, greedy: own.expert }),
     };
-    parts.log?.decided({ id, query, decision, expert: final.expert, milliseconds, ...policy });
+    parts.log?.decided({ id, query, decision, expert: final.expert, threshold, milliseconds, ...policy });
     return { id, ...final, decision };
   }
 
@@ -159,22 +156,11 @@ export class RoutingDesk {
   }
 
   /** Learns from what was said of a decision; once of each, and only while it is remembered. */
-  private learn({ decision_id, score, expert: meant }: Feedback): void {
-    const made = this.decisions.get(decision_id);
+  private learn(entry: Feedback): void {
+    const made = this.decisions.get(entry.decision_id);
     if (!made) return;
-    this.decisions.delete(decision_id);
-    const { bandit, adaptive } = this.parts;
-    const { expert, confidence, decision, threshold } = made;
-    if (decision.expert === null) {
-      if (meant != null) adaptive?.missed(meant);
-      return;
-    }
-    if (expert === null) return;
-    // That another expert, or nobody, should have answered says enough of this answer.
-    const earned = meant !== undefined && meant !== expert ? 0 : score;
-    bandit?.learn(expert, earned);
-    const own = this.registry.get(expert)?.settings.threshold ?? threshold;
-    adaptive?.answered(expert, earned, confidence, own + adaptive.offset(expert));
+    this.decisions.delete(entry.decision_id);
+    learnFrom(made, entry, this.parts);
   }
 
   private armFor(unit: string): { readonly arm?: string; readonly router: Router } {
@@ -233,7 +219,7 @@ export class RoutingDesk {
     keep(this.conversations, conversation, expert);
   }
 
-  private recall(id: string, made: Made): void {
+  private recall(id: string, made: LearnableDecision): void {
     const { bandit, adaptive } = this.parts;
     if (bandit || adaptive) keep(this.decisions, id, made);
   }

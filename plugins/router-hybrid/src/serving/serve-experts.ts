@@ -5,6 +5,7 @@ import { routerErrors } from '../errors.js';
 import { ExpertRegistry } from '../experts/expert-registry.js';
 import type { ExpertSettings } from '../experts/expert-settings.js';
 import { AdaptiveThresholds } from '../learning/adaptive-thresholds.js';
+import { learnFromLog } from '../learning/lessons.js';
 import { readDecisions } from '../learning/log-report.js';
 import { ThompsonSampling } from '../learning/thompson-sampling.js';
 import type { RouterOptions } from '../options.js';
@@ -62,10 +63,9 @@ export async function serveExperts(
     await router.prepare(registry.candidates);
   });
   const bandit = options.bandit ? new ThompsonSampling() : undefined;
-  if (bandit && decisionLog && existsSync(pathOf(decisionLog.file))) {
-    for (const { expert, score } of readDecisions(pathOf(decisionLog.file))) {
-      if (expert !== null && score !== undefined) bandit.learn(expert, score);
-    }
+  const adaptive = options.adaptive && new AdaptiveThresholds(options.adaptive);
+  if ((bandit || adaptive) && decisionLog && existsSync(pathOf(decisionLog.file))) {
+    learnFromLog(readDecisions(pathOf(decisionLog.file)), { bandit, adaptive });
   }
   mountRouter(app, {
     router,
@@ -76,7 +76,7 @@ export async function serveExperts(
     experiment,
     exploration: options.exploration,
     bandit,
-    adaptive: options.adaptive && new AdaptiveThresholds(options.adaptive),
+    adaptive,
     decisionLog: decisionLog && { ...decisionLog, file: pathOf(decisionLog.file) },
     health: { intervalMs: health.intervalSeconds * 1000, timeoutMs: health.timeoutSeconds * 1000 },
   });

@@ -5,8 +5,8 @@ export interface Word {
   readonly end: number;
 }
 
-/** Letters, marks and digits make words; an apostrophe or a hyphen between letters belongs to the word's neighbours. */
-const wordPattern = /[\p{L}\p{M}\p{N}]+/gu;
+/** Letters, marks and digits make words, and the joiners inside them; apostrophes and hyphens are between words. */
+const wordPattern = /[\p{L}\p{M}\p{N}]+(?:[\u200c\u200d][\p{L}\p{M}\p{N}]+)*/gu;
 
 /** Scripts that put no spaces between words. Their runs are cut by a dictionary (ICU's, by way of Intl.Segmenter). */
 const unspaced =
@@ -14,20 +14,38 @@ const unspaced =
 
 let segmenter: Intl.Segmenter | undefined;
 
+/** The words of a run of letters with such a script in it, with where they start in the run. */
+function segments(run: string): Iterable<{ readonly segment: string; readonly index: number }> {
+  segmenter ??= new Intl.Segmenter('und', { granularity: 'word' });
+  return segmenter.segment(run);
+}
+
+/** NFKC takes the vowels AM of Thai and Lao apart, and no dictionary has them so. */
+const takenApart: readonly (readonly [parts: string, whole: string])[] = [
+  ['\u0e4d\u0e32', '\u0e33'],
+  ['\u0ecd\u0eb2', '\u0eb3'],
+];
+
 /**
  * Two spellings of one text become one: compatibility forms folded (NFKC), case folded, typographic apostrophes made
  * plain. The length may change; positions of words and matches are positions in the result.
  */
 export function normalize(text: string): string {
-  const folded = text.normalize('NFKC').toLowerCase();
-  return folded.includes('\u2019') ? folded.replaceAll('\u2019', "'") : folded;
+  let folded = text.normalize('NFKC').toLowerCase();
+  for (const [parts, whole] of takenApart) folded = folded.replaceAll(parts, whole);
+  return folded.replaceAll('\u2019', "'");
 }
 
-/** Whether a text has a script that is written without spaces. */
-export const hasUnspacedScript = (text: string): boolean => unspaced.test(text);
+/** The last text and its words: keywords, n-grams and the analysis of a query ask for the same. */
+let last: { readonly text: string; readonly words: readonly Word[] } | undefined;
 
 /** The words of a normalised text, in order. */
-export function wordsOf(normalized: string): Word[] {
+export function wordsOf(normalized: string): readonly Word[] {
+  if (last?.text !== normalized) last = { text: normalized, words: segmented(normalized) };
+  return last.words;
+}
+
+function segmented(normalized: string): Word[] {
   const words: Word[] = [];
   for (const match of normalized.matchAll(wordPattern)) {
     const [text] = match;
@@ -35,32 +53,20 @@ export function wordsOf(normalized: string): Word[] {
       words.push({ text, start: match.index, end: match.index + text.length });
       continue;
     }
-    segmenter ??= new Intl.Segmenter('und', { granularity: 'word' });
-    for (const part of segmenter.segment(text)) {
-      const start = match.index + part.index;
-      words.push({ text: part.segment, start, end: start + part.segment.length });
+    for (const { segment, index } of segments(text)) {
+      const start = match.index + index;
+      words.push({ text: segment, start, end: start + segment.length });
     }
   }
   return words;
 }
 
-/**
- * Where words begin and end in a normalised text: a bit at each boundary, 1 for a start, 2 for an end. Inside a run of a
- * script without spaces every character is both, since keywords there are found inside longer runs.
- */
+/** Where words begin and end in a normalised text: a bit at each boundary, 1 for a start, 2 for an end. */
 export function wordBoundaries(normalized: string): Uint8Array {
   const marks = new Uint8Array(normalized.length + 1);
-  for (const match of normalized.matchAll(wordPattern)) {
-    const start = match.index;
-    const end = start + match[0].length;
+  for (const { start, end } of wordsOf(normalized)) {
     marks[start]! |= 1;
     marks[end]! |= 2;
-    if (!unspaced.test(match[0])) continue;
-    for (let i = start; i < end; i++) {
-      if (!unspaced.test(normalized[i]!)) continue;
-      marks[i]! |= 3;
-      marks[i + 1]! |= 3;
-    }
   }
   return marks;
 }

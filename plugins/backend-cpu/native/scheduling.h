@@ -1,0 +1,10 @@
+// How soon the system runs a thread that has something to do.
+#pragma once
+
+namespace lf_cpu {
+
+// Asks the system to run the calling thread soon after it wakes, ahead of threads that compute all the while. What is not
+// granted is done without.
+void run_soon();
+
+}  // namespace lf_cpu

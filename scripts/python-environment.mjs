@@ -17,10 +17,17 @@ function python() {
   process.exit(1);
 }
 
-/** The virtual environment with the peers that `<folder>/<name>.txt` pins; returns its interpreter. */
+/**
+ * The virtual environment with the peers that `<folder>/<name>.txt` pins; returns its interpreter. What
+ * `<folder>/<name>.no-deps.txt` names, if it is there, is installed after that without what it asks for itself: some wheels
+ * want builds of PyTorch that PyPI has not.
+ */
 export function pythonEnvironment(name, folderOfPins = 'test/interop') {
   const requirements = join(root, folderOfPins, `${name}.txt`);
-  const stamp = createHash('sha256').update(readFileSync(requirements)).digest('hex');
+  const alone = join(root, folderOfPins, `${name}.no-deps.txt`);
+  const hash = createHash('sha256').update(readFileSync(requirements));
+  if (existsSync(alone)) hash.update(readFileSync(alone));
+  const stamp = hash.digest('hex');
   const folder = join(cache, `venv-${name}`);
   const interpreter = join(folder, 'bin/python');
   const marker = join(folder, '.requirements');
@@ -28,7 +35,9 @@ export function pythonEnvironment(name, folderOfPins = 'test/interop') {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(cache, { recursive: true });
   run(python(), ['-m', 'venv', folder]);
-  run(interpreter, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]);
+  const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
+  run(interpreter, [...install, '-r', requirements]);
+  if (existsSync(alone)) run(interpreter, [...install, '--no-deps', '-r', alone]);
   writeFileSync(marker, stamp);
   return interpreter;
 }

@@ -1,6 +1,6 @@
 import type { CausalLanguageModel } from '../models/model.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { GenerationEngine, type GenerationLimits } from './engine.js';
+import { defaultLimits, GenerationEngine, type GenerationLimits } from './engine.js';
 import { asMixture, contextOf, type MixedModel, ModelExecutor } from './model-executor.js';
 import type { DraftProposer } from './speculation.js';
 
@@ -30,7 +30,11 @@ export function createGenerationEngine({
   proposer,
 }: CreateOptions): GenerationEngine {
   return new GenerationEngine({
-    executor: new ModelExecutor(model, { cacheBytes, maxSequences: limits?.maxSequences ?? 64, batchInvariant }),
+    executor: new ModelExecutor(model, {
+      cacheBytes,
+      maxSequences: limits?.maxSequences ?? defaultLimits.maxSequences,
+      batchInvariant,
+    }),
     contextLength: Math.min(contextLength ?? Number.POSITIVE_INFINITY, contextOf(asMixture(model))),
     eosTokenIds: tokenizer.eosTokenIds,
     decoder: () => tokenizer.streamDecoder(),

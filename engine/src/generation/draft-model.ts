@@ -21,8 +21,8 @@ export interface DraftModelOptions {
   readonly vocabSize: number;
 }
 
-/** Tokens of a prompt that the draft model takes in one go. */
-const CHUNK = 256;
+/** Tokens of a prompt that the draft model reads between two steps. */
+const CHUNK = 128;
 
 /**
  * Guesses with a smaller model of the same vocabulary, greedily (Leviathan et al. 2023; Chen et al. 2023). It keeps a
@@ -56,7 +56,7 @@ export class DraftModel implements DraftProposer {
       const drawn = await this.step(active);
       active = active.filter((sequence) => {
         const token = drawn.get(sequence);
-        if (token === undefined) return this.mirrors.has(sequence); // its prompt is longer than a chunk
+        if (token === undefined) return false; // it has not read the prompt yet: streams wait for no more than a chunk
         const draft = drafts.get(sequence)!;
         draft.push(token);
         this.mirrors.get(sequence)!.tokens.push(token);

@@ -4,19 +4,17 @@ import { checkRequest } from './check-request.js';
 import { generationErrors } from './errors.js';
 import { EventQueue } from './event-queue.js';
 import type { StepExecutor, StepResult } from './executor.js';
-import type { FinishReason, GenerateEvent, GenerateRequest, PositionLogprobs } from './request.js';
+import { Outbox } from './outbox.js';
+import type { GenerateEvent, GenerateRequest } from './request.js';
 import { samplingRows } from './sampling-rows.js';
-import { Scheduler } from './scheduler.js';
+import { type ScheduledSequence, Scheduler } from './scheduler.js';
 import type { Sequence } from './sequence.js';
 import type { DraftProposer } from './speculation.js';
-import { layOutStep } from './step-batch.js';
-import { StopStrings } from './stop-strings.js';
+import { layOutStep, type StepBatch } from './step-batch.js';
+import { StepPace } from './step-pace.js';
+import { Stream, type TextDecoder } from './stream.js';
 
-/** Turns token ids into text piece by piece, never cutting a character in two. */
-export interface TextDecoder {
-  push(token: number): string;
-  flush(): string;
-}
+export type { TextDecoder } from './stream.js';
 
 export interface GenerationLimits {
   /** Tokens computed in one step. */
@@ -25,6 +23,8 @@ export interface GenerationLimits {
   readonly maxSequences: number;
   /** Tokens of one prompt in one step. */
   readonly maxPrefillChunk: number;
+  /** Milliseconds that prompts may make running streams wait for their next token, about; 0: no bound. */
+  readonly maxStallMilliseconds: number;
   /** Keep computed blocks for requests that begin alike. */
   readonly prefixCache: boolean;
   /** Guess ahead (`GenerationOptions.proposer`) while at most this many sequences run: a wide batch has no idle arithmetic. */
@@ -42,6 +42,8 @@ export interface GenerationOptions {
   readonly limits?: Partial<GenerationLimits>;
   /** Guesses tokens ahead, so that one step yields several. */
   readonly proposer?: DraftProposer;
+  /** Called with each step before it runs. */
+  readonly onStep?: (step: readonly ScheduledSequence[], scheduler: Scheduler) => void;
 }
 
 export interface GenerationStats {
@@ -59,39 +61,35 @@ export interface GenerationStats {
   /** Tokens guessed ahead, and those of them that the model would have drawn itself. */
   readonly draftTokens: number;
   readonly acceptedTokens: number;
+  /** Steps that did not fit in memory and were done in smaller ones. */
+  readonly splitSteps: number;
+  /** What the last step failed with; gone when one succeeds. */
+  readonly failure?: string;
 }
 
 /** A running request: iterate it for its events. Leaving the loop early cancels the request. */
 export type GenerationStream = AsyncIterable<GenerateEvent>;
 
-interface Stream {
-  readonly sequence: Sequence;
-  readonly events: EventQueue<GenerateEvent>;
-  readonly decoder: TextDecoder;
-  readonly stops: StopStrings;
-  readonly endTokens: ReadonlySet<number>;
-  readonly seed: readonly [number, number];
-  /** Drawn tokens whose text is still withheld. */
-  pendingTokens: number[];
-  pendingLogprobs: PositionLogprobs[];
-  /** Tokens that may come next, of a constrained request. */
-  mask: Uint32Array | undefined;
-  /** Why the stream ends, once that is known. */
-  finish?: { readonly reason: FinishReason; readonly stop?: string; readonly emitHeld: boolean };
-  detach: () => void;
-}
-
-const DEFAULT_LIMITS: GenerationLimits = {
+/** Bounds of a batch where nothing else is said. */
+export const defaultLimits: GenerationLimits = {
   maxBatchTokens: 512,
-  maxSequences: 64,
-  maxPrefillChunk: 256,
+  maxSequences: 256,
+  maxPrefillChunk: 512,
+  maxStallMilliseconds: 100,
   prefixCache: true,
   maxSpeculating: 4,
 };
 
+/** Share of a step's time for which it is put off when grammars have not yet said what may follow. */
+const PATIENCE = 0.1;
+
+/** After so many steps that went well a larger one is tried where memory had been short. */
+const STEPS_TO_RECOVER = 64;
+
 /**
  * Continuous batching over one model: requests join the running batch at the next step and leave it when they end. One
- * loop does everything; it awaits the device once a step and computes nothing itself.
+ * loop does everything; it awaits the device once a step and computes nothing itself. What a step drew goes to its readers
+ * while the next one runs.
  */
 export class GenerationEngine {
   private readonly scheduler: Scheduler;
@@ -105,14 +103,24 @@ export class GenerationEngine {
   private generatedTokens = 0;
   private draftTokens = 0;
   private acceptedTokens = 0;
+  private splitSteps = 0;
+  private failure: string | undefined;
+  private readonly outbox = new Outbox();
+  private readonly pace: StepPace;
+  private stepMilliseconds = 0;
+  /** Tokens of a step while memory is short, and the steps since it last failed. */
+  private memoryBudget = Number.POSITIVE_INFINITY;
+  private fittingSteps = 0;
   /** Wakes the loop while every sequence is blocked. */
   private wake: (() => void) | undefined;
   /** Called when a stream leaves. */
   private readonly releases: (() => void)[] = [];
 
   constructor(private readonly options: GenerationOptions) {
-    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const given = Object.entries(options.limits ?? {}).filter(([, value]) => value !== undefined);
+    this.limits = { ...defaultLimits, ...Object.fromEntries(given) };
     const { executor } = options;
+    this.pace = new StepPace(this.limits.maxStallMilliseconds || Number.POSITIVE_INFINITY);
     this.scheduler = new Scheduler(
       executor.blockCount,
       { ...this.limits, blockSize: executor.blockSize },
@@ -135,18 +143,9 @@ export class GenerationEngine {
     const sequence = this.scheduler.add(request);
     const seed = request.sampling.seed ?? randomInt(2 ** 47);
     const events = new EventQueue<GenerateEvent>(() => this.cancel(sequence));
-    const stream: Stream = {
-      sequence,
-      events,
-      decoder: this.options.decoder(),
-      stops: new StopStrings(request.stop ?? []),
-      endTokens: new Set([...(request.ignoreEos ? [] : this.options.eosTokenIds), ...(request.stopTokenIds ?? [])]),
-      seed: [seed % 2 ** 32, Math.floor(seed / 2 ** 32)],
-      pendingTokens: [],
-      pendingLogprobs: [],
-      mask: undefined,
-      detach: () => {},
-    };
+    const ends = new Set([...(request.ignoreEos ? [] : this.options.eosTokenIds), ...(request.stopTokenIds ?? [])]);
+    const words = [seed % 2 ** 32, Math.floor(seed / 2 ** 32)] as const;
+    const stream = new Stream(sequence, events, this.options.decoder(), ends, words);
     this.streams.set(sequence, stream);
     this.promptTokens += sequence.promptLength;
     if (request.signal) {
@@ -182,6 +181,8 @@ export class GenerationEngine {
       generatedTokens: this.generatedTokens,
       draftTokens: this.draftTokens,
       acceptedTokens: this.acceptedTokens,
+      splitSteps: this.splitSteps,
+      ...(this.failure !== undefined && { failure: this.failure }),
     };
   }
 
@@ -253,48 +254,95 @@ export class GenerationEngine {
     // A request that arrives while others are being admitted in the same turn of the event loop joins the first step.
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.streams.size > 0 && !this.closed) await this.step();
+    this.outbox.deliver();
     this.loop = undefined;
     if (this.streams.size > 0 && !this.closed) this.loop = this.run();
   }
 
   private async step(): Promise<void> {
+    await this.masks();
     await this.speculate();
-    const scheduled = this.scheduler.schedule();
+    const scheduled = this.scheduler.schedule(this.pace.promptTokens, this.memoryBudget);
     if (scheduled.length === 0) {
-      if (this.streams.size === 0 || this.closed) return;
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-      this.wake = undefined;
+      this.outbox.deliver();
+      if (this.streams.size > 0 && !this.closed) await this.woken();
       return;
     }
+    this.options.onStep?.(scheduled, this.scheduler);
     const batch = layOutStep(scheduled, this.options.executor.blockSize);
-    const rows = samplingRows(
-      batch.draws,
-      (sequence) => this.streams.get(sequence)!.seed,
-      (sequence) => this.streams.get(sequence)!.mask,
-      this.options.executor.vocabSize,
-    );
-    let result: StepResult;
-    try {
-      result = await this.options.executor.execute(batch, rows);
-    } catch (error) {
-      // The step's requests fail; those that still wait may work (a smaller batch may fit where this one did not).
-      for (const { sequence } of scheduled) this.fail(sequence, error);
-      return;
-    }
-    this.steps++;
+    const result = await this.execute(batch, scheduled);
+    // Readers are never further behind than one step.
+    await this.outbox.delivered();
+    if (!result) return;
     let row = 0;
     for (const { sequence, count } of scheduled) {
-      const drawn = batch.draws[row]?.sequence === sequence;
       let rows = 0;
       while (batch.draws[row + rows]?.sequence === sequence) rows++;
       const stream = this.streams.get(sequence);
       // Not there: the request was cancelled while the step ran.
-      if (stream && drawn) this.acceptDraws(stream, count, result, row, rows);
+      if (stream && rows > 0) this.acceptDraws(stream, count, result, row, rows);
       else if (stream) this.scheduler.advance(sequence, count);
       row += rows;
     }
+  }
+
+  /** Runs a step on the device; undefined when it failed. */
+  private async execute(batch: StepBatch, scheduled: readonly ScheduledSequence[]): Promise<StepResult | undefined> {
+    const { executor } = this.options;
+    const start = performance.now();
+    try {
+      const rows = samplingRows(
+        batch.draws,
+        (sequence) => this.streams.get(sequence)!.seed,
+        (sequence) => this.streams.get(sequence)!.mask,
+        executor.vocabSize,
+      );
+      const execution = executor.execute(batch, rows);
+      this.outbox.deliver();
+      const result = await execution;
+      this.stepMilliseconds = performance.now() - start;
+      this.pace.note(batch.tokens.length, this.stepMilliseconds);
+      this.steps++;
+      this.failure = undefined;
+      if (this.memoryBudget < Number.POSITIVE_INFINITY && ++this.fittingSteps >= STEPS_TO_RECOVER) {
+        this.fittingSteps = 0;
+        this.memoryBudget = 2 * this.memoryBudget < this.limits.maxBatchTokens ? 2 * this.memoryBudget : Infinity;
+      }
+      return result;
+    } catch (error) {
+      this.outbox.deliver();
+      if (isOutOfMemory(error) && batch.tokens.length > 1) {
+        // Nothing of the step counts yet: smaller ones do the same.
+        this.memoryBudget = Math.floor(batch.tokens.length / 2);
+        this.fittingSteps = 0;
+        this.splitSteps++;
+        return undefined;
+      }
+      this.failure = (error as Error).message;
+      // The step's requests fail; those that still wait may work.
+      for (const { sequence } of scheduled) this.fail(sequence, error);
+      return undefined;
+    }
+  }
+
+  /** Resolves when something has changed that may make a step possible. */
+  private async woken(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.wake = resolve;
+    });
+    this.wake = undefined;
+  }
+
+  /** Waits a moment for masks that are on their way: without, their streams would miss every second step. */
+  private async masks(): Promise<void> {
+    const missing = () => this.scheduler.holders.some(({ blocked }) => blocked);
+    const patience = PATIENCE * this.stepMilliseconds;
+    if (patience < 1 || !missing()) return;
+    this.outbox.deliver();
+    const deadline = performance.now() + patience;
+    const timer = setTimeout(() => this.wake?.(), patience);
+    while (missing() && performance.now() < deadline && !this.closed) await this.woken();
+    clearTimeout(timer);
   }
 
   /** Lets the proposer guess ahead for the sequences that only wait for their next token. */
@@ -306,7 +354,9 @@ export class GenerationEngine {
     const able = ready.filter(({ request }) => request.constraint === undefined);
     let drafts: readonly number[][];
     try {
-      drafts = await proposer.propose(able, ({ request, outputLength }) => request.maxTokens - outputLength - 1);
+      const proposal = proposer.propose(able, ({ request, outputLength }) => request.maxTokens - outputLength - 1);
+      this.outbox.deliver();
+      drafts = await proposal;
     } catch (error) {
       for (const sequence of able) this.fail(sequence, error);
       return;
@@ -323,72 +373,26 @@ export class GenerationEngine {
     let taken = 0;
     let going = true;
     while (going && taken < rows) {
-      const token = result.tokens[first + taken]!;
-      going = this.accept(stream, token, this.logprobsOf(stream, result, first + taken)) && token === guesses[taken];
+      const row = first + taken;
+      going = stream.accept(result, row) && result.tokens[row] === guesses[taken];
       taken++;
     }
+    this.generatedTokens += taken;
     this.draftTokens += rows - 1;
     this.acceptedTokens += taken - 1;
     this.scheduler.advance(sequence, count);
-    if (stream.finish) this.finish(stream);
-    else this.constrain(stream);
-  }
-
-  private logprobsOf(stream: Stream, result: StepResult, row: number): PositionLogprobs | undefined {
-    const wanted = stream.sequence.request.logprobs;
-    if (wanted === undefined) return undefined;
-    const top = Array.from({ length: Math.min(wanted, result.top) }, (_, i) => ({
-      token: result.topTokens[row * result.top + i]!,
-      logprob: result.topLogprobs[row * result.top + i]!,
-    }));
-    return { token: result.tokens[row]!, logprob: result.logprobs[row]!, top };
-  }
-
-  /** Takes one drawn token into its stream; false when that ends it. */
-  private accept(stream: Stream, token: number, logprobs: PositionLogprobs | undefined): boolean {
-    const { sequence } = stream;
-    const { constraint, maxTokens } = sequence.request;
-    this.generatedTokens++;
-    sequence.tokens.push(token);
-    if (stream.endTokens.has(token)) {
-      // The end token is counted, as every server of this kind does, but it is no text.
-      stream.finish = { reason: 'stop', emitHeld: true };
-      return false;
+    this.outbox.add(stream.events);
+    if (!stream.ended) {
+      this.constrain(stream);
+      return;
     }
-    stream.pendingTokens.push(token);
-    if (logprobs) stream.pendingLogprobs.push(logprobs);
-    const { text, stop } = stream.stops.push(stream.decoder.push(token));
-    if (text.length > 0) this.emit(stream, text);
-    if (stop !== undefined) stream.finish = { reason: 'stop', stop, emitHeld: false };
-    else if (constraint?.accept(token)) stream.finish = { reason: 'stop', emitHeld: true };
-    else if (sequence.outputLength >= maxTokens) stream.finish = { reason: 'length', emitHeld: true };
-    return stream.finish === undefined;
-  }
-
-  private emit(stream: Stream, text: string): void {
-    const logprobs = stream.sequence.request.logprobs === undefined ? undefined : stream.pendingLogprobs;
-    stream.events.push({ type: 'token', text, tokens: stream.pendingTokens, logprobs });
-    stream.pendingTokens = [];
-    stream.pendingLogprobs = [];
-  }
-
-  private finish(stream: Stream): void {
-    const { sequence } = stream;
-    const { reason, stop, emitHeld } = stream.finish!;
-    if (emitHeld) {
-      const last = stream.stops.push(stream.decoder.flush());
-      const text = last.text + (last.stop === undefined ? stream.stops.flush() : '');
-      if (text.length > 0 || stream.pendingTokens.length > 0) this.emit(stream, text);
-    }
-    const cachedTokens = sequence.cachedTokens ?? 0;
-    this.cachedTokens += cachedTokens;
-    stream.events.push({
-      type: 'done',
-      finishReason: reason,
-      stop,
-      usage: { promptTokens: sequence.promptLength, completionTokens: sequence.outputLength, cachedTokens },
-    });
-    stream.events.end();
+    stream.finish();
+    this.cachedTokens += sequence.cachedTokens ?? 0;
     this.release(stream);
   }
+}
+
+function isOutOfMemory(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === 'LF_ENGINE_OUT_OF_MEMORY' || code === 'LF_BACKEND_OUT_OF_MEMORY';
 }

@@ -58,10 +58,13 @@ export class PrefixCache implements BlockKeeper {
     return { blocks, parent };
   }
 
-  /** What the first block that the sequence has not computed will be known by; undefined when its tokens end before. */
-  blockKey(sequence: Sequence): string | undefined {
-    if ((sequence.prefixBlocks + 1) * this.blockSize > sequence.tokens.length) return undefined;
-    return this.key(sequence.prefixParent ?? this.root(sequence), sequence.tokens, sequence.prefixBlocks);
+  /**
+   * What the block of a sequence behind `index` others will be known by; undefined when its tokens end before.
+   * @param parent identity of the block before it; the empty prefix when undefined
+   */
+  keyAfter(parent: string | undefined, sequence: Sequence, index: number): string | undefined {
+    if ((index + 1) * this.blockSize > sequence.tokens.length) return undefined;
+    return this.key(parent ?? this.root(sequence), sequence.tokens, index);
   }
 
   /** Makes the blocks that the sequence has computed in full findable. */

@@ -28,9 +28,10 @@ export interface ScheduledSequence {
 }
 
 /**
- * Decides what each step computes. A step is a set of (sequence, number of new tokens) under a token budget: running
- * sequences first, in their order, then waiting ones. A sequence that cannot get a cache block makes the one that
- * would run last give its blocks back; that one is computed again from the head of the queue. (The scheme of vLLM V1.)
+ * Decides what each step computes. A step is a set of (sequence, number of new tokens) under a token budget: streams that
+ * draw a token first, then prompts that were begun, then waiting ones. A sequence that cannot get a cache block makes the
+ * least important one give its blocks back, and so does a waiting one that is more important than that; it is computed
+ * again from the head of the queue. (The scheme of vLLM V1, with draws before prompts.)
  *
  * What a request shares with an earlier one is not computed again, see PrefixCache; a request whose next block another
  * one is computing just now waits for it.
@@ -89,47 +90,105 @@ export class Scheduler {
 
   /** Running sequences of which nothing but their last token is still to be computed. */
   drawing(): Sequence[] {
-    return this.running.filter((sequence) => !sequence.blocked && sequence.pending === 1);
+    return this.running.filter((sequence) => !sequence.blocked && draws(sequence));
   }
 
-  /** The next step's work; empty when there is none. Blocks for it are allocated. */
-  schedule(): ScheduledSequence[] {
-    const step: ScheduledSequence[] = [];
-    let budget = this.limits.maxBatchTokens;
+  /** Everything that holds blocks. */
+  get holders(): readonly Sequence[] {
+    return this.running;
+  }
 
-    for (let i = 0; i < this.running.length && budget > 0; ) {
-      const sequence = this.running[i]!;
-      if (sequence.blocked) {
-        i++;
-        continue;
-      }
-      const count = Math.min(sequence.pending, this.limits.maxPrefillChunk, budget);
-      const outcome = this.reserveOrPreempt(sequence, count, step);
-      budget += outcome.refunded;
-      if (!outcome.reserved) continue; // the sequence itself was preempted: running[i] is now another, or none
-      step.push({ sequence, count });
-      budget -= count;
-      i = this.running.indexOf(sequence) + 1;
+  /**
+   * The next step's work; empty when there is none. Blocks for it are allocated.
+   * @param promptTokens tokens of prompts that the step may compute beside streams that draw a token in it
+   * @param budget tokens of the step, where that is less than the limit
+   */
+  schedule(promptTokens = Number.POSITIVE_INFINITY, budget = Number.POSITIVE_INFINITY): ScheduledSequence[] {
+    const step = new Step(Math.min(budget, this.limits.maxBatchTokens));
+    this.scheduleDraws(step);
+    // With nobody to hold up, a step may take its time.
+    step.promptBudget = step.size > 0 ? promptTokens : Number.POSITIVE_INFINITY;
+    this.schedulePrompts(step);
+    this.admitWaiting(step);
+    return step.entries();
+  }
+
+  /** Streams that draw a token come first: no prompt, however long, makes one of them miss a step. */
+  private scheduleDraws(step: Step): void {
+    const missed: Sequence[] = [];
+    for (const sequence of [...this.running]) {
+      if (sequence.state !== 'running' || sequence.blocked || !draws(sequence)) continue;
+      if (step.budget < 1) missed.push(sequence);
+      else this.take(sequence, Math.min(sequence.pending, step.budget), step);
     }
+    if (missed.length === 0) return;
+    // More streams than tokens in a step: those that had to wait come first in the next one.
+    const late = new Set(missed);
+    this.running = [...missed, ...this.running.filter((sequence) => !late.has(sequence))];
+  }
 
+  /** Prompts that were begun, the most important first, and before each of them what waits and is more important still. */
+  private schedulePrompts(step: Step): void {
+    const prompts = this.running.filter((sequence) => !sequence.blocked && !draws(sequence)).sort(byImportance);
+    for (const sequence of prompts) {
+      if (this.waiting.length > 0 && this.waiting[0]!.priority < sequence.priority) {
+        this.admitWaiting(step, sequence.priority);
+      }
+      if (sequence.state !== 'running') continue;
+      const count = this.promptCount(sequence, step);
+      if (count < 1) return;
+      this.take(sequence, count, step);
+    }
+  }
+
+  /** Begins waiting sequences whose priority value is below `limit`. */
+  private admitWaiting(step: Step, limit = Number.POSITIVE_INFINITY): void {
+    if (this.waiting.length === 0) return;
     const underway = this.blocksUnderway();
-    for (let i = 0; i < this.waiting.length && i < LOOK_AHEAD && budget > 0; ) {
-      if (this.running.length >= this.limits.maxSequences) break;
+    let i = 0;
+    while (i < this.waiting.length && i < LOOK_AHEAD) {
       const sequence = this.waiting[i]!;
-      const admitted = this.admit(sequence, budget, underway);
-      if (admitted === 'later') {
+      if (sequence.priority >= limit || this.promptCount(sequence, step) < 1) return;
+      if (sequence.blocked || this.awaits(sequence, underway)) {
         i++;
         continue;
       }
-      // Out of blocks: admitting one of those behind would only make this one wait for ever.
-      if (admitted === 'full') break;
+      const count = this.running.length < this.limits.maxSequences ? this.admit(sequence, step) : undefined;
+      if (count === undefined) {
+        // Admitting one of those behind would only make this one wait for ever.
+        if (!this.yieldPlace(sequence, step)) return;
+        continue;
+      }
       this.waiting.splice(i, 1);
       sequence.state = 'running';
       this.running.push(sequence);
-      step.push({ sequence, count: admitted });
-      budget -= admitted;
+      this.addUnderway(sequence, underway);
+      step.add(sequence, count, true);
     }
-    return step;
+  }
+
+  /** Tokens of a prompt that still fit in the step. */
+  private promptCount(sequence: Sequence, step: Step): number {
+    return Math.min(sequence.pending, this.limits.maxPrefillChunk, step.budget, step.promptBudget);
+  }
+
+  /** Takes running work into the step, and what it needs from the least important ones. */
+  private take(sequence: Sequence, count: number, step: Step): void {
+    while (!this.reserve(sequence, count)) {
+      const victim = this.leastImportant();
+      this.preempt(victim, step);
+      if (victim === sequence) return;
+    }
+    step.add(sequence, count, !draws(sequence));
+  }
+
+  /** Makes room for a waiting sequence by preempting one that is less important, if there is one. */
+  private yieldPlace(sequence: Sequence, step: Step): boolean {
+    if (this.running.length === 0) return false;
+    const victim = this.leastImportant();
+    if (victim.priority <= sequence.priority) return false;
+    this.preempt(victim, step);
+    return true;
   }
 
   /**
@@ -162,33 +221,38 @@ export class Scheduler {
 
   private addUnderway(sequence: Sequence, underway: Set<string>): void {
     if (this.limits.prefixCache === false || sequence.pending <= 1) return;
-    const key = this.prefixes.blockKey(sequence);
+    const { prefixParent, prefixBlocks } = sequence;
+    const key = this.prefixes.keyAfter(prefixParent, sequence, prefixBlocks);
     if (key !== undefined) underway.add(key);
   }
 
+  /** Whether another sequence is computing what this one needs first, so that it pays to wait for it. */
+  private awaits(sequence: Sequence, underway: ReadonlySet<string>): boolean {
+    if (underway.size === 0) return false;
+    const { blocks, parent } = this.prefixes.match(sequence);
+    const next = this.prefixes.keyAfter(parent, sequence, blocks.length);
+    return next !== undefined && underway.has(next);
+  }
+
   /**
-   * Gives a waiting sequence the blocks that it finds in the cache and those that its first step needs. Returns the
-   * number of tokens of that step, 'later' when another sequence is computing what this one needs first, or 'full'.
+   * Gives a waiting sequence the blocks that it finds in the cache and those that its first step needs. Returns the number of
+   * tokens of that step, or undefined when there are too few blocks.
    */
-  private admit(sequence: Sequence, budget: number, underway: Set<string>): number | 'later' | 'full' {
-    if (sequence.blocked) return 'later';
+  private admit(sequence: Sequence, step: Step): number | undefined {
     if (this.limits.prefixCache !== false) {
       const { blocks, parent } = this.prefixes.match(sequence);
+      for (const block of blocks) this.pool.share(block);
       sequence.prefixBlocks = blocks.length;
       sequence.prefixParent = parent;
-      const next = this.prefixes.blockKey(sequence);
-      if (next !== undefined && underway.has(next)) return 'later';
-      for (const block of blocks) this.pool.share(block);
       sequence.blocks = [...blocks];
       sequence.computed = blocks.length * this.limits.blockSize;
     }
-    const count = Math.min(sequence.pending, this.limits.maxPrefillChunk, budget);
+    const count = this.promptCount(sequence, step);
     if (!this.reserve(sequence, count)) {
       this.forget(sequence);
-      return 'full';
+      return undefined;
     }
     sequence.cachedTokens ??= sequence.computed;
-    this.addUnderway(sequence, underway);
     return count;
   }
 
@@ -202,33 +266,12 @@ export class Scheduler {
     return true;
   }
 
-  private reserveOrPreempt(
-    sequence: Sequence,
-    count: number,
-    step: ScheduledSequence[],
-  ): { reserved: boolean; refunded: number } {
-    let refunded = 0;
-    while (!this.reserve(sequence, count)) {
-      const victim = this.leastImportant();
-      const scheduled = step.findIndex((entry) => entry.sequence === victim);
-      if (scheduled >= 0) refunded += step.splice(scheduled, 1)[0]!.count;
-      this.preempt(victim);
-      if (victim === sequence) return { reserved: false, refunded };
-    }
-    return { reserved: true, refunded };
-  }
-
   private leastImportant(): Sequence {
-    let worst = this.running[0]!;
-    for (const sequence of this.running) {
-      if (sequence.priority > worst.priority || (sequence.priority === worst.priority && sequence.id > worst.id)) {
-        worst = sequence;
-      }
-    }
-    return worst;
+    return this.running.reduce((worst, sequence) => (byImportance(worst, sequence) < 0 ? sequence : worst));
   }
 
-  private preempt(sequence: Sequence): void {
+  private preempt(sequence: Sequence, step: Step): void {
+    step.drop(sequence);
     this.running.splice(this.running.indexOf(sequence), 1);
     this.forget(sequence);
     sequence.draft = [];
@@ -248,5 +291,45 @@ export class Scheduler {
     sequence.computed = 0;
     sequence.prefixBlocks = 0;
     sequence.prefixParent = undefined;
+  }
+}
+
+/** Whether nothing but the last token, and guesses after it, is still to be computed: the next step draws a token. */
+const draws = (sequence: Sequence): boolean => sequence.pending - sequence.draft.length === 1;
+
+const byImportance = (a: Sequence, b: Sequence): number => a.priority - b.priority || a.id - b.id;
+
+/** A step while it is put together. */
+class Step {
+  /** Tokens that the step may still take, and how many of them may be of prompts. */
+  budget: number;
+  promptBudget = Number.POSITIVE_INFINITY;
+  private readonly counts = new Map<Sequence, { count: number; prompt: boolean }>();
+
+  constructor(budget: number) {
+    this.budget = budget;
+  }
+
+  get size(): number {
+    return this.counts.size;
+  }
+
+  add(sequence: Sequence, count: number, prompt: boolean): void {
+    this.counts.set(sequence, { count, prompt });
+    this.budget -= count;
+    if (prompt) this.promptBudget -= count;
+  }
+
+  /** The sequence lost its blocks: what it would have computed goes to others. */
+  drop(sequence: Sequence): void {
+    const entry = this.counts.get(sequence);
+    if (!entry) return;
+    this.counts.delete(sequence);
+    this.budget += entry.count;
+    if (entry.prompt) this.promptBudget += entry.count;
+  }
+
+  entries(): ScheduledSequence[] {
+    return Array.from(this.counts, ([sequence, { count }]) => ({ sequence, count }));
   }
 }

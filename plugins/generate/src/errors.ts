@@ -32,6 +32,11 @@ export const modelErrors = defineErrors({
       `${a.other} cannot be mixed with ${a.path}: ${a.reason}`,
     remedy: () => 'Mix models that were trained with one tokenizer, such as adapters of one base model.',
   },
+  LF_MODEL_DRAFT_VOCABULARY: {
+    message: (a: { path: string; draft: string; reason: string }) =>
+      `${a.draft} cannot guess for ${a.path}: ${a.reason}`,
+    remedy: () => 'Use a smaller model of the same family, with the same tokenizer, or {lookup: true}.',
+  },
   LF_MODEL_MIXED_ADAPTER: {
     message: (a: { path: string; id: string }) =>
       `the adapter ${a.path} cannot join "${a.id}", which is a mixture of models`,

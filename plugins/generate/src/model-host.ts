@@ -19,6 +19,7 @@ import {
   ModelRuntime,
   type RuntimeSettings,
 } from './model-runtime.js';
+import type { Speculation } from './options.js';
 import type { ServedModel } from './served-model.js';
 
 export interface ModelSpec {
@@ -35,6 +36,8 @@ export interface ModelSpec {
    * geometric mean of their distributions, in which this model counts 1.
    */
   readonly mixedWith?: readonly MixedPath[];
+  /** Guess tokens ahead; the text stays the same. Of a base model or a mixture. */
+  readonly speculation?: Speculation;
 }
 
 export interface ModelInfo {
@@ -77,9 +80,10 @@ export class ModelHost {
   }
 
   /** Throws what loading a model would complain of, as far as the backend and its files tell it quickly. */
-  async check({ path, mixedWith = [] }: ModelSpec): Promise<void> {
+  async check({ path, mixedWith = [], speculation }: ModelSpec): Promise<void> {
     await this.backend();
-    for (const each of [path, ...mixedWith.map((member) => member.path)]) checkModelFiles(each);
+    const draft = speculation && 'draft' in speculation ? [speculation.draft] : [];
+    for (const each of [path, ...mixedWith.map((member) => member.path), ...draft]) checkModelFiles(each);
   }
 
   /**
@@ -127,30 +131,31 @@ export class ModelHost {
   }
 
   private async openMixture(id: string, spec: ModelSpec, mixedWith: readonly MixedPath[]): Promise<Loaded> {
-    const { path, weights } = spec;
+    const { path, weights, speculation } = spec;
     const merged = isAdapterFolder(path) ? path : undefined;
     const base = merged === undefined ? path : adapterBase(merged);
-    const options = { merged, weights, mixedWith, settings: this.settings };
+    const options = { merged, weights, mixedWith, speculation, settings: this.settings };
     const runtime = await ModelRuntime.open(await this.backend(), base, options);
     return { info: describe(id), served: runtime.serve(id), runtime };
   }
 
-  private async openBase(id: string, { path, base, weights }: ModelSpec): Promise<Loaded> {
+  private async openBase(id: string, { path, base, weights, speculation }: ModelSpec): Promise<Loaded> {
     if (base !== undefined) throw modelErrors.LF_MODEL_NOT_AN_ADAPTER({ path });
     // Before the files: without a backend nothing could be done with them.
     const backend = await this.backend();
     const encodes = parseModelConfig(readModelSource(path).config).kind === 'encoder';
     const runtime = encodes
       ? await EncoderRuntime.open(backend, path)
-      : await ModelRuntime.open(backend, path, { weights, settings: this.settings });
+      : await ModelRuntime.open(backend, path, { weights, speculation, settings: this.settings });
     return { info: describe(id), served: runtime.serve(id), runtime };
   }
 
-  private async openAdapter(id: string, { path, base, weights }: ModelSpec): Promise<Loaded> {
+  private async openAdapter(id: string, { path, base, weights, speculation }: ModelSpec): Promise<Loaded> {
     const basePath = base === undefined ? adapterBase(path) : undefined;
     const shared = base === undefined ? this.runtimeOf(basePath!) : this.generatorOf(base, path);
     const { settings } = this;
-    const runtime = shared ?? (await ModelRuntime.open(await this.backend(), basePath!, { weights, settings }));
+    const runtime =
+      shared ?? (await ModelRuntime.open(await this.backend(), basePath!, { weights, speculation, settings }));
     const parent = base ?? this.baseName(runtime) ?? runtime.path;
     try {
       const adapter = await runtime.loadAdapter(path);
@@ -161,7 +166,7 @@ export class ModelHost {
       // What cannot lie beside a base model (trained biases, whole modules, more tokens) can still be merged into one.
       const mergeable = hasCode(error, 'LF_ENGINE_ADAPTER_TENSORS') || hasCode(error, 'LF_MODEL_ADAPTER_VOCABULARY');
       if (basePath === undefined || !mergeable) throw error;
-      const options = { merged: path, weights, settings };
+      const options = { merged: path, weights, speculation, settings };
       const own = await ModelRuntime.open(await this.backend(), basePath, options);
       return { info: describe(id, parent), served: own.serve(id), runtime: own };
     }

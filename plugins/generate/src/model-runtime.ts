@@ -7,6 +7,8 @@ import {
   type CausalLanguageModel,
   createGenerationEngine,
   type Device,
+  DraftModel,
+  type DraftProposer,
   type GenerateEvent,
   type GenerationEngine,
   type GrammarSpec,
@@ -17,6 +19,7 @@ import {
   type MixedModel,
   mergeAdapter,
   openDevice,
+  PromptLookup,
   readAdapter,
   readModelSource,
   type TokenConstraint,
@@ -26,16 +29,12 @@ import {
 } from '@largeforge/engine';
 import { TextEmbedder } from './embedding/text-embedder.js';
 import { modelErrors } from './errors.js';
+import type { GenerateOptions, Speculation } from './options.js';
 import type { ServedModel } from './served-model.js';
 import { servedTokenizer } from './served-tokenizer.js';
 
-/** How a base model runs. */
-export interface RuntimeSettings {
-  /** Largest rank of an adapter that is served beside its base model. */
-  readonly maxAdapterRank: number;
-  /** A text is bit for bit the same alone and in company; costs time over prompts. */
-  readonly batchInvariant?: boolean;
-}
+/** How base models run: the plugin's options. */
+export type RuntimeSettings = GenerateOptions & { readonly maxAdapterRank: number };
 
 export const defaultSettings: RuntimeSettings = { maxAdapterRank: 256 };
 
@@ -102,11 +101,13 @@ export class ModelRuntime {
       merged,
       weights = 'as-stored',
       mixedWith = [],
+      speculation,
       settings,
     }: {
       merged?: string;
       weights?: WeightPrecision;
       mixedWith?: readonly MixedPath[];
+      speculation?: Speculation;
       settings: RuntimeSettings;
     },
   ): Promise<ModelRuntime> {
@@ -122,8 +123,19 @@ export class ModelRuntime {
         if (reason !== undefined) throw modelErrors.LF_MODEL_MIXED_VOCABULARY({ path, other, reason });
         models.push({ model: next.model, weight });
       }
+      const draft =
+        speculation && 'draft' in speculation ? await openDraft(device, speculation.draft, path, tokenizer) : undefined;
       await device.flush();
-      const engine = createGenerationEngine({ model: models, tokenizer, batchInvariant: settings.batchInvariant });
+      const { cacheMiB, contextLength, batchInvariant, maxAdapterRank: _, ...limits } = settings;
+      const engine = createGenerationEngine({
+        model: models,
+        tokenizer,
+        limits,
+        contextLength,
+        batchInvariant,
+        ...(cacheMiB !== undefined && { cacheBytes: cacheMiB * 2 ** 20 }),
+        ...(speculation && { proposer: proposerOf(speculation, draft, model, limits.maxSpeculating) }),
+      });
       const seconds = (performance.now() - start) / 1000;
       return new ModelRuntime(device, models, engine, tokenizer, path, settings, seconds);
     } catch (error) {
@@ -186,7 +198,7 @@ export class ModelRuntime {
         return format === undefined ? start() : constrained(this.grammarsOf(tokenizer), format, request.signal, start);
       },
       stats: () => {
-        const { running, waiting, cacheBlocks, cacheBlocksUsed } = engine.stats();
+        const { running, waiting, cacheBlocks, cacheBlocksUsed, failure } = engine.stats();
         const { name, kind } = device.properties;
         return {
           running,
@@ -194,6 +206,7 @@ export class ModelRuntime {
           cacheUsage: cacheBlocksUsed / cacheBlocks,
           loadSeconds: adapter?.loadSeconds ?? this.loadSeconds,
           device: { name, kind, memoryUsedBytes: device.memory().allocated },
+          ...(failure !== undefined && { failure }),
         };
       },
     };
@@ -228,6 +241,29 @@ export class ModelRuntime {
   }
 }
 
+/** A draft model of the same tokens. Throws LF_MODEL_DRAFT_VOCABULARY. */
+async function openDraft(
+  device: Device,
+  path: string,
+  target: string,
+  tokenizer: Tokenizer,
+): Promise<CausalLanguageModel> {
+  const draft = await openOne(device, path, undefined, 'as-stored');
+  const reason = tokenDifference(tokenizer, draft.tokenizer);
+  if (reason !== undefined) throw modelErrors.LF_MODEL_DRAFT_VOCABULARY({ path: target, draft: path, reason });
+  return draft.model;
+}
+
+function proposerOf(
+  { tokens }: Speculation,
+  draft: CausalLanguageModel | undefined,
+  model: CausalLanguageModel,
+  maxSequences = 4,
+): DraftProposer {
+  if (!draft) return new PromptLookup({ tokens });
+  return new DraftModel(draft, { tokens, maxSequences, vocabSize: model.config.vocabSize });
+}
+
 async function openOne(
   device: Device,
   path: string,
@@ -254,6 +290,11 @@ function vocabularyDifference(
 ): string | undefined {
   const [size, otherSize] = [model.config.vocabSize, otherModel.config.vocabSize];
   if (size !== otherSize) return `it chooses among ${otherSize} tokens, not ${size}`;
+  return tokenDifference(own, other);
+}
+
+/** Why the tokens of two tokenizers are not the same. */
+function tokenDifference(own: Tokenizer, other: Tokenizer): string | undefined {
   if (own.vocabSize !== other.vocabSize) return `its tokenizer has ${other.vocabSize} tokens, not ${own.vocabSize}`;
   for (let token = 0; token < own.vocabSize; token++) {
     const [a, b] = [own.tokenBytes(token), other.tokenBytes(token)];

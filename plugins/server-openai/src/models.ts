@@ -162,6 +162,10 @@ export interface ModelSpec {
   readonly base?: string;
   /** Models of the same vocabulary that generate as one with it, and how much each counts beside its own 1. */
   readonly mixedWith?: readonly { readonly path: string; readonly weight: number }[];
+  /** Guess tokens ahead with a smaller model, or from repetitions in the text. */
+  readonly speculation?:
+    | { readonly draft: string; readonly tokens?: number }
+    | { readonly lookup: true; readonly tokens?: number };
 }
 
 /** The service 'models'. */

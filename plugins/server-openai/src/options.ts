@@ -39,6 +39,21 @@ export const weightsSchema = z
   .enum(['as-stored', 'f32', 'bf16'])
   .describe('what matrices are kept in; default as-stored: those of a quantised .gguf file in their own bits');
 
+const guessedTokens = z.int().min(1).max(32).optional().describe('tokens guessed at once');
+
+export const speculationSchema = z
+  .union(
+    [
+      z.strictObject({
+        draft: z.string().min(1).describe('a smaller model of the same tokenizer'),
+        tokens: guessedTokens,
+      }),
+      z.strictObject({ lookup: z.literal(true).describe('guess from repetitions in the text'), tokens: guessedTokens }),
+    ],
+    'expected {draft: MODEL} or {lookup: true}',
+  )
+  .describe('tokens guessed ahead, so that a step yields several; the text stays the same');
+
 export const modelSpecSchema = z.union(
   [
     z.string().min(1),
@@ -51,9 +66,10 @@ export const modelSpecSchema = z.union(
         .min(1)
         .optional()
         .describe('models of the same vocabulary that choose every token together with it'),
+      speculation: speculationSchema.optional(),
     }),
   ],
-  'expected a path, or {path, id, weights, mixedWith}',
+  'expected a path, or {path, id, weights, mixedWith, speculation}',
 );
 
 const shared = {

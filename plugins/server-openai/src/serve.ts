@@ -93,6 +93,8 @@ function specsOf(context: Pick<StepContext, 'resolvePath'>, { model, models = []
     const spec: ModelSpec = typeof entry === 'string' ? { path: entry } : entry;
     const resolved = (path: string) => pathOrName(context.resolvePath, path);
     const mixedWith = spec.mixedWith?.map(({ path, weight }) => ({ path: resolved(path), weight }));
-    return { ...spec, path: resolved(spec.path), ...(mixedWith && { mixedWith }) };
+    const { speculation: guesses } = spec;
+    const speculation = guesses && 'draft' in guesses ? { ...guesses, draft: resolved(guesses.draft) } : guesses;
+    return { ...spec, path: resolved(spec.path), ...(mixedWith && { mixedWith }), ...(speculation && { speculation }) };
   });
 }

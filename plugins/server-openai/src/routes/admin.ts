@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { apiErrors } from '../http/api-error.js';
 import type { ModelInfo, ModelSpec } from '../models.js';
-import { weightsSchema } from '../options.js';
+import { speculationSchema, weightsSchema } from '../options.js';
 import { errorSchema } from '../schemas/usage.js';
 import type { ServerServices } from '../services.js';
 import { describeModel, modelSchema } from './models.js';
@@ -96,6 +96,7 @@ export function adminRoutes(app: FastifyInstance, services: ServerServices): voi
           id: z.string().min(1).optional().describe('the name that requests use; from the path when absent'),
           weights: weightsSchema.optional(),
           base: z.string().min(1).optional().describe('for an adapter: the id of the loaded model it belongs to'),
+          speculation: speculationSchema.optional(),
         }),
         response: { 201: modelSchema, 400: errorSchema, ...refusals },
       },

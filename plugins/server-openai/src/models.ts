@@ -35,6 +35,8 @@ export interface GenerateRequest {
   readonly sampling: SamplingParams;
   readonly maxTokens: number;
   readonly stop: readonly string[];
+  /** Do not end at the model's end-of-text tokens. */
+  readonly ignoreEos?: boolean;
   /** Log probability of each token and of this many of the most likely ones; absent: none. */
   readonly logprobs?: number;
   /** Aborting it frees whatever the sequence holds. */

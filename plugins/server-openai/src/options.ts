@@ -5,7 +5,7 @@ const port = z.int().min(0).max(65_535);
 
 /** Bounds of what the server takes on, when the config says nothing else. */
 export const defaultLimits = {
-  queuedRequests: 256,
+  queuedRequests: 1024,
   queuedTokens: 1_000_000,
   choices: 128,
   bodyBytes: 8 * 1024 * 1024,
@@ -20,7 +20,7 @@ const seconds = z.number().gt(0).max(86_400);
 
 // Without zod's defaults: what a step leaves out is the plugin's to say.
 const limitsSchema = z.strictObject({
-  queuedRequests: z.int().min(1).optional().describe('sequences that may wait for their first token; default 256'),
+  queuedRequests: z.int().min(1).optional().describe('sequences that may wait for their first token; default 1024'),
   queuedTokens: z.int().min(1).optional().describe('tokens, prompt and completion, that may wait; default 1,000,000'),
   choices: z.int().min(1).max(2048).optional().describe('sequences of one request: prompts times n; default 128'),
   bodyBytes: z.int().min(1024).optional().describe('largest request body, read at start-up; default 8 MiB'),

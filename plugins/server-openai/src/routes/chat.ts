@@ -123,6 +123,7 @@ class ChatCall {
       maxTokens,
       stop: stopsOf(body.stop),
       ...(body.logprobs && { logprobs: body.top_logprobs ?? 0 }),
+      ...(body.ignore_eos && { ignoreEos: true }),
       ...(body.priority != null && { priority: body.priority }),
       ...(this.format && { format: this.format.format }),
     }));

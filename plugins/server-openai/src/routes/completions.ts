@@ -101,6 +101,7 @@ class CompletionCall {
         maxTokens,
         stop: stopsOf(body.stop),
         ...(body.logprobs != null && { logprobs: body.logprobs }),
+        ...(body.ignore_eos && { ignoreEos: true }),
         ...(body.priority != null && { priority: body.priority }),
         ...(asked && { format: asked.format }),
       }));

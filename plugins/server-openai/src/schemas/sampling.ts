@@ -31,6 +31,7 @@ export const samplingFields = {
     .union([z.string(), z.array(z.string()).max(16)], 'expected a string or up to 16 strings')
     .nullish()
     .describe('text ends before the first of these'),
+  ignore_eos: z.boolean().nullish().describe("go on after the model's end-of-text token, up to the limit of tokens"),
   priority: z.int().nullish().describe('smaller is served earlier; default 0'),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),

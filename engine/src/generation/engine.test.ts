@@ -324,6 +324,61 @@ describe('generation engine', () => {
     await engine.close();
   });
 
+  it('does a step that does not fit in memory in smaller ones, and goes back to large ones later', async () => {
+    class Short extends FakeModel {
+      room = 8;
+      override async execute(batch: StepBatch, sampling: SamplingRows): Promise<StepResult> {
+        if (batch.tokens.length > this.room) {
+          throw Object.assign(new Error('no memory'), { code: 'LF_ENGINE_OUT_OF_MEMORY' });
+        }
+        return super.execute(batch, sampling);
+      }
+    }
+    const model = new Short(64, 4);
+    const engine = makeEngine(model);
+    const prompts = Array.from({ length: 4 }, (_, i) => Array.from({ length: 20 }, (_, j) => (7 * i + j) % EOS));
+    const results = await Promise.all(prompts.map((prompt) => collect(engine.generate(request(prompt, 30)))));
+    results.forEach(({ tokens }, i) => {
+      expect(tokens).toEqual(expectedTokens(prompts[i]!, 30));
+    });
+    expect(engine.stats().splitSteps).toBeGreaterThan(2);
+    expect(engine.stats().failure).toBeUndefined();
+    model.room = 1000;
+    await collect(engine.generate(request([1, 2], 250)));
+    await collect(engine.generate(request(prompts[0]!.toReversed(), 1)));
+    expect(model.largestBatch).toBe(20);
+    model.room = 0;
+    await expect(collect(engine.generate(request([1], 1)))).rejects.toMatchObject({ code: 'LF_ENGINE_OUT_OF_MEMORY' });
+    expect(engine.stats()).toMatchObject({ cacheBlocksUsed: 0, failure: 'no memory' });
+    model.room = 8;
+    await collect(engine.generate(request([1], 1)));
+    expect(engine.stats().failure).toBeUndefined();
+    await engine.close();
+  });
+
+  it('lets others have the event loop while it hands a step to many readers', async () => {
+    const model = new FakeModel(600, 4);
+    const engine = makeEngine(model, { maxSequences: 300, maxBatchTokens: 400 });
+    let longest = 0;
+    let woken = 0;
+    let before = 0;
+    const reader = async (i: number) => {
+      for await (const event of engine.generate(request([i % EOS], 3))) {
+        if (event.type === 'token') woken++;
+      }
+    };
+    const watch = () => {
+      longest = Math.max(longest, woken - before);
+      before = woken;
+      if (woken < 900) setImmediate(watch);
+    };
+    watch();
+    await Promise.all(Array.from({ length: 300 }, (_, i) => reader(i)));
+    expect(woken).toBe(900);
+    expect(longest).toBeLessThan(100);
+    await engine.close();
+  });
+
   it('refuses what cannot be served, before anything runs', async () => {
     const engine = makeEngine(new FakeModel(8, 4));
     expect(() => engine.generate(request([], 5))).toThrow(/prompt is empty/);

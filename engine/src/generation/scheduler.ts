@@ -21,6 +21,9 @@ export interface SchedulerLimits {
  */
 const LOOK_AHEAD = 32;
 
+/** Tokens of a step that are kept for prompts when there are more streams than tokens. */
+const PROMPT_RESERVE = 32;
+
 /** A sequence and the number of its tokens that the step computes. */
 export interface ScheduledSequence {
   readonly sequence: Sequence;
@@ -116,15 +119,23 @@ export class Scheduler {
   /** Streams that draw a token come first: no prompt, however long, makes one of them miss a step. */
   private scheduleDraws(step: Step): void {
     const missed: Sequence[] = [];
+    const reserve = this.hasPrompts() ? Math.min(PROMPT_RESERVE, Math.floor(step.budget / 4)) : 0;
     for (const sequence of [...this.running]) {
       if (sequence.state !== 'running' || sequence.blocked || !draws(sequence)) continue;
-      if (step.budget < 1) missed.push(sequence);
-      else this.take(sequence, Math.min(sequence.pending, step.budget), step);
+      const count = Math.min(sequence.pending, step.budget - reserve);
+      if (count < 1) missed.push(sequence);
+      else this.take(sequence, count, step);
     }
     if (missed.length === 0) return;
     // More streams than tokens in a step: those that had to wait come first in the next one.
     const late = new Set(missed);
     this.running = [...missed, ...this.running.filter((sequence) => !late.has(sequence))];
+  }
+
+  /** Whether there is a prompt to go on with, or one that could be begun. */
+  private hasPrompts(): boolean {
+    const room = this.waiting.length > 0 && this.running.length < this.limits.maxSequences;
+    return room || this.running.some((sequence) => !sequence.blocked && !draws(sequence));
   }
 
   /** Prompts that were begun, the most important first, and before each of them what waits and is more important still. */

@@ -161,6 +161,26 @@ describe('a model host', () => {
     expect(await continuation(host, 'base', texts[0]!)).toHaveLength(40);
   });
 
+  it('guesses ahead with a draft model or from repetitions, and gives the same text', async () => {
+    const host = makeHost();
+    await host.load({ path: base });
+    await host.load({ path: base, id: 'drafted', speculation: { draft: red, tokens: 3 } });
+    await host.load({ path: base, id: 'looked up', speculation: { lookup: true } });
+    for (const text of texts) {
+      const expected = await continuation(host, 'base', text);
+      expect(await continuation(host, 'drafted', text)).toEqual(expected);
+      expect(await continuation(host, 'looked up', text)).toEqual(expected);
+    }
+    const other = join(folder, 'other-tokens');
+    cpSync(base, other, { recursive: true });
+    const file = join(other, 'tokenizer.json');
+    const tokenizer = JSON.parse(readFileSync(file, 'utf8'));
+    tokenizer.added_tokens.push({ ...tokenizer.added_tokens[0], id: 768, content: '<more>' });
+    writeFileSync(file, JSON.stringify(tokenizer));
+    const spec = { path: base, id: 'wrong', speculation: { draft: other } };
+    await expect(host.load(spec)).rejects.toMatchObject({ code: 'LF_MODEL_DRAFT_VOCABULARY' });
+  });
+
   it.each([
     ['a name that is taken', () => ({ path: base }), 'LF_MODEL_NAME_TAKEN'],
     ['a base that is not loaded', () => ({ path: red, base: 'nowhere' }), 'LF_MODEL_NOT_SERVED'],

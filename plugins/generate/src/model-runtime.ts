@@ -117,8 +117,7 @@ export class ModelRuntime {
       const { model, tokenizer } = await openOne(device, path, merged, weights);
       const models: MixedModel[] = [{ model, weight: 1 }];
       for (const { path: other, weight } of mixedWith) {
-        const adapter = isAdapterFolder(other);
-        const next = await openOne(device, adapter ? adapterBase(other) : other, adapter ? other : undefined, weights);
+        const next = await openAny(device, other, weights);
         const reason = vocabularyDifference(tokenizer, next.tokenizer, model, next.model);
         if (reason !== undefined) throw modelErrors.LF_MODEL_MIXED_VOCABULARY({ path, other, reason });
         models.push({ model: next.model, weight });
@@ -248,7 +247,7 @@ async function openDraft(
   target: string,
   tokenizer: Tokenizer,
 ): Promise<CausalLanguageModel> {
-  const draft = await openOne(device, path, undefined, 'as-stored');
+  const draft = await openAny(device, path, 'as-stored');
   const reason = tokenDifference(tokenizer, draft.tokenizer);
   if (reason !== undefined) throw modelErrors.LF_MODEL_DRAFT_VOCABULARY({ path: target, draft: path, reason });
   return draft.model;
@@ -262,6 +261,13 @@ function proposerOf(
 ): DraftProposer {
   if (!draft) return new PromptLookup({ tokens });
   return new DraftModel(draft, { tokens, maxSequences, vocabSize: model.config.vocabSize });
+}
+
+/** A model, or an adapter merged into its base model. */
+function openAny(device: Device, path: string, weights: WeightPrecision): ReturnType<typeof openOne> {
+  return isAdapterFolder(path)
+    ? openOne(device, adapterBase(path), path, weights)
+    : openOne(device, path, undefined, weights);
 }
 
 async function openOne(

@@ -20,7 +20,7 @@ describe('completions with the openai client', () => {
     expect(data.choices).toEqual([{ index: 0, text: 'HELLO!', logprobs: null, finish_reason: 'stop' }]);
     expect(data.usage).toMatchObject({ prompt_tokens: 5, completion_tokens: 6, total_tokens: 11 });
     expect(response.headers.get('x-request-id')).toMatch(/^req_/);
-    expect(response.headers.get('x-ratelimit-limit-requests')).toBe('256');
+    expect(response.headers.get('x-ratelimit-limit-requests')).toBe('1024');
   });
 
   it('applies the defaults of SyRS 6.1.1', async () => {

@@ -18,7 +18,7 @@ import type { DecoderConfig } from './config.js';
 import { type BlockContext, DecoderBlock } from './decoder-block.js';
 import { modelErrors } from './errors.js';
 import type { KvCache } from './kv-cache.js';
-import type { CausalLanguageModel, ForwardOptions } from './model.js';
+import type { CausalLanguageModel, ForwardOptions, HiddenStates } from './model.js';
 import { addNoise } from './noise.js';
 import { Norm, type Stream } from './norm.js';
 import { ParameterSet } from './parameter-set.js';
@@ -66,6 +66,10 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
   }
 
   hidden(batch: PackedBatch, options: ForwardOptions = {}): Tensor {
+    return scope(() => this.hiddenStates(batch, [], options).last);
+  }
+
+  hiddenStates(batch: PackedBatch, layers: readonly number[], options: ForwardOptions = {}): HiddenStates {
     return scope(() => {
       const indices = this.indicesOf(batch);
       const contextOf = (own: BatchIndices) => this.contextOf(own, batch.maxSeqlen, options.dropout);
@@ -73,16 +77,23 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
       const embedded = this.embed(batch.tokens, indices[0]);
       if (options.noise) addNoise(embedded, batch.cuSeqlens, options.noise);
       const recompute = { random: options.dropout, tracked: this.trainableParameters().size > 0 };
+      const states: Tensor[] = [];
       let stream: Stream = { residual: embedded, delta: undefined };
-      for (const block of this.blocks) {
+      for (const [layer, block] of this.blocks.entries()) {
         const before = stream;
         stream = options.checkpointing
           ? this.checkpointed(block, before, indices, contextOf, recompute)
           : block.forward(before, context);
         before.delta?.dispose();
-        if (stream.residual !== before.residual) before.residual.dispose();
+        if (stream.residual !== before.residual && !states.includes(before.residual)) before.residual.dispose();
+        if (layers.includes(layer + 1) && layer + 1 < this.blocks.length) {
+          stream = { residual: stream.delta ? add(stream.residual, stream.delta) : stream.residual, delta: undefined };
+          states[layers.indexOf(layer + 1)] = stream.residual;
+        }
       }
-      return this.finalNorm(stream);
+      const last = this.finalNorm(stream);
+      const ofLayers = layers.map((layer, i) => (layer === this.blocks.length ? last : (states[i] as Tensor)));
+      return { last, layers: ofLayers };
     });
   }
 

@@ -8,7 +8,7 @@ export type { ModelLinears } from './linears.js';
 export { asCausal, createModel, type LoadOptions, loadModelFiles, parseModelConfig } from './load.js';
 export * from './lora/index.js';
 export { estimateMemory, type MemoryEstimate, type MemoryPlan } from './memory.js';
-export type { CausalLanguageModel, EncoderModel, ForwardOptions, LanguageModel } from './model.js';
+export type { CausalLanguageModel, EncoderModel, ForwardOptions, HiddenStates, LanguageModel } from './model.js';
 export { loadModel } from './open.js';
 export type { RopeConfig, RopeScaling } from './rope.js';
 export { type PretrainedFiles, type SaveOptions, savePretrained, tensorToWrite, writePretrained } from './save.js';

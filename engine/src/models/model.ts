@@ -22,6 +22,14 @@ export interface ForwardOptions {
   readonly noise?: { readonly alpha: number; readonly keys: RandomKeys };
 }
 
+/** Hidden states of a batch, each [T, hiddenSize]. */
+export interface HiddenStates {
+  /** After the final norm. */
+  readonly last: Tensor;
+  /** Of the layers that were asked for, in their order. */
+  readonly layers: readonly Tensor[];
+}
+
 interface Model extends Disposable {
   readonly device: Device;
   /** Precision of activations and matrices. */
@@ -46,6 +54,11 @@ export interface CausalLanguageModel extends Model {
   readonly config: DecoderConfig;
   /** Final-norm hidden states [T, hiddenSize] of sequences laid end to end. */
   hidden(batch: PackedBatch, options?: ForwardOptions): Tensor;
+  /**
+   * The same, with the residual stream after some layers, counted from 1 (`hidden_states` of transformers: that of the
+   * last layer is the one after the final norm).
+   */
+  hiddenStates(batch: PackedBatch, layers: readonly number[], options?: ForwardOptions): HiddenStates;
   /** Embeddings of a batch, f32 [T, hiddenSize]: the residual stream that enters the first layer. */
   embedded(batch: PackedBatch): Tensor;
   /** The residual stream [T, hiddenSize] after one layer. That which goes in stays the caller's. */

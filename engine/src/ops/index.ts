@@ -4,6 +4,6 @@ export { embedding, gatherRows, type Lookup } from './embedding.js';
 export { groupedLinear, type Routing, route, scaleRows, sumRows } from './experts.js';
 export { glu } from './feedforward.js';
 export { type LinearOptions, type LoraBranch, type LoraStack, linear } from './linear.js';
-export { type CrossEntropyOptions, type CrossEntropyResult, crossEntropy } from './loss.js';
+export { type CrossEntropyOptions, type CrossEntropyResult, crossEntropy, squaredError } from './loss.js';
 export { layerNorm, type NormOptions, type NormResult, rmsNorm } from './norm.js';
 export { meanPool } from './pool.js';

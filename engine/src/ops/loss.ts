@@ -117,3 +117,37 @@ export function crossEntropy(
   }
   return { nll, entropy, lse, argmax };
 }
+
+/**
+ * Mean squared error of each row: the mean over the last dimension of (x - target)^2, with its gradient.
+ * @param x f32 [R, D]
+ * @param target f32 [R, D]
+ * @param gradScale gradients are those of gradScale * the sum of the rows
+ * @returns f32 [R]; on the tape they are a root: they bring their gradient with them
+ */
+export function squaredError(x: Tensor, target: Tensor, gradScale: number): Tensor {
+  const { device } = x;
+  const { recorder } = device;
+  const [rows, width] = x.shape as [number, number];
+  const difference = Tensor.empty(device, x.shape, 'f32');
+  const squares = Tensor.empty(device, x.shape, 'f32');
+  const losses = Tensor.empty(device, [rows], 'f32');
+  commands.binary(recorder, 'sub', x, target, difference);
+  commands.binary(recorder, 'mul', difference, difference, squares, 1 / width);
+  commands.reduce(recorder, 'sum', squares, losses);
+  squares.dispose();
+  const tape = currentTape();
+  if (tape && x.requiresGrad) {
+    commands.binary(recorder, 'add', difference, difference, difference, gradScale / width, gradScale / width);
+    tape.record({
+      name: 'squaredError',
+      inputs: [x],
+      outputs: [losses],
+      saved: [difference],
+      root: true,
+      backward: (gradients, [gradient]) => gradients.add(x, gradient as Tensor),
+    });
+  }
+  difference.dispose();
+  return losses;
+}

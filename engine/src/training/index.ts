@@ -5,7 +5,17 @@ export { chunkedLogitLoss, type RowRange } from './chunked-logits.js';
 export { evaluateRows } from './evaluate.js';
 export type { TrainingEvent } from './events.js';
 export { nextTokenObjective } from './next-token.js';
-export type { HostLoss, HostResult, Loss, LossContext, Objective, RecordedLoss, Sum, Trainable } from './objective.js';
+export type {
+  HostLoss,
+  HostResult,
+  Loss,
+  LossContext,
+  MicroBatch,
+  Objective,
+  RecordedLoss,
+  Sum,
+  Trainable,
+} from './objective.js';
 export {
   type CheckpointOptions,
   checkpointOptions,

@@ -64,6 +64,12 @@ export interface HostResult {
   readonly metrics: Readonly<Record<string, Sum>>;
 }
 
+/** Which micro-batch of a run it is, both from 0. */
+export interface MicroBatch {
+  readonly step: number;
+  readonly index: number;
+}
+
 /**
  * What a trainer adds to the loop: how rows become a batch, and the loss of a batch.
  * @typeParam Row a row of the data
@@ -71,6 +77,13 @@ export interface HostResult {
  */
 export interface Objective<Row, Batch> {
   readonly name: string;
+  /** What the loss itself has to learn, beside the model: by the names that checkpoints hold. */
+  readonly parameters?: ReadonlyMap<string, Parameter>;
+  /**
+   * Puts other rows in the place of those of a micro-batch, such as what the model itself says now. They must follow from
+   * the weights and `at` alone, so that a run that is resumed gets the same ones.
+   */
+  prepare?(rows: readonly Row[], at: MicroBatch): Promise<readonly Row[]>;
   collate(rows: readonly Row[]): Batch;
   /** What the loss of a batch is divided by: its target tokens, its pairs ... Known before the forward pass. */
   weight(batch: Batch): number;

@@ -60,7 +60,10 @@ export class StepRunner<Row, Batch> implements Disposable {
   ): Promise<StepOutcome | undefined> {
     const { device } = this.model;
     const { objective } = this;
-    const batches = microBatches.map((rows) => objective.collate(rows));
+    const batches: Batch[] = [];
+    for (const [index, rows] of microBatches.entries()) {
+      batches.push(objective.collate(objective.prepare ? await objective.prepare(rows, { step, index }) : rows));
+    }
     const total = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
     const weight = total((batch) => objective.weight(batch));
     this.model.zeroGrad();

@@ -5,6 +5,7 @@ import {
   ignoredLabel,
   type Objective,
   ops,
+  type RecordedLoss,
   type RowRange,
   scope,
   Tensor,
@@ -12,6 +13,7 @@ import {
   type TokenRow,
   withoutTape,
 } from '@largeforge/engine';
+import { type FeatureSettings, projectionName } from './features/feature-settings.js';
 import type { Teacher, TeacherAnswers } from './teacher/teacher.js';
 
 /** How a student learns from its teacher. */
@@ -26,10 +28,18 @@ export interface DistillationSettings {
   readonly scaleByTemperature: boolean;
 }
 
+/** What a distillation has besides, and the numbers of its settings do not tell. */
+export interface DistillationExtras<Row> {
+  readonly features?: FeatureSettings | undefined;
+  /** Puts the student's own answers in the place of rows. */
+  readonly prepare?: Objective<Row, unknown>['prepare'];
+}
+
 /**
  * Distillation of logits (Hinton et al. 2015, arXiv 1503.02531; generalised divergences of Agarwal et al. 2024, GKD, arXiv
- * 2306.13649): a mean over targets of alpha * T^2 * divergence + (1 - alpha) * cross-entropy. Held-out rows are measured by
- * cross-entropy, so that runs with different teachers can be compared.
+ * 2306.13649): a mean over targets of alpha * T^2 * divergence + (1 - alpha) * cross-entropy, and of the squared error of
+ * hidden states where features are learnt. Held-out rows are measured by cross-entropy, so that runs with different teachers
+ * can be compared.
  * @param collate lays rows out for student and teacher
  */
 export function distillationObjective<Row extends TokenRow, Batch extends TokenBatch>(
@@ -37,19 +47,43 @@ export function distillationObjective<Row extends TokenRow, Batch extends TokenB
   teacher: Teacher<Batch>,
   settings: DistillationSettings,
   collate: (rows: readonly Row[]) => Batch,
+  { features, prepare }: DistillationExtras<Row> = {},
 ): Objective<Row, Batch> {
   const { alpha, temperature } = settings;
+  const { pairs = [], projections = [], weight: featureWeight = 0 } = features ?? {};
+  const learnt = projections.flatMap((projection, i) =>
+    projection ? [[projectionName((pairs[i] as readonly number[])[0] as number), projection] as const] : [],
+  );
   const factor = alpha * (settings.scaleByTemperature ? temperature ** 2 : 1);
   return {
-    name: `distill ${JSON.stringify(settings)}`,
+    name: `distill ${JSON.stringify({ ...settings, ...(features && { features: { pairs, weight: featureWeight } }) })}`,
+    parameters: new Map(learnt),
+    ...(prepare && { prepare }),
     collate,
     weight: (batch) => batch.targets,
     tokens: (batch) => batch.tokens.length,
-    loss(batch, { scale, forward }) {
+    loss(batch, { scale, forward }): RecordedLoss {
       const { recorder } = model.device;
       const { targets, labels } = targetsOf(model, batch);
-      const answers = teacher.answer(batch, targets);
-      const hidden = ops.gatherRows(model.hidden(batch, forward), targets);
+      const answers = teacher.answer(
+        batch,
+        targets,
+        pairs.map(([, layer]) => layer),
+      );
+      const { last, layers } = model.hiddenStates(
+        batch,
+        pairs.map(([layer]) => layer),
+        forward,
+      );
+      const hidden = ops.gatherRows(last, targets);
+      const errors = layers.map((state, i) => {
+        const own = ops.cast(ops.gatherRows(state, targets), 'f32');
+        const projection = projections[i];
+        const projected = projection ? ops.linear(own, projection, { dtype: 'f32' }) : own;
+        const taught = ops.cast(answers.states[i] as Tensor, 'f32');
+        // The pairs count together as one.
+        return ops.squaredError(projected, taught, (scale * featureWeight) / pairs.length);
+      });
       const divergence = chunkedLogitLoss(model, hidden, divergenceOf(teacher, answers, settings, scale * factor));
       const { nll } =
         alpha < 1
@@ -57,7 +91,13 @@ export function distillationObjective<Row extends TokenRow, Batch extends TokenB
           : withoutTape(() => model.crossEntropy(hidden, labels));
       const values = Tensor.empty(model.device, divergence.shape, 'f32');
       commands.binary(recorder, 'add', divergence, nll, values, factor, 1 - alpha);
-      return { values, fused: true, metrics: { divergence, nll } };
+      if (errors.length === 0) return { values, fused: true, metrics: { divergence, nll } };
+      const featureError = Tensor.zeros(model.device, divergence.shape, 'f32');
+      for (const error of errors) {
+        commands.binary(recorder, 'add', featureError, error, featureError, 1, 1 / errors.length);
+      }
+      commands.binary(recorder, 'add', values, featureError, values, 1, featureWeight);
+      return { values, fused: true, metrics: { divergence, nll, features: featureError } };
     },
     async evaluate(batch) {
       const [divergence, nll, argmax] = scope(() => {

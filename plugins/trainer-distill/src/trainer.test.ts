@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import backendCpu from '@largeforge/backend-cpu';
 import { Application, type RunEvent } from '@largeforge/core';
+import { readSafetensors } from '@largeforge/engine';
+import generate from '@largeforge/generate';
+import serverOpenai from '@largeforge/server-openai';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import trainerDistill from './index.js';
 import { spread } from './trainer.js';
@@ -59,6 +62,72 @@ const divergences = (events: readonly RunEvent[]) => steps(events).map(({ metric
 const shown = (events: readonly RunEvent[]) =>
   events.some((event) => event.type === 'progress' && event.unit === 'rows shown to the teacher');
 
+const digest = (folder: unknown, name = 'model') =>
+  createHash('sha256')
+    .update(readFileSync(join(folder as string, `${name}.safetensors`)))
+    .digest('hex');
+
+/** The base model with two of its tokens exchanged, in its tokenizer and in its weights; gives their texts. */
+function renumbered(folder: string): [string, string] {
+  cpSync(base, folder, { recursive: true });
+  const path = join(folder, 'tokenizer.json');
+  const tokenizer = JSON.parse(readFileSync(path, 'utf8'));
+  const { vocab } = tokenizer.model;
+  const [first, second] = [41, 300].map((id) => Object.keys(vocab).find((token) => vocab[token] === id) as string);
+  [vocab[first as string], vocab[second as string]] = [vocab[second as string], vocab[first as string]];
+  writeFileSync(path, JSON.stringify(tokenizer));
+  const weights = join(folder, 'model.safetensors');
+  const bytes = readFileSync(weights);
+  for (const name of ['model.embed_tokens.weight', 'lm_head.weight']) {
+    const entry = readSafetensors(weights).tensors.get(name);
+    if (!entry) continue;
+    const row = entry.bytes / (entry.shape[0] as number);
+    const [a, b] = [entry.offset + 300 * row, entry.offset + 41 * row];
+    const kept = Buffer.from(bytes.subarray(a, a + row));
+    bytes.copy(bytes, a, b, b + row);
+    kept.copy(bytes, b);
+  }
+  writeFileSync(weights, bytes);
+  return [first as string, second as string];
+}
+
+/** The base model behind the OpenAI-compatible server, in this process. */
+async function serveBase() {
+  const served = {
+    '@largeforge/backend-cpu': async () => backendCpu,
+    '@largeforge/generate': async () => generate,
+    '@largeforge/server-openai': async () => serverOpenai,
+  };
+  const model = { path: base, id: 'base', weights: 'f32' };
+  const step = { name: 'serve', stage: 'serve', use: 'openai', with: { model, port: 0 } };
+  mkdirSync(file('server'));
+  const config = { plugins: Object.keys(served), backend: { name: 'cpu', threads: 1 }, pipeline: [step] };
+  writeFileSync(file('server', 'largeforge.config.json'), JSON.stringify(config));
+  const stop = new AbortController();
+  const { signal } = stop;
+  const application = await Application.boot({
+    cwd: file('server'),
+    modules: served,
+    env: {},
+    logLevel: 'silent',
+    signal,
+  });
+  let ended: Promise<unknown> = Promise.resolve();
+  const url = await new Promise<string>((resolve, reject) => {
+    application.events.on('message', ({ fields }) => fields?.url !== undefined && resolve(String(fields.url)));
+    ended = application.runPipeline();
+    ended.catch(reject);
+  });
+  return {
+    url,
+    async stop() {
+      stop.abort(new DOMException('stopped', 'AbortError'));
+      await ended.catch(() => {});
+      await application.close();
+    },
+  };
+}
+
 describe('a distillation', () => {
   it('begins where the student is the teacher: nothing to learn from it', async () => {
     const { events } = await run({ maxSteps: 1, precision: 'f32' });
@@ -112,21 +181,114 @@ describe('a distillation', () => {
     await expect(run(interrupted, { onEvent })).rejects.toThrow();
     const resumed = await run(interrupted, { resume: true });
     expect(steps(resumed.events)[0]?.step).toBe(4);
-    const digest = (outputs: Readonly<Record<string, unknown>>) =>
-      createHash('sha256')
-        .update(readFileSync(join(outputs.adapter as string, 'adapter_model.safetensors')))
-        .digest('hex');
-    expect(digest(resumed.outputs)).toBe(digest(whole.outputs));
+    expect(digest(resumed.outputs.adapter, 'adapter_model')).toBe(digest(whole.outputs.adapter, 'adapter_model'));
+  });
+
+  it('of hidden states brings those nearer too, and resumed is the uninterrupted run bit for bit', async () => {
+    const features = {
+      layers: [
+        [1, 3],
+        [2, 6],
+      ],
+      weight: 0.5,
+    };
+    const wanted = {
+      full: true,
+      keepLayers: 2,
+      features,
+      maxSteps: 8,
+      learningRate: 1e-3,
+      precision: 'f32',
+      saveSteps: 1,
+    };
+    const whole = await run({ ...wanted, outputDir: file('whole') });
+    const errors = steps(whole.events).map(({ metrics }) => metrics?.features as number);
+    expect(errors.at(-1)).toBeLessThan(0.95 * (errors[0] as number));
+    const onEvent = (event: RunEvent, stop: AbortController) => {
+      if (event.type === 'train.step' && event.step === 4) stop.abort(new Error('interrupted'));
+    };
+    await expect(run({ ...wanted, outputDir: file('parts') }, { onEvent })).rejects.toThrow();
+    const resumed = await run({ ...wanted, outputDir: file('parts') }, { resume: true });
+    expect(digest(resumed.outputs.model)).toBe(digest(whole.outputs.model));
+  });
+
+  it("of the student's own answers resumes bit for bit too", async () => {
+    const onPolicy = { share: 0.6, maxTokens: 12, temperature: 1 };
+    const wanted = { onPolicy, maxSteps: 6, lora: { r: 4 }, learningRate: 3e-3, divergence: 'reverse_kl', alpha: 1 };
+    const student = await run({ full: true, keepLayers: 2, maxSteps: 1, outputDir: file('student') });
+    const model = student.outputs.model;
+    const whole = await run({ ...wanted, model, outputDir: file('whole') });
+    expect(divergences(whole.events).every(Number.isFinite)).toBe(true);
+    const onEvent = (event: RunEvent, stop: AbortController) => {
+      if (event.type === 'train.step' && event.step === 3) stop.abort(new Error('interrupted'));
+    };
+    const interrupted = { ...wanted, model, outputDir: file('parts') };
+    await expect(run(interrupted, { onEvent })).rejects.toThrow();
+    const resumed = await run(interrupted, { resume: true });
+    expect(digest(resumed.outputs.adapter, 'adapter_model')).toBe(digest(whole.outputs.adapter, 'adapter_model'));
+  });
+
+  it('in stages ends with the layers of the last one; a stage that ended is not repeated', async () => {
+    const stages = [
+      { keepLayers: 4, maxSteps: 2 },
+      { keepLayers: 2, maxSteps: 3 },
+    ];
+    const wanted = { full: true, stages, outputDir: file('out') };
+    const onEvent = (event: RunEvent, stop: AbortController) => {
+      if (event.type === 'train.step' && event.totalSteps === 3) stop.abort(new Error('interrupted'));
+    };
+    await expect(run(wanted, { onEvent })).rejects.toThrow();
+    const layersOf = (...path: string[]) =>
+      JSON.parse(readFileSync(file(...path, 'config.json'), 'utf8')).num_hidden_layers;
+    expect(layersOf('out', 'stage-1')).toBe(4);
+    const { outputs, events } = await run(wanted, { resume: true });
+    expect(steps(events).map(({ step, totalSteps }) => [step, totalSteps])).toEqual([
+      [2, 3],
+      [3, 3],
+    ]);
+    expect(outputs.model).toBe(file('out'));
+    expect(layersOf('out')).toBe(2);
+  });
+
+  it('by a teacher behind a server is that by the same model in this process', async () => {
+    const served = await serveBase();
+    try {
+      const wanted = { full: true, keepLayers: 1, maxSteps: 3, precision: 'f32', alpha: 1, temperature: 1, topK: 16 };
+      const near = await run({ ...wanted, outputDir: file('near') });
+      const server = { teacher: `${served.url}/v1`, teacherModel: 'base' };
+      const far = await run({ ...wanted, ...server, outputDir: file('far') });
+      for (const [i, divergence] of divergences(far.events).entries()) {
+        expect(divergence).toBeCloseTo(divergences(near.events)[i] as number, 2);
+      }
+      const unknown = run({ ...wanted, ...server, teacherModel: 'other', outputDir: file('none') });
+      await expect(unknown).rejects.toMatchObject({
+        code: 'LF_DISTILL_SERVER',
+        message: expect.stringMatching(/404.*other/),
+      });
+    } finally {
+      await served.stop();
+    }
+  });
+
+  it('of a teacher that numbers its tokens otherwise is that of the same teacher, once they are aligned', async () => {
+    renumbered(file('other'));
+    const wanted = { full: true, keepLayers: 1, maxSteps: 2, precision: 'f32', alpha: 1 };
+    const same = await run({ ...wanted, outputDir: file('same') });
+    const aligned = { ...wanted, teacher: file('other'), vocabulary: 'align' };
+    const other = await run({ ...aligned, outputDir: file('aligned') });
+    for (const [i, divergence] of divergences(other.events).entries()) {
+      expect(divergence).toBeCloseTo(divergences(same.events)[i] as number, 5);
+    }
+    const kept = { topK: 64, temperature: 1 };
+    const first = await run({ ...wanted, ...kept, outputDir: file('same-k') });
+    const second = await run({ ...aligned, ...kept, outputDir: file('aligned-k') });
+    for (const [i, divergence] of divergences(second.events).entries()) {
+      expect(divergence).toBeCloseTo(divergences(first.events)[i] as number, 4);
+    }
   });
 
   it('refuses a teacher of another vocabulary, naming a token', async () => {
-    cpSync(base, file('other'), { recursive: true });
-    const path = file('other', 'tokenizer.json');
-    const tokenizer = JSON.parse(readFileSync(path, 'utf8'));
-    const [first, second] = Object.keys(tokenizer.model.vocab);
-    const { vocab } = tokenizer.model;
-    [vocab[first as string], vocab[second as string]] = [vocab[second as string], vocab[first as string]];
-    writeFileSync(path, JSON.stringify(tokenizer));
+    const [first] = renumbered(file('other'));
     await expect(run({ teacher: file('other'), maxSteps: 1 })).rejects.toMatchObject({
       code: 'LF_DISTILL_VOCABULARY',
       message: expect.stringContaining(JSON.stringify(first)),
@@ -139,6 +301,21 @@ describe('a distillation', () => {
     [{ topK: 8, divergence: 'reverse_kl' }, /not with reverse_kl/],
     [{ divergence: 'kl' }, /forward_kl/],
     [{ teacher: './nowhere' }, /nowhere/],
+    [{ teacher: 'http://localhost:1/v1' }, /how many log-probabilities/],
+    [{ teacher: 'http://localhost:1/v1', topK: 4 }, /the name of the teacher/],
+    [{ onPolicy: {}, topK: 4 }, /cannot be asked beforehand/],
+    [{ onPolicy: {}, packing: true }, /answers change their lengths/],
+    [{ features: {}, topK: 4 }, /keeps logits alone/],
+    [{ features: { layers: [[1, 9]] } }, /the teacher has no layer 9, only 1 to 6/],
+    [
+      {
+        stages: [
+          { keepLayers: 2, maxSteps: 1 },
+          { keepLayers: 1, maxSteps: 1 },
+        ],
+      },
+      /full: true only|have their own/,
+    ],
   ])('says what is wrong with its options: %o', async (options, message) => {
     await expect(run({ maxSteps: 1, ...options })).rejects.toMatchObject({ message: expect.stringMatching(message) });
   });

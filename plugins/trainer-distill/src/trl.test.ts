@@ -4,9 +4,13 @@ import { fileURLToPath } from 'node:url';
 import { locateLibrary } from '@largeforge/backend-cpu';
 import {
   asCausal,
+  commands,
+  type Device,
   loadModel,
   memoryRows,
   openDevice,
+  Parameter,
+  Tensor,
   type TrainingEvent,
   tokenBatch,
   train,
@@ -29,22 +33,58 @@ const { settings, runs } = read('trl_distill/losses.json') as {
     warmup_steps: number;
     max_grad_norm: number;
   };
-  runs: (DistillationSettings & { losses: number[]; gradNorms: number[]; divergences: number[] })[];
+  runs: (DistillationSettings & {
+    losses: number[];
+    gradNorms: number[];
+    divergences: number[];
+    /** Of the runs that learn hidden states. */
+    pairs?: [number, number][];
+    weight?: number;
+    features?: number[];
+  })[];
 };
 
-async function distill({ temperature, beta, alpha, scaleByTemperature }: DistillationSettings) {
+/** The first values of the i-th projection, as the script makes them. */
+function projection(device: Device, i: number, own: number, taught: number): Parameter {
+  const values = Float32Array.from({ length: taught * own }, (_, at) => 0.2 * Math.sin(at + i));
+  const tensor = Tensor.empty(device, [taught, own], 'f32', 'persistent');
+  const read = Tensor.from(device, values, [taught, own]);
+  commands.copy(device.recorder, read, tensor);
+  read.dispose();
+  return Parameter.of(tensor, `projection.${i}`, { trainable: true });
+}
+
+async function distill({ temperature, beta, alpha, scaleByTemperature, pairs, weight = 1 }: (typeof runs)[number]) {
   using device = openDevice({ library: locateLibrary(), threads: 1 });
   const open = async (folder: string) => asCausal(await loadModel(device, join(fixtures, folder), { dtype: 'f32' }));
   const model = await open('trl_sft/model');
   model.setTrainable(true);
-  const teacher = modelTeacher(await open('trl_distill/teacher'));
+  const teacher = await open('trl_distill/teacher');
+  const projections = (pairs ?? []).map((_, i) =>
+    projection(device, i, model.config.hiddenSize, teacher.config.hiddenSize),
+  );
+  const objective = distillationObjective(
+    model,
+    modelTeacher(teacher),
+    { temperature, beta, alpha, scaleByTemperature },
+    tokenBatch,
+    { features: pairs && { pairs, weight, projections } },
+  );
+  const learnt = [...(objective.parameters ?? [])];
   const tokens = rows
     .slice(0, 48)
     .map((row) => ({ tokens: Int32Array.from(row.tokens), mask: Uint8Array.from(row.mask) }));
   const steps: Extract<TrainingEvent, { type: 'step' }>[] = [];
   await train({
-    model,
-    objective: distillationObjective(model, teacher, { temperature, beta, alpha, scaleByTemperature }, tokenBatch),
+    model: {
+      device,
+      trainableParameters: () => new Map([...model.trainableParameters(), ...learnt]),
+      zeroGrad() {
+        model.zeroGrad();
+        for (const [, parameter] of learnt) parameter.zeroGrad();
+      },
+    },
+    objective,
     rows: memoryRows(tokens, (row) => row.tokens.length, 'rows'),
     options: trainingOptions.parse({
       maxSteps: settings.steps,
@@ -66,25 +106,32 @@ const difference = (ours: readonly number[], theirs: readonly number[]) =>
   Math.max(...theirs.map((value, i) => Math.abs((ours[i] as number) - value)));
 
 describe("the first 50 steps against the formulae of TRL's GKDTrainer, f32", () => {
-  it.each(runs.map((run) => [`beta ${run.beta}, T ${run.temperature}, alpha ${run.alpha}`, run] as const))(
-    '%s',
-    async (_, run) => {
-      const steps = await distill(run);
-      expect(steps.length).toBe(50);
-      expect(
-        difference(
-          steps.map((step) => step.loss),
-          run.losses,
-        ),
-      ).toBeLessThan(1e-3);
-      expect(
-        difference(
-          steps.map((step) => step.gradNorm),
-          run.gradNorms,
-        ),
-      ).toBeLessThan(1e-2);
-      const divergences = steps.map((step) => step.metrics.divergence as number);
-      expect(difference(divergences, run.divergences)).toBeLessThan(1e-3);
-    },
-  );
+  it.each(
+    runs.map(
+      (run) =>
+        [
+          `beta ${run.beta}, T ${run.temperature}, alpha ${run.alpha}${run.pairs ? `, layers ${run.pairs.join(' ')}` : ''}`,
+          run,
+        ] as const,
+    ),
+  )('%s', async (_, run) => {
+    const steps = await distill(run);
+    expect(steps.length).toBe(50);
+    expect(
+      difference(
+        steps.map((step) => step.loss),
+        run.losses,
+      ),
+    ).toBeLessThan(1e-3);
+    expect(
+      difference(
+        steps.map((step) => step.gradNorm),
+        run.gradNorms,
+      ),
+    ).toBeLessThan(1e-2);
+    const divergences = steps.map((step) => step.metrics.divergence as number);
+    expect(difference(divergences, run.divergences)).toBeLessThan(1e-3);
+    const features = steps.map((step) => step.metrics.features as number);
+    if (run.features) expect(difference(features, run.features)).toBeLessThan(1e-3);
+  });
 });

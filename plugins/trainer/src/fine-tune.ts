@@ -5,9 +5,11 @@ import {
   type ModelSource,
   type Objective,
   openDevice,
+  type Parameter,
   type RowSource,
   splitRows,
   type Tokenizer,
+  type Trainable,
   type TrainingResult,
   train,
 } from '@largeforge/engine';
@@ -60,9 +62,10 @@ export async function fineTune<Row, Batch>(
   try {
     const model = await openModel(context, device, tuning.source, options);
     const save = saver(model, tuning, tuning.tokenizer, options);
+    const objective = await tuning.objective(model);
     const result = await train({
-      model,
-      objective: await tuning.objective(model),
+      model: withParameters(model, objective.parameters),
+      objective,
       ...rows,
       folder: join(folder, 'checkpoints'),
       resume: context.resume,
@@ -78,6 +81,19 @@ export async function fineTune<Row, Batch>(
   } finally {
     device[Symbol.dispose]();
   }
+}
+
+/** The model with what its loss has to learn besides. What is saved is the model's alone. */
+function withParameters(model: CausalLanguageModel, added: ReadonlyMap<string, Parameter> | undefined): Trainable {
+  if (!added || added.size === 0) return model;
+  return {
+    device: model.device,
+    trainableParameters: () => new Map([...model.trainableParameters(), ...added]),
+    zeroGrad() {
+      model.zeroGrad();
+      for (const parameter of added.values()) parameter.zeroGrad();
+    },
+  };
 }
 
 /** The rows that are trained on, and those that are held out. */

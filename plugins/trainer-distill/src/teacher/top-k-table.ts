@@ -16,7 +16,7 @@ import {
   tokenBatch,
   writeFolder,
 } from '@largeforge/engine';
-import { modelTeacher, type Teacher } from './teacher.js';
+import type { Teacher } from './teacher.js';
 import { type TopK, TopKReader, TopKWriter } from './top-k-file.js';
 
 /** A row with the teacher's likeliest tokens at each of its targets. */
@@ -32,12 +32,17 @@ export interface TaughtBatch extends TokenBatch {
 
 /** What decides a table. */
 export interface TableSettings {
-  readonly teacher: ModelSource;
+  /** Tells the teacher from any other: its files, the precision of its arithmetic, its address ... */
+  readonly identity: readonly string[];
   readonly topK: number;
   /** Tokens that the teacher sees at once, about. */
   readonly batchTokens: number;
-  /** What else decides the teacher's logits, in words. */
-  readonly precision: string;
+}
+
+/** A teacher that is asked for its likeliest tokens at the targets of rows. */
+export interface AskedTeacher {
+  ask(rows: readonly TokenRow[]): Promise<TopK[]>;
+  close(): void;
 }
 
 /**
@@ -53,8 +58,7 @@ export class TopKTable {
     private readonly context: StepContext<'train'>,
     private readonly settings: TableSettings,
   ) {
-    const { teacher, topK, precision } = settings;
-    const identity = [topK, precision, ...filesOf(teacher), source.fingerprint].join('\n');
+    const identity = [settings.topK, ...settings.identity, source.fingerprint].join('\n');
     const hash = createHash('sha256').update(identity).digest('hex').slice(0, 32);
     this.path = join(dirname(context.outputDir), '.tokenised', `teacher-${hash}`);
   }
@@ -74,32 +78,35 @@ export class TopKTable {
 
   /**
    * Takes the table from the cache, or asks the teacher.
-   * @param open loads the teacher; not called when the table is there
+   * @param open makes the teacher ready; not called when the table is there
    * @throws the reason of the context's signal; nothing is kept then
    */
-  async fill(open: () => CausalLanguageModel): Promise<void> {
+  async fill(open: () => AskedTeacher | Promise<AskedTeacher>): Promise<void> {
     const { source, settings, context } = this;
     const rows = source.lengths.length;
     this.reader = TopKReader.open(this.path, rows, settings.topK);
     if (this.reader) return;
-    const teacher = open();
+    const teacher = await open();
     const { events, name: task, signal } = context;
-    await writeFolder(this.path, async (folder) => {
-      const writer = new TopKWriter(folder, settings.topK);
-      for (let from = 0; from < rows; ) {
-        signal.throwIfAborted();
-        let to = from;
-        let tokens = 0;
-        do tokens += source.lengths[to++] as number;
-        while (to < rows && tokens + (source.lengths[to] as number) <= settings.batchTokens);
-        const read = await source.read(Array.from({ length: to - from }, (_, i) => from + i));
-        for (const taught of await ask(teacher, read, settings.topK)) writer.append(taught);
-        from = to;
-        events.emit({ type: 'progress', task, current: from, unit: 'rows shown to the teacher' });
-      }
-      writer.finish();
-    });
-    teacher.dispose();
+    try {
+      await writeFolder(this.path, async (folder) => {
+        const writer = new TopKWriter(folder, settings.topK);
+        for (let from = 0; from < rows; ) {
+          signal.throwIfAborted();
+          let to = from;
+          let tokens = 0;
+          do tokens += source.lengths[to++] as number;
+          while (to < rows && tokens + (source.lengths[to] as number) <= settings.batchTokens);
+          const read = await source.read(Array.from({ length: to - from }, (_, i) => from + i));
+          for (const taught of await teacher.ask(read)) writer.append(taught);
+          from = to;
+          events.emit({ type: 'progress', task, current: from, unit: 'rows shown to the teacher' });
+        }
+        writer.finish();
+      });
+    } finally {
+      teacher.close();
+    }
     this.reader = TopKReader.open(this.path, rows, settings.topK);
     if (!this.reader) throw new Error(`the teacher's logits in '${this.path}' cannot be read back`);
   }
@@ -130,6 +137,7 @@ export class TopKTable {
           Float32Array,
         );
         return {
+          states: [],
           logits({ from, count }) {
             const dense = new Float32Array(count * vocabSize).fill(Number.NEGATIVE_INFINITY);
             for (let i = 0; i < count * k; i++) {
@@ -144,14 +152,23 @@ export class TopKTable {
   }
 }
 
+/** A model of this process as one that is asked beforehand. */
+export function askModel(model: CausalLanguageModel, teacher: Teacher<TokenBatch>, k: number): AskedTeacher {
+  return { ask: (rows) => ask(model, teacher, rows, k), close: () => model.dispose() };
+}
+
 /** The likeliest tokens at the targets of each row. */
-async function ask(teacher: CausalLanguageModel, rows: readonly TokenRow[], k: number): Promise<TopK[]> {
-  const { device, config } = teacher;
+async function ask(
+  { device }: CausalLanguageModel,
+  teacher: Teacher<TokenBatch>,
+  rows: readonly TokenRow[],
+  k: number,
+): Promise<TopK[]> {
   const batch = tokenBatch(rows);
   const positions = Int32Array.from([...batch.labels.keys()].filter((t) => batch.labels[t] !== ignoredLabel));
-  const chunk = Math.max(1, Math.floor((48 * 2 ** 20) / (4 * config.vocabSize)));
+  const chunk = Math.max(1, Math.floor((48 * 2 ** 20) / (4 * teacher.vocabSize)));
   const found = scope(() => {
-    const answers = modelTeacher(teacher).answer(batch, Tensor.from(device, positions));
+    const answers = teacher.answer(batch, Tensor.from(device, positions));
     const tokens = Tensor.empty(device, [positions.length, k], 'i32');
     const logProbabilities = Tensor.empty(device, [positions.length, k], 'f32');
     for (let from = 0; from < positions.length; from += chunk) {
@@ -191,7 +208,8 @@ function greedyRows(count: number): Float32Array {
   return Float32Array.from({ length: 16 * count }, (_, i) => row[i % 16] as number);
 }
 
-function filesOf({ tensors }: ModelSource): string[] {
+/** The files of a model, as they are now. */
+export function filesOf({ tensors }: ModelSource): string[] {
   const files = [...new Set([...tensors.values()].map(({ file }) => file))].sort();
   return files.map((file) => {
     const { size, mtimeMs } = statSync(file);

@@ -18,7 +18,7 @@ export function checkSameVocabulary(student: ModelSource, teacher: ModelSource):
 }
 
 /** Ids of the tokens of a tokenizer.json. */
-function tokensOf({ tokenizer }: ModelSource): Map<string, number> | undefined {
+export function tokensOf({ tokenizer }: ModelSource): Map<string, number> | undefined {
   if (!tokenizer) return undefined;
   const { model, added_tokens: added } = tokenizer.tokenizer as {
     model?: { vocab?: Record<string, number> | [string, number][] };

@@ -1,64 +1,15 @@
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import backendCpu from '@largeforge/backend-cpu';
-import { Application, type RunEvent } from '@largeforge/core';
+import type { RunEvent } from '@largeforge/core';
 import { readSafetensors } from '@largeforge/engine';
-import generate from '@largeforge/generate';
-import serverOpenai from '@largeforge/server-openai';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import trainerDistill from './index.js';
+import { base, beginFolder, divergences, endFolder, file, run, steps } from './distill.fixture.js';
 import { spread } from './trainer.js';
 
-const base = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
-const modules = {
-  '@largeforge/backend-cpu': async () => backendCpu,
-  '@largeforge/trainer-distill': async () => trainerDistill,
-};
+beforeEach(beginFolder);
+afterEach(endFolder);
 
-let folder: string;
-const file = (...names: string[]) => join(folder, ...names);
-
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'largeforge-distill-'));
-  const rows = Array.from({ length: 16 }, (_, i) => ({
-    messages: [
-      { role: 'user', content: `say ${'abcdefgh'[i % 8]}` },
-      { role: 'assistant', content: `${'abcdefgh'[(i + 1) % 8]}`.repeat(1 + (i % 5)) },
-    ],
-  }));
-  writeFileSync(file('rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-});
-afterEach(() => rmSync(folder, { recursive: true }));
-
-async function run(
-  options: Record<string, unknown>,
-  { onEvent, ...flags }: { onEvent?: (event: RunEvent, stop: AbortController) => void; resume?: boolean } = {},
-) {
-  const shared = { model: base, teacher: base, dataset: file('rows.jsonl'), batchSize: 4, seed: 3 };
-  const step = { name: 'tune', stage: 'train', use: 'distill', with: { ...shared, ...options } };
-  const config = { plugins: Object.keys(modules), backend: { name: 'cpu', threads: 2 }, pipeline: [step] };
-  writeFileSync(file('largeforge.config.json'), JSON.stringify(config));
-  const stop = new AbortController();
-  const events: RunEvent[] = [];
-  const { signal } = stop;
-  const application = await Application.boot({ cwd: folder, modules, env: {}, logLevel: 'silent', signal });
-  try {
-    application.events.on((event) => {
-      events.push(event);
-      onEvent?.(event, stop);
-    });
-    const { outputs } = await application.runPipeline(flags);
-    return { outputs: outputs.get('tune') ?? {}, events };
-  } finally {
-    await application.close();
-  }
-}
-
-const steps = (events: readonly RunEvent[]) => events.flatMap((event) => (event.type === 'train.step' ? [event] : []));
-const divergences = (events: readonly RunEvent[]) => steps(events).map(({ metrics }) => metrics?.divergence as number);
 const shown = (events: readonly RunEvent[]) =>
   events.some((event) => event.type === 'progress' && event.unit === 'rows shown to the teacher');
 
@@ -89,43 +40,6 @@ function renumbered(folder: string): [string, string] {
   }
   writeFileSync(weights, bytes);
   return [first as string, second as string];
-}
-
-/** The base model behind the OpenAI-compatible server, in this process. */
-async function serveBase() {
-  const served = {
-    '@largeforge/backend-cpu': async () => backendCpu,
-    '@largeforge/generate': async () => generate,
-    '@largeforge/server-openai': async () => serverOpenai,
-  };
-  const model = { path: base, id: 'base', weights: 'f32' };
-  const step = { name: 'serve', stage: 'serve', use: 'openai', with: { model, port: 0 } };
-  mkdirSync(file('server'));
-  const config = { plugins: Object.keys(served), backend: { name: 'cpu', threads: 1 }, pipeline: [step] };
-  writeFileSync(file('server', 'largeforge.config.json'), JSON.stringify(config));
-  const stop = new AbortController();
-  const { signal } = stop;
-  const application = await Application.boot({
-    cwd: file('server'),
-    modules: served,
-    env: {},
-    logLevel: 'silent',
-    signal,
-  });
-  let ended: Promise<unknown> = Promise.resolve();
-  const url = await new Promise<string>((resolve, reject) => {
-    application.events.on('message', ({ fields }) => fields?.url !== undefined && resolve(String(fields.url)));
-    ended = application.runPipeline();
-    ended.catch(reject);
-  });
-  return {
-    url,
-    async stop() {
-      stop.abort(new DOMException('stopped', 'AbortError'));
-      await ended.catch(() => {});
-      await application.close();
-    },
-  };
 }
 
 describe('a distillation', () => {
@@ -248,26 +162,6 @@ describe('a distillation', () => {
     ]);
     expect(outputs.model).toBe(file('out'));
     expect(layersOf('out')).toBe(2);
-  });
-
-  it('by a teacher behind a server is that by the same model in this process', async () => {
-    const served = await serveBase();
-    try {
-      const wanted = { full: true, keepLayers: 1, maxSteps: 3, precision: 'f32', alpha: 1, temperature: 1, topK: 16 };
-      const near = await run({ ...wanted, outputDir: file('near') });
-      const server = { teacher: `${served.url}/v1`, teacherModel: 'base' };
-      const far = await run({ ...wanted, ...server, outputDir: file('far') });
-      for (const [i, divergence] of divergences(far.events).entries()) {
-        expect(divergence).toBeCloseTo(divergences(near.events)[i] as number, 2);
-      }
-      const unknown = run({ ...wanted, ...server, teacherModel: 'other', outputDir: file('none') });
-      await expect(unknown).rejects.toMatchObject({
-        code: 'LF_DISTILL_SERVER',
-        message: expect.stringMatching(/404.*other/),
-      });
-    } finally {
-      await served.stop();
-    }
   });
 
   it('of a teacher that numbers its tokens otherwise is that of the same teacher, once they are aligned', async () => {

@@ -1,7 +1,7 @@
 /**
  * How long the router takes to decide: p50 and p99 of single queries by their length, with 150 classes, and with 50 experts
- * and 10,000 keywords; and decisions a second in batches. With the built-in n-grams and with a sentence encoder on one
- * thread, beside transformers with a linear head, one after the other on each query. With --load the other core generates
+ * and 10,000 keywords; decisions a second in batches; and keywords alone by their number. With the built-in n-grams and
+ * with a sentence encoder on one thread, beside transformers with a linear head, one after the other on each query. With --load the other core generates
  * text all the while.
  *
  *   node bench/decisions.mjs --encoder FOLDER --data FOLDER [--queries 400] [--load FILE.gguf] [--json FILE]
@@ -9,12 +9,12 @@
  * `--data` holds clinc150/data_full.json: queries of 150 intents.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { locateLibrary } from '@largeforge/backend-cpu';
 import { openDevice, readModelSource, Tokenizer } from '@largeforge/engine';
 import { EngineSentenceEncoder, Router, trainRouter } from '@largeforge/router-hybrid';
+import { clinc150, median, percentile, queriesOf } from './clinc150.mjs';
 import { PytorchPeer } from './peers/pytorch.mjs';
 
 const { values } = parseArgs({
@@ -33,53 +33,21 @@ if (!values.encoder) {
   process.exit(2);
 }
 const count = Number(values.queries);
-const rowsPerIntent = 20;
 const batch = 64;
 
-const clinc = JSON.parse(readFileSync(join(values.data, 'clinc150/data_full.json'), 'utf8'));
-const seen = new Map();
-const train = clinc.train.flatMap(([text, expert]) => {
-  const number = (seen.get(expert) ?? 0) + 1;
-  seen.set(expert, number);
-  return number <= rowsPerIntent ? [{ text, expert }] : [];
-});
-train.push(...clinc.oos_train.map(([text]) => ({ text, expert: null })));
-const validation = clinc.val.slice(0, 1000).map(([text, expert]) => ({ text, expert }));
-const texts = clinc.test.map(([text]) => text);
-
+const { train, validation, texts, intents, fiftyExperts } = clinc150(values.data);
 const tokenizer = Tokenizer.of(readModelSource(values.encoder));
-/** Queries of just so many tokens, [CLS] and [SEP] counted, of the sentences of the test rows. */
-async function queriesOf(tokens) {
-  const made = [];
-  for (let at = 0; made.length < count; at++) {
-    const words = [];
-    for (let i = at * 7; words.length < tokens; i++) words.push(...texts[i % texts.length].split(' '));
-    let text = words.join(' ');
-    while ((await tokenizer.encode(text)).length > tokens) text = text.slice(0, text.lastIndexOf(' '));
-    made.push(text);
-  }
-  return made;
-}
 
 const encoder = await EngineSentenceEncoder.open(values.encoder, { library: locateLibrary(), threads: 1 });
 const builtIn = await trainRouter({ train, validation });
 const withEncoder = await trainRouter({ train, validation, encoder: { path: values.encoder, model: encoder } });
-const intents = [...seen.keys()].map((name) => ({ name }));
-/** 50 experts of three intents each, and 200 keywords of each. */
-const experts = Array.from({ length: 50 }, (_, i) => ({
-  name: `expert-${i}`,
-  domains: [...seen.keys()].slice(3 * i, 3 * i + 3),
-  keywords: Array.from({ length: 200 }, (__, j) => ({ term: `keyword ${i} of ${j}`, weight: 1 })),
-}));
+const plain = intents.map((name) => ({ name }));
 const cases = [
-  ['built-in n-grams, 150 intents', new Router(builtIn.router), intents],
-  ['MiniLM, 150 intents', new Router(withEncoder.router, encoder), intents],
-  ['MiniLM, 50 experts, 10,000 keywords', new Router(withEncoder.router, encoder), experts],
+  ['built-in n-grams, 150 intents', new Router(builtIn.router), plain],
+  ['MiniLM, 150 intents', new Router(withEncoder.router, encoder), plain],
+  ['MiniLM, 50 experts, 10,000 keywords', new Router(withEncoder.router, encoder), fiftyExperts],
 ];
 
-const percentile = (list, share) =>
-  [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(share * list.length))];
-const median = (list) => percentile(list, 0.5);
 const peer = await PytorchPeer.start(1, 'encoder.py', values.encoder, '151');
 const ask = (queries) => peer?.run(JSON.stringify({ texts: queries }));
 const load =
@@ -96,7 +64,7 @@ const load =
 const results = [];
 try {
   for (const tokens of [16, 32, 64]) {
-    const queries = await queriesOf(tokens);
+    const queries = await queriesOf(texts, tokenizer, tokens, count);
     for (const [name, router, panel] of cases) {
       await router.prepare(panel);
       for (const query of queries.slice(0, 20)) await router.decide(query, { experts: panel });
@@ -129,6 +97,24 @@ try {
     results.push({ name, batch, perSecond: median(ours), peerPerSecond: median(theirs), ratio });
     const against = ratio === undefined ? '' : `; ${peer.name} ${median(theirs).toFixed(0)}, ratio ${ratio.toFixed(2)}`;
     console.log(`${name}, batches of ${batch}: ${median(ours).toFixed(0)} decisions/s${against}`);
+  }
+  for (const terms of [10, 100, 10_000]) {
+    const rules = Array.from({ length: terms }, (_, i) => ({ term: `keyword ${i}` }));
+    const router = new Router(undefined, undefined, { strategy: 'keyword' });
+    const panel = [{ name: 'known', keywords: rules }];
+    await router.prepare(panel);
+    const queries = await queriesOf(texts, tokenizer, 32, count);
+    const ours = [];
+    for (const query of [...queries, ...queries]) {
+      const start = performance.now();
+      await router.decide(query, { experts: panel });
+      ours.push(performance.now() - start);
+    }
+    const warm = ours.slice(count);
+    results.push({ name: 'keywords alone', terms, p50: median(warm), p99: percentile(warm, 0.99) });
+    console.log(
+      `keywords alone, ${terms}: p50 ${median(warm).toFixed(3)} ms, p99 ${percentile(warm, 0.99).toFixed(3)} ms`,
+    );
   }
 } finally {
   load?.kill();

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { readModelSource, Tokenizer } from '@largeforge/engine';
 import {
   chooseThreshold,
   EngineSentenceEncoder,
@@ -10,6 +11,7 @@ import {
   type SentenceEncoder,
   type StrategyName,
   trainRouter,
+  WordPieces,
 } from '@largeforge/router-hybrid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { backendLibrary, miniLm, testData } from './environment.js';
@@ -78,6 +80,18 @@ beforeAll(async () => {
   encoder = new Remembering(fast);
 });
 afterAll(() => fast.close());
+
+it('cuts every text of the data as the tokenizers library does', async () => {
+  const source = readModelSource(miniLm());
+  const [own, library] = [WordPieces.of(source.tokenizer)!, Tokenizer.of(source)];
+  const texts = Object.values(sets['150 intents']).flatMap((rows) => rows.map(({ text }) => text));
+  const theirs = await library.encodeBatch(texts);
+  for (const [i, text] of texts.entries()) {
+    const ids = own.encode(text);
+    if (ids) expect(ids, text).toEqual(theirs[i]);
+  }
+  expect(texts.filter((text) => own.encode(text) === undefined).length).toBeLessThan(texts.length / 100);
+});
 
 describe.each(Object.entries(sets))('CLINC150, %s', (name, rows) => {
   const labels = [...new Set(rows.train.flatMap(({ expert }) => expert ?? []))].sort();

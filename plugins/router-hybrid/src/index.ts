@@ -8,6 +8,7 @@ import { openEncoderOn } from './training/open-router.js';
 
 export { chooseThreshold, figuresAt, type ScoredRow, type ThresholdFigures } from './calibration/threshold.js';
 export { EngineSentenceEncoder, type SentenceEncoder } from './encoders/sentence-encoder.js';
+export { WordPieces } from './encoders/word-piece.js';
 export { loadRouter, saveRouter } from './router/artifact.js';
 export type { Expert, ExpertLoad } from './router/expert.js';
 export { type DecideOptions, type Decision, Router, type RouterSettings } from './router/router.js';

@@ -28,7 +28,11 @@ export async function aggregate(
   let mistake: ExpertAnswer | undefined;
   const member = async (name: string): Promise<void> => {
     try {
-      const answer = await ask(name, { ...call, body: memberBody(call, settings) });
+      let answer = await ask(name, { ...call, body: memberBody(call, settings, true) });
+      // Not every server knows probabilities. A request that is wrong in itself is told so once more.
+      if (answer.kind === 'body' && answer.status >= 400 && !wantsLogprobs(call.body)) {
+        answer = await ask(name, { ...call, body: memberBody(call, settings, false) });
+      }
       // A request that is wrong for one of them is the client's mistake.
       if (answer.kind !== 'body' || answer.status >= 400) mistake ??= answer;
       else asked.push(...candidatesOf(name, answer.body));
@@ -65,12 +69,14 @@ async function choose(
   return settings.method === 'vote' ? elected(asked, settings.weights) : likeliest(asked);
 }
 
-/** What a member is asked: a whole answer with the probabilities of its tokens. */
-function memberBody({ path, body }: ExpertCall, settings: AggregateSettings): Body {
+/** What a member is asked: a whole answer, with the probabilities of its tokens where it gives them. */
+function memberBody({ path, body }: ExpertCall, settings: AggregateSettings, sure: boolean): Body {
   const { stream: _, stream_options: __, ...rest } = body;
   const logprobs = path === '/chat/completions' ? true : (body.logprobs ?? 1);
-  return { ...rest, logprobs, ...(settings.method === 'best-of-n' && { n: settings.n }) };
+  return { ...rest, ...(sure && { logprobs }), ...(settings.method === 'best-of-n' && { n: settings.n }) };
 }
+
+const wantsLogprobs = ({ logprobs }: Body): boolean => typeof logprobs === 'number' || logprobs === true;
 
 function joined(
   expert: string,
@@ -79,8 +85,7 @@ function joined(
   asked: readonly Candidate[],
   request: Body,
 ): Record<string, unknown> {
-  const wanted = typeof request.logprobs === 'number' || request.logprobs === true;
-  const choice: Choice = { ...chosen.choice, index: 0, ...(!wanted && { logprobs: null }) };
+  const choice: Choice = { ...chosen.choice, index: 0, ...(!wantsLogprobs(request) && { logprobs: null }) };
   return {
     ...chosen.body,
     model: expert,

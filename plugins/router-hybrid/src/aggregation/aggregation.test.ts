@@ -12,6 +12,7 @@ const chat = (content: string, probability: number, index = 0) => ({
   logprobs: { content: [{ logprob: Math.log(probability) }, { logprob: Math.log(probability) }] },
   finish_reason: 'stop',
 });
+const plain = (content: string) => ({ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' });
 const answer = (...choices: object[]) => ({
   id: 'chatcmpl-1',
   object: 'chat.completion',
@@ -79,6 +80,28 @@ describe('a cascade', () => {
   test('does not hide what is wrong with the request', async () => {
     const wrong = { status: 400, body: { error: { message: 'too long' } } };
     expect((await run(cascade, { small: wrong, large: wrong })).result).toMatchObject({ kind: 'body', ...wrong });
+  });
+  test('asks again without probabilities whoever refuses to give them, and takes the answer for unsure', async () => {
+    const asked: unknown[] = [];
+    const call = {
+      path: '/chat/completions',
+      body: {},
+      requestId: 'r',
+      ownUrl: '',
+      signal: new AbortController().signal,
+    };
+    const result = await aggregate('both', cascade, call, async (name, { body }) => {
+      asked.push([name, 'logprobs' in body]);
+      if (name === 'small' && body.logprobs)
+        return { kind: 'body', status: 400, body: { error: { message: 'no logprobs' } } };
+      return { kind: 'body', status: 200, body: answer(name === 'small' ? plain('yes') : chat('no', 0.9)) };
+    });
+    expect(asked).toEqual([
+      ['small', true],
+      ['small', false],
+      ['large', true],
+    ]);
+    expect(result).toMatchObject({ body: { choices: [{ message: { content: 'no' } }] } });
   });
   test('asks members for whole answers with probabilities, and gives these away only when asked to', async () => {
     const members = { small: answer(chat('yes', 0.9)), large: answer(chat('no', 1)) };

@@ -9,6 +9,7 @@ import {
   Tokenizer,
 } from '@largeforge/engine';
 import { routerErrors } from '../errors.js';
+import { WordPieces } from './word-piece.js';
 
 /** Tokens of a query that the encoder reads; longer queries are cut. Their beginning says what they want. */
 export const maxTokens = 32;
@@ -29,6 +30,7 @@ export class EngineSentenceEncoder implements SentenceEncoder {
     private readonly device: Device,
     private readonly model: EncoderModel,
     private readonly tokenizer: Tokenizer,
+    private readonly pieces: WordPieces | undefined,
     private readonly limit: number,
   ) {}
 
@@ -50,12 +52,14 @@ export class EngineSentenceEncoder implements SentenceEncoder {
     // A decision is short, and its query waits: it goes before what generates all the while.
     const device = openDevice({ library, threads, index, urgent: true });
     try {
-      const tokenizer = Tokenizer.of(readModelSource(path));
+      const source = readModelSource(path);
+      const tokenizer = Tokenizer.of(source);
       const model = await loadModel(device, path, { dtype: 'bf16', weights: 'q8_0' });
       if (model.kind !== 'encoder') throw routerErrors.LF_ROUTER_NOT_AN_ENCODER({ path, kind: model.config.modelType });
       model.prepare();
       await device.flush();
-      return new EngineSentenceEncoder(device, model, tokenizer, Math.min(limit, model.config.maxPositions));
+      const pieces = WordPieces.of(source.tokenizer);
+      return new EngineSentenceEncoder(device, model, tokenizer, pieces, Math.min(limit, model.config.maxPositions));
     } catch (error) {
       device[Symbol.dispose]();
       throw error;
@@ -76,7 +80,9 @@ export class EngineSentenceEncoder implements SentenceEncoder {
   }
 
   private async run(texts: readonly string[]): Promise<Float32Array[]> {
-    const sequences = await Promise.all(texts.map((text) => this.tokens(text)));
+    const cut = texts.map((text) => this.tokens(text));
+    // What is there already needs no turn of the event loop.
+    const sequences = cut.every((ids) => ids instanceof Int32Array) ? cut : await Promise.all(cut);
     const pooled = scope(() => this.model.embed(packSequences(sequences)));
     try {
       const values = await pooled.floats();
@@ -86,10 +92,15 @@ export class EngineSentenceEncoder implements SentenceEncoder {
     }
   }
 
-  /** [CLS] text [SEP], cut in the middle so that both stay. */
-  private async tokens(text: string): Promise<Int32Array> {
-    // A token is hardly ever shorter than a character: what can't be read needs no tokenizing.
-    const ids = Int32Array.from(await this.tokenizer.encode(text.slice(0, this.limit * 16)));
+  /** [CLS] text [SEP], cut before the end so that both stay. */
+  private tokens(text: string): Int32Array | Promise<Int32Array> {
+    // A token is hardly ever longer than sixteen characters: what can't be read needs no tokenizing.
+    const read = text.slice(0, this.limit * 16);
+    const ids = this.pieces?.encode(read, this.limit);
+    return ids ? this.shortened(ids) : this.tokenizer.encode(read).then((all) => this.shortened(all));
+  }
+
+  private shortened(ids: Int32Array): Int32Array {
     if (ids.length <= this.limit) return ids;
     const cut = ids.slice(0, this.limit);
     cut[this.limit - 1] = ids.at(-1)!;

@@ -1,0 +1,105 @@
+/**
+ * Whether load on equal experts evens out: two servers of one model, each a process of its own, behind a router. Clients
+ * who know nothing of the router keep the first one busy. Then others ask for `model: "auto"`, and, for comparison, take
+ * the two in turns. Prints how many requests each expert got and how long they took.
+ *
+ *   node bench/even-load.mjs [--model examples/quickstart/base] [--requests 120]
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { median, percentile } from './clinc150.mjs';
+
+const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: path('examples/quickstart/base') },
+    requests: { type: 'string', default: '120' },
+  },
+});
+const folder = mkdtempSync(join(tmpdir(), 'largeforge-even-load-'));
+const servers = [];
+async function started(config) {
+  const file = join(folder, `${servers.length}.json`);
+  writeFileSync(file, JSON.stringify({ backend: { name: 'cpu', threads: 1 }, ...config }));
+  const server = spawn(process.execPath, [path('core/bin/largeforge.mjs'), 'run', '-c', file, '--log', 'json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  servers.push(server);
+  const url = await new Promise((resolve, reject) => {
+    createInterface({ input: server.stdout }).on('line', (line) => {
+      const found = /http:\/\/127\.0\.0\.1:\d+|http:\/\/localhost:\d+/.exec(line);
+      if (found) resolve(found[0]);
+    });
+    server.on('exit', (code) => reject(new Error(`a server ended with ${code}`)));
+  });
+  while (!(await fetch(`${url}/readyz`)).ok) await new Promise((resolve) => setTimeout(resolve, 100));
+  return url;
+}
+const plugins = ['@largeforge/backend-cpu', '@largeforge/generate', '@largeforge/server-openai'];
+const serve = (more) => [{ stage: 'serve', use: 'openai', with: { port: 0, ...more } }];
+const ask = async (url, model, maxTokens = 40) => {
+  const body = {
+    model,
+    max_tokens: maxTokens,
+    messages: [{ role: 'user', content: 'put oat milk on the shopping list' }],
+  };
+  const response = await fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  return (await response.json()).model;
+};
+
+try {
+  const [a, b] = await Promise.all(
+    ['a', 'b'].map((id) => started({ plugins, pipeline: serve({ models: [{ path: values.model, id }] }) })),
+  );
+  const examples = ['put something on the shopping list'];
+  const experts = [
+    { name: 'a', url: `${a}/v1`, examples },
+    { name: 'b', url: `${b}/v1`, examples },
+  ];
+  const front = await started({
+    plugins: [...plugins, ['@largeforge/router-hybrid', { experts }]],
+    pipeline: serve({ models: [{ path: values.model, id: 'unused' }] }),
+  });
+  let over = false;
+  const busy = Array.from({ length: 6 }, async () => {
+    while (!over) await ask(a, 'a', 100);
+  });
+  for (const [name, modelOf] of [
+    ['by the router', () => 'auto'],
+    ['in turns', (i) => (i % 2 === 0 ? 'a' : 'b')],
+  ]) {
+    const [times, given] = [[], []];
+    let next = 0;
+    const worker = async () => {
+      while (next < Number(values.requests)) {
+        const model = modelOf(next++);
+        const start = performance.now();
+        given.push(await ask(front, model));
+        times.push(performance.now() - start);
+      }
+    };
+    await Promise.all(Array.from({ length: 4 }, worker));
+    const count = (expert) => given.filter((model) => model === expert).length;
+    const [mean, p99] = [median(times), percentile(times, 0.99)];
+    console.log(
+      `${name}: a, which is busy, ${count('a')}, b ${count('b')}; p50 ${mean.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms`,
+    );
+  }
+  over = true;
+  await Promise.all(busy);
+} finally {
+  const ended = servers.map((server) => new Promise((resolve) => server.on('exit', resolve)));
+  for (const server of servers) server.kill();
+  await Promise.all(ended);
+  rmSync(folder, { recursive: true });
+}

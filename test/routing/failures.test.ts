@@ -159,6 +159,8 @@ describe('an expert on another server', () => {
     const answer = await server.post('/v1/chat/completions', { model: 'music', messages: jazz });
     expect(answer.headers.get('retry-after')).toBe('1');
     expect(await json(answer)).toMatchObject({ status: 503, body: { error: { code: 'no_expert_available' } } });
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toContain('router_expert_failures_total{expert="music"} 2');
   });
   test('is found inactive by the health check, and active again', async () => {
     let up = true;

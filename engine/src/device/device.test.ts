@@ -1,5 +1,5 @@
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Tensor } from '../tensor/tensor.js';
@@ -69,6 +69,22 @@ test('memory held by free slabs of the wrong size is given back before an alloca
   Tensor.empty(small, [6 * 2 ** 20]).dispose();
   using weight = Tensor.empty(small, [6 * 2 ** 20], 'f32', 'persistent');
   expect(weight.bytes).toBe(24 * 2 ** 20);
+});
+
+test('an urgent device computes what another does, and its threads never wait behind those of the process', async () => {
+  using urgent = cpuDevice({ urgent: true, threads: 2 });
+  using sum = Tensor.full(urgent, [1000], 2);
+  commands.binary(urgent.recorder, 'add', sum, sum, sum);
+  expect(await sum.floats()).toEqual(new Float32Array(1000).fill(4));
+  if (process.platform !== 'linux') return;
+  const own = getPriority(process.pid);
+  const named = readdirSync('/proc/self/task').flatMap((id) => {
+    const name = readFileSync(`/proc/self/task/${id}/comm`, 'utf8');
+    return name.startsWith('lf-cpu-') ? [getPriority(Number(id))] : [];
+  });
+  expect(named.length).toBeGreaterThanOrEqual(3);
+  // Lower is sooner. Without the right to it they stay where they are.
+  for (const nice of named) expect(nice).toBeLessThanOrEqual(own);
 });
 
 test('a library that is not there, and a device that does not exist, are clear errors', () => {

@@ -1,9 +1,11 @@
 #include "scheduling.h"
 
 #if defined(__linux__)
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #endif
 
@@ -23,9 +25,10 @@ struct Attributes {
 
 // The shortest that the scheduler takes: whoever asks for little at a time is served first (EEVDF, Linux 6.12 on).
 constexpr uint64_t kSlice = 100'000;
-constexpr int32_t kNice = -10;
+constexpr int kStep = 10;
+constexpr int kLeastNice = -20;
 
-bool schedule(int32_t nice) {
+bool schedule(int nice) {
   Attributes attributes{};
   attributes.size = sizeof attributes;
   attributes.nice = nice;
@@ -36,8 +39,9 @@ bool schedule(int32_t nice) {
 }  // namespace
 
 void run_soon() {
-  // A lower nice value needs a right that few processes have.
-  if (!schedule(kNice)) schedule(0);
+  const int nice = getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
+  // A lower value than that of the process needs a right that few processes have.
+  if (!schedule(std::max(kLeastNice, nice - kStep))) schedule(nice);
 }
 #else
 void run_soon() {}

@@ -9,17 +9,12 @@ import { expertSpan, failSpan } from './tracing.js';
 /** How an answer was passed on. */
 export type Outcome = 'complete' | 'broken' | 'abandoned';
 
-interface Asked {
+export interface Dispatched {
   /** Who answers. */
   readonly expert: string;
   readonly answer: ExpertAnswer;
   /** Call it when the answer has been passed on, with whether all of it came. */
   readonly end: (outcome: Outcome) => void;
-}
-
-export interface Dispatched extends Asked {
-  /** Who was asked before and failed. */
-  readonly failed: readonly ExpertFailure[];
 }
 
 /** Pause before the chain is tried a second time; half of it is chance, so that clients don't come back together. */
@@ -30,17 +25,22 @@ const pauseMs = 200;
  * joined by the next one, and the sooner answer holds. When none answers, the chain is tried once more: nothing was sent
  * to the client, and an unanswered completion changes nothing, so a second try is safe. Throws LF_ROUTER_NO_ANSWER.
  * @param chain names, the chosen expert first
+ * @param onFailure told of each try that failed
  */
 export async function dispatch(
   registry: ExpertRegistry,
   chain: readonly string[],
   call: ExpertCall,
+  onFailure: (failure: ExpertFailure) => void = () => {},
 ): Promise<Dispatched> {
   const failed: ExpertFailure[] = [];
   for (let round = 0; round < 2; round++) {
     if (round > 0) await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: call.signal });
-    const answered = await firstOf(registry, chain, call, failed);
-    if (answered) return { ...answered, failed };
+    const answered = await firstOf(registry, chain, call, (failure) => {
+      failed.push(failure);
+      onFailure(failure);
+    });
+    if (answered) return answered;
   }
   throw routerErrors.LF_ROUTER_NO_ANSWER({ asked: failed.map(({ expert, message }) => `${expert}: ${message}`) });
 }
@@ -49,7 +49,7 @@ interface Running {
   readonly expert: LiveExpert;
   readonly controller: AbortController;
   /** Never rejects. */
-  readonly result: Promise<{ readonly running: Running; readonly asked?: Asked; readonly error?: unknown }>;
+  readonly result: Promise<{ readonly running: Running; readonly asked?: Dispatched; readonly error?: unknown }>;
 }
 
 /** One round over the chain. Resolves with nothing when nobody answers. */
@@ -57,8 +57,8 @@ async function firstOf(
   registry: ExpertRegistry,
   chain: readonly string[],
   call: ExpertCall,
-  failed: ExpertFailure[],
-): Promise<Asked | undefined> {
+  onFailure: (failure: ExpertFailure) => void,
+): Promise<Dispatched | undefined> {
   const waiting = [...chain];
   const running = new Set<Running>();
   const begin = (): Running | undefined => {
@@ -82,7 +82,7 @@ async function firstOf(
       running.delete(settled.running);
       if (settled.asked) return settled.asked;
       if (!(settled.error instanceof ExpertFailure)) throw settled.error;
-      failed.push(settled.error);
+      onFailure(settled.error);
       if (running.size === 0) latest = begin();
     }
     return undefined;
@@ -120,14 +120,14 @@ function start(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCall): 
 }
 
 /** Asks one expert that its circuit lets through, and tells the circuit how it went. */
-async function ask(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCall): Promise<Asked> {
+async function ask(registry: ExpertRegistry, expert: LiveExpert, call: ExpertCall): Promise<Dispatched> {
   const release = expert.begin();
   const begun = performance.now();
   const { span, headers } = expertSpan(expert.name, expert.model, call.trace);
   try {
     const answer = await answerOf(registry, expert, call, headers);
     expert.answeredAfter(performance.now() - begun);
-    const end: Asked['end'] = (outcome) => {
+    const end: Dispatched['end'] = (outcome) => {
       release();
       span.setAttribute('largeforge.outcome', outcome);
       span.end();

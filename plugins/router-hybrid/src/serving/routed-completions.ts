@@ -58,7 +58,7 @@ export function routedCompletions(app: FastifyInstance, desk: RoutingDesk, metri
     const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address;
     const { authorization } = request.headers;
     try {
-      const dispatched = await dispatch(desk.registry, chain, {
+      const call = {
         path,
         body,
         ...(authorization !== undefined && { authorization }),
@@ -66,8 +66,8 @@ export function routedCompletions(app: FastifyInstance, desk: RoutingDesk, metri
         trace,
         ownUrl: `http://${host.includes(':') ? `[${host}]` : host}:${port}/v1`,
         signal: (request as ServedRequest).cancel.signal,
-      });
-      for (const { expert } of dispatched.failed) metrics?.failures.inc({ expert });
+      };
+      const dispatched = await dispatch(desk.registry, chain, call, ({ expert }) => metrics?.failures.inc({ expert }));
       const { expert } = dispatched;
       const { outcome, tokens } = await pass(dispatched, routed, reply);
       metrics?.requests.inc({ expert, outcome });

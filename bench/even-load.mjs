@@ -5,43 +5,27 @@
  *
  *   node bench/even-load.mjs [--model examples/quickstart/base] [--requests 120]
  */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { median, percentile } from './clinc150.mjs';
+import { servedConfig } from './served-config.mjs';
 
-const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const { values } = parseArgs({
   options: {
-    model: { type: 'string', default: path('examples/quickstart/base') },
+    model: { type: 'string', default: fileURLToPath(new URL('../examples/quickstart/base', import.meta.url)) },
     requests: { type: 'string', default: '120' },
   },
 });
 const folder = mkdtempSync(join(tmpdir(), 'largeforge-even-load-'));
 const servers = [];
-async function started(config) {
-  const file = join(folder, `${servers.length}.json`);
-  writeFileSync(file, JSON.stringify({ backend: { name: 'cpu', threads: 1 }, ...config }));
-  const server = spawn(process.execPath, [path('core/bin/largeforge.mjs'), 'run', '-c', file, '--log', 'json'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+async function started(more) {
+  const server = await servedConfig(join(folder, `${servers.length}.json`), more);
   servers.push(server);
-  const url = await new Promise((resolve, reject) => {
-    createInterface({ input: server.stdout }).on('line', (line) => {
-      const found = /http:\/\/127\.0\.0\.1:\d+|http:\/\/localhost:\d+/.exec(line);
-      if (found) resolve(found[0]);
-    });
-    server.on('exit', (code) => reject(new Error(`a server ended with ${code}`)));
-  });
-  while (!(await fetch(`${url}/readyz`)).ok) await new Promise((resolve) => setTimeout(resolve, 100));
-  return url;
+  return server.url;
 }
-const plugins = ['@largeforge/backend-cpu', '@largeforge/generate', '@largeforge/server-openai'];
-const serve = (more) => [{ stage: 'serve', use: 'openai', with: { port: 0, ...more } }];
 const ask = async (url, model, maxTokens = 40) => {
   const body = {
     model,
@@ -58,17 +42,16 @@ const ask = async (url, model, maxTokens = 40) => {
 };
 
 try {
-  const [a, b] = await Promise.all(
-    ['a', 'b'].map((id) => started({ plugins, pipeline: serve({ models: [{ path: values.model, id }] }) })),
-  );
+  const a = await started({ models: [{ path: values.model, id: 'a' }] });
+  const b = await started({ models: [{ path: values.model, id: 'b' }] });
   const examples = ['put something on the shopping list'];
   const experts = [
     { name: 'a', url: `${a}/v1`, examples },
     { name: 'b', url: `${b}/v1`, examples },
   ];
   const front = await started({
-    plugins: [...plugins, ['@largeforge/router-hybrid', { experts }]],
-    pipeline: serve({ models: [{ path: values.model, id: 'unused' }] }),
+    plugins: [['@largeforge/router-hybrid', { experts }]],
+    models: [{ path: values.model, id: 'unused' }],
   });
   let over = false;
   const busy = Array.from({ length: 6 }, async () => {
@@ -98,8 +81,6 @@ try {
   over = true;
   await Promise.all(busy);
 } finally {
-  const ended = servers.map((server) => new Promise((resolve) => server.on('exit', resolve)));
-  for (const server of servers) server.kill();
-  await Promise.all(ended);
+  await Promise.all(servers.map((server) => server.stop()));
   rmSync(folder, { recursive: true });
 }

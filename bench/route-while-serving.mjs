@@ -3,19 +3,19 @@
  * whose sentence encoder on another, 50 experts and 10,000 keywords. A client streams answers without a pause; another
  * asks POST /route. Prints p50 and p99 of the decision, as the decision log has it, and of the whole request.
  *
- *   node bench/route-while-serving.mjs --encoder FOLDER --model FILE.gguf --data FOLDER [--queries 300]
+ *   node bench/route-while-serving.mjs --encoder FOLDER --model FILE.gguf --data FOLDER [--queries 300] [--router FOLDER]
+ *
+ * `--router` is where the trained router is kept, or was by an earlier run.
  */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { locateLibrary } from '@largeforge/backend-cpu';
 import { readModelSource, Tokenizer } from '@largeforge/engine';
 import { EngineSentenceEncoder, saveRouter, trainRouter } from '@largeforge/router-hybrid';
 import { clinc150, median, percentile, queriesOf } from './clinc150.mjs';
+import { servedConfig } from './served-config.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     model: { type: 'string' },
     data: { type: 'string', default: process.env.LARGEFORGE_TEST_DATA ?? '../shared/data' },
     queries: { type: 'string', default: '300' },
+    router: { type: 'string' },
   },
 });
 if (!values.encoder || !values.model) {
@@ -31,39 +32,22 @@ if (!values.encoder || !values.model) {
 }
 const folder = mkdtempSync(join(tmpdir(), 'largeforge-route-while-serving-'));
 const { train, validation, texts, fiftyExperts } = clinc150(values.data);
-const encoder = await EngineSentenceEncoder.open(values.encoder, { library: locateLibrary(), threads: 1 });
-const { router } = await trainRouter({ train, validation, encoder: { path: values.encoder, model: encoder } });
-await saveRouter(join(folder, 'router'), router);
-await encoder.close();
+const routerFolder = values.router ?? join(folder, 'router');
+if (!existsSync(routerFolder)) {
+  const encoder = await EngineSentenceEncoder.open(values.encoder, { library: locateLibrary(), threads: 1 });
+  const { router } = await trainRouter({ train, validation, encoder: { path: values.encoder, model: encoder } });
+  await saveRouter(routerFolder, router);
+  await encoder.close();
+}
 
 const log = join(folder, 'decisions.jsonl');
-const config = {
-  backend: { name: 'cpu', threads: 1 },
-  plugins: [
-    '@largeforge/backend-cpu',
-    '@largeforge/generate',
-    '@largeforge/server-openai',
-    [
-      '@largeforge/router-hybrid',
-      { router: join(folder, 'router'), decisionLog: { file: log }, experts: fiftyExperts },
-    ],
-  ],
-  pipeline: [{ stage: 'serve', use: 'openai', with: { port: 0, models: [{ path: values.model, id: 'busy' }] } }],
-};
-writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
-const program = fileURLToPath(new URL('../core/bin/largeforge.mjs', import.meta.url));
-const server = spawn(process.execPath, [program, 'run', '-c', join(folder, 'config.json'), '--log', 'json'], {
-  stdio: ['ignore', 'pipe', 'inherit'],
+const routing = { router: resolve(routerFolder), decisionLog: { file: log }, experts: fiftyExperts };
+const server = await servedConfig(join(folder, 'config.json'), {
+  plugins: [['@largeforge/router-hybrid', routing]],
+  models: [{ path: resolve(values.model), id: 'busy' }],
 });
 try {
-  const url = await new Promise((resolve, reject) => {
-    createInterface({ input: server.stdout }).on('line', (line) => {
-      const found = /http:\/\/127\.0\.0\.1:\d+|http:\/\/localhost:\d+/.exec(line);
-      if (found) resolve(found[0]);
-    });
-    server.on('exit', (code) => reject(new Error(`the server ended with ${code}`)));
-  });
-  while (!(await fetch(`${url}/readyz`)).ok) await new Promise((resolve) => setTimeout(resolve, 100));
+  const { url } = server;
   const post = (path, body) =>
     fetch(`${url}${path}`, {
       method: 'POST',
@@ -117,8 +101,6 @@ try {
     await streaming;
   }
 } finally {
-  const ended = new Promise((resolve) => server.on('exit', resolve));
-  server.kill();
-  await ended;
+  await server.stop();
   rmSync(folder, { recursive: true });
 }

@@ -56,6 +56,7 @@ export class LiveExpert {
     const known = this.latency !== undefined && Date.now() - this.measuredAt < staleMs;
     return {
       load: this.active / capacity,
+      next: (this.active + 1) / capacity,
       lastAsked: this.lastAsked,
       ...(known && { latencyMs: this.latency }),
       ...(cost !== undefined && { cost }),

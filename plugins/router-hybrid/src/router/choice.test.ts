@@ -32,6 +32,18 @@ describe('load', () => {
     expect(choose({ load: at(100, 70) })).toMatchObject({ expert: 'b' });
     expect(choose({ load: at(100, 90) })).toMatchObject({ expert: 'a' });
   });
+  test('an expert that is clearly slower gets fewer, even while the other has more to do', () => {
+    const at = (a: number, b: number) =>
+      loads({
+        a: { load: 0.1, next: 0.2, latencyMs: a },
+        b: { load: 0.2, next: 0.3, latencyMs: b },
+      });
+    expect(choose({ load: at(500, 100) })).toMatchObject({ expert: 'b', reason: 'load' });
+    expect(choose({ load: at(100, 100) })).toMatchObject({ expert: 'a' });
+  });
+  test('one whose time is not known yet is tried', () => {
+    expect(choose({ load: loads({ a: { load: 0, latencyMs: 5 }, b: { load: 0 } }) })).toMatchObject({ expert: 'b' });
+  });
   test('and latency being equal, the cheaper one is asked', () => {
     const at = (a: number, b: number) => loads({ a: { load: 0, cost: a }, b: { load: 0, cost: b } });
     expect(choose({ load: at(2, 1) })).toMatchObject({ expert: 'b' });

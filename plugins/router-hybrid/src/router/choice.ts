@@ -64,15 +64,23 @@ interface Able extends ExpertLoad {
   readonly confidence: number;
 }
 
+/** What a request would wait for: the recent time of an answer, by the requests that share the expert. */
+const expectedWait = ({ load, next = load + 1, latencyMs }: Able): number | undefined =>
+  latencyMs === undefined ? undefined : next * latencyMs;
+
 /**
- * Whether one expert is asked rather than another that is nearly as likely: the less loaded, else the clearly quicker (one
- * whose time is not known is tried), else the cheaper; of equals, such as copies, the one that was asked longer ago.
+ * Whether one expert is asked rather than another that is nearly as likely: the one with the clearly shorter wait, by its
+ * queue and its times (as Finagle's peak EWMA has it), else the less loaded, else one whose time is not known yet, else
+ * the cheaper; of equals, such as copies, the one that was asked longer ago.
  */
 function rather(one: Able, other: Able): boolean {
+  const [a, b] = [expectedWait(one), expectedWait(other)];
+  if (a !== undefined && b !== undefined) {
+    if (a < quicker * b) return true;
+    if (b < quicker * a) return false;
+  }
   if (one.load !== other.load) return one.load < other.load;
-  const [a, b] = [one.latencyMs ?? 0, other.latencyMs ?? 0];
-  if (a < quicker * b) return true;
-  if (b < quicker * a) return false;
+  if ((a === undefined) !== (b === undefined)) return a === undefined;
   if (one.cost !== other.cost) return (one.cost ?? 0) < (other.cost ?? 0);
   return one.confidence === other.confidence && (one.lastAsked ?? 0) < (other.lastAsked ?? 0);
 }

@@ -18,6 +18,8 @@ export interface Expert {
 export interface ExpertLoad {
   /** Running requests over capacity: 0 is idle, 1 is full. */
   readonly load: number;
+  /** The load with one request more; the load and 1 when absent. */
+  readonly next?: number;
   /** Recent time of an answer in milliseconds, where known. */
   readonly latencyMs?: number;
   /** Of its tokens, in any unit. */

@@ -11,6 +11,13 @@ export { estimateMemory, type MemoryEstimate, type MemoryPlan } from './memory.j
 export type { CausalLanguageModel, EncoderModel, ForwardOptions, HiddenStates, LanguageModel } from './model.js';
 export { loadModel } from './open.js';
 export type { RopeConfig, RopeScaling } from './rope.js';
-export { type PretrainedFiles, type SaveOptions, savePretrained, tensorToWrite, writePretrained } from './save.js';
+export {
+  type PretrainedFiles,
+  parameterToWrite,
+  type SaveOptions,
+  savePretrained,
+  tensorToWrite,
+  writePretrained,
+} from './save.js';
 export { selectLayers } from './select-layers.js';
 export type { WeightFiles, WeightPrecision, WeightProvider } from './weights.js';

@@ -1,6 +1,8 @@
 import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
 
+export { factorUpper, type UpperFactor } from './factor.js';
+
 export default definePlugin({
   name: '@largeforge/quant-gptq',
   version: '0.1.0',

@@ -4,9 +4,10 @@ import { quantizeCommand } from './command.js';
 
 export { CalibrationStream, type SharedInput } from './calibration/stream.js';
 export { type CheckpointFormat, checkpointFormats, type QuantizationScheme } from './checkpoint/format.js';
+export { PackedStore } from './checkpoint/packed-store.js';
 export { quantizeErrors } from './errors.js';
 export { codeOf, type GridOptions, GridSearch, roundToNearest } from './grid.js';
-export { finiteWeight } from './layers.js';
+export { finiteWeight, linearsOf } from './layers.js';
 export type { LayerTask, QuantizationMethod, QuantizedLinear } from './method.js';
 export { type QuantizeOptions, quantizeOptions } from './options.js';
 export { outputError } from './output-error.js';

@@ -137,6 +137,8 @@ const sources = (folder) =>
         .sort()
     : [];
 const abi = join(root, 'engine/native/include');
+/** What backends share: command streams and errors. */
+const command = join(root, 'engine/native/command');
 
 /** Declares the kernel sources' registration functions and the levels' tables, so that neither is listed by hand. */
 function writeKernelLists(folder, kernels) {
@@ -162,13 +164,15 @@ function planBackend() {
     readFileSync(join(native, 'kernels', `${name}.cpp`), 'utf8').includes(`void register_${name}(`),
   );
   writeKernelLists(generated, registering);
-  const includes = [native, abi, generated];
+  const includes = [native, abi, command, generated];
   const { version } = JSON.parse(readFileSync(join(root, 'plugins/backend-cpu/package.json'), 'utf8'));
   const objects = sources(native)
     .filter((name) => name !== 'kernel_table.cpp')
     .map((name) =>
       object(build, join(native, name), name.slice(0, -4), includes, [`-DLF_BACKEND_VERSION="${version}"`]),
     );
+  for (const name of sources(command))
+    objects.push(object(build, join(command, name), `command_${name.slice(0, -4)}`, [command, abi], []));
   for (const level of levels) {
     const flags = levelFlags(level);
     for (const name of kernels)
@@ -184,7 +188,7 @@ function planRoofline() {
   const native = join(root, 'plugins/backend-cpu/native');
   const build = dirname(output('plugins/backend-cpu/library'));
   const folder = join(native, 'roofline');
-  const includes = [native, join(build, 'generated')];
+  const includes = [native, abi, command, join(build, 'generated')];
   const objects = levels.map((level) =>
     object(build, join(folder, 'limits.cpp'), `limits.${level.name}`, includes, levelFlags(level)),
   );

@@ -6,6 +6,8 @@
 
 namespace lf_cpu {
 
+using namespace lf;
+
 lf_error* BufferTable::alloc(uint64_t bytes, uint32_t* handle) {
   if (bytes == 0) return make_error(LF_INVALID, "a buffer of 0 bytes was asked for");
   auto buffer = std::make_shared<Buffer>();

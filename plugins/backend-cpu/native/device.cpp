@@ -120,7 +120,7 @@ const char* lf_device::resolve(const lf_command* command, View* views, std::shar
     owners[i] = buffers.get(t.buffer);
     if (!owners[i]) return fail(LF_INVALID, "operand %u names buffer %u, which does not exist (any more)", i, t.buffer);
     char reason[256];
-    if (!check_operand(command, i, kernels, &spans[i], reason, sizeof reason)) return fail(LF_INVALID, "%s", reason);
+    if (!check_operand(command, i, kernels.packed_size, &spans[i], reason, sizeof reason)) return fail(LF_INVALID, "%s", reason);
     const Buffer& buffer = *owners[i];
     if (t.offset > buffer.bytes || spans[i] > buffer.bytes - t.offset) {
       return fail(LF_INVALID, "operand %u spans %llu bytes at %llu of a buffer of %llu", i, (unsigned long long)spans[i],
@@ -203,7 +203,7 @@ lf_error* lf_device::supports(const lf_command* command) const {
     if (tensors[i].buffer == 0) continue;
     uint64_t span;
     char reason[256];
-    if (!check_operand(command, i, kernels, &span, reason, sizeof reason)) {
+    if (!check_operand(command, i, kernels.packed_size, &span, reason, sizeof reason)) {
       return refusal(context.fail(LF_INVALID, "%s", reason));
     }
     describe(tensors[i], &views[i]);

@@ -10,30 +10,11 @@
 #include <cstdint>
 
 #include "largeforge/backend.h"
+#include "view.h"
 
 namespace lf_cpu {
 
-// An operand with its memory resolved. `data` is null when the operand is absent.
-struct View {
-  uint8_t* data;
-  lf_dtype dtype;
-  lf_layout layout;
-  int rank;
-  int64_t shape[LF_MAX_RANK];
-  int64_t stride[LF_MAX_RANK];  // in elements
-  uint32_t group;
-  uint16_t scale_operand, zero_operand;
-  uint64_t available;  // bytes from `data` to the end of the buffer; the runtime has checked strided views against it
-
-  bool present() const { return data != nullptr; }
-  int64_t elements() const {
-    int64_t n = 1;
-    for (int i = 0; i < rank; i++) n *= shape[i];
-    return n;
-  }
-  template <typename T>
-  T* as() const { return reinterpret_cast<T*>(data); }
-};
+using namespace lf;
 
 // Work of one kernel call: fn(user, task, worker). worker < Context::workers().
 using Task = void (*)(void* user, int64_t task, int worker);
@@ -82,11 +63,5 @@ struct KernelTable {
 
 // Each source in kernels/ defines, in namespace lf_cpu::LF_ISA, a function `void register_<file>(KernelTable&)`;
 // kernels/table.cpp calls them all and defines `const KernelTable& LF_ISA_table()`.
-
-inline float param_f32(const uint32_t* params, int i) {
-  float f;
-  __builtin_memcpy(&f, params + i, 4);
-  return f;
-}
 
 }  // namespace lf_cpu

@@ -17,6 +17,8 @@
 #include "error.h"
 
 namespace lf_cpu {
+
+using namespace lf;
 namespace {
 
 struct Slot {

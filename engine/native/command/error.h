@@ -14,7 +14,7 @@ struct lf_error {
   uint32_t op = 0;
 };
 
-namespace lf_cpu {
+namespace lf {
 // Never throws: without memory for the error, it is the one that says so. Every error is freed by `free_error`.
 lf_error* make_error(lf_status status, const char* format, ...) noexcept __attribute__((format(printf, 2, 3)));
 lf_error* copy_error(const lf_error& error) noexcept;
@@ -33,4 +33,4 @@ lf_error* guarded(F&& body) noexcept {
     return make_error(LF_INTERNAL, "%s", error.what());
   }
 }
-}  // namespace lf_cpu
+}  // namespace lf

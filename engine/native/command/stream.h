@@ -3,9 +3,9 @@
 #pragma once
 #include <cstdint>
 
-#include "kernel.h"
+#include "view.h"
 
-namespace lf_cpu {
+namespace lf {
 
 // Operands and parameters that kernels may look at beyond those given: absent and 0.
 constexpr int kMaxOperands = 24;
@@ -19,9 +19,12 @@ inline const uint32_t* command_params(const lf_command* command) {
 }
 const lf_tensor* command_tensors(const lf_command* command);
 
+// Bytes of a packed weight; 0 when the backend does not pack the combination.
+using PackedSize = uint64_t (*)(uint32_t dtype, uint32_t layout, uint32_t n, uint32_t k, uint32_t group);
+
 // Checks operand `index` of a command by itself (not against its buffer) and gives the bytes that it spans from its
-// offset. False, with a message in `reason`, when it makes no sense.
-bool check_operand(const lf_command* command, uint32_t index, const KernelTable& kernels, uint64_t* span, char* reason,
+// offset. False, with a message in `reason`, when it makes no sense. `packed_size` may be null.
+bool check_operand(const lf_command* command, uint32_t index, PackedSize packed_size, uint64_t* span, char* reason,
                    size_t reason_size);
 // Bits of memory for one element, scales of blocks included and rounded down.
 uint64_t storage_bits(uint8_t dtype);
@@ -34,4 +37,4 @@ uint32_t index_operands(uint32_t op);
 // Fills a view without memory (for `supports`).
 void describe(const lf_tensor& tensor, View* view);
 
-}  // namespace lf_cpu
+}  // namespace lf

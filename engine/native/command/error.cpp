@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <new>
 
-namespace lf_cpu {
+namespace lf {
 namespace {
 
 lf_error* exhausted() {
@@ -43,4 +43,4 @@ void free_error(lf_error* error) noexcept {
   if (error != exhausted()) delete error;
 }
 
-}  // namespace lf_cpu
+}  // namespace lf

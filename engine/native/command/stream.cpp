@@ -4,7 +4,7 @@
 #include <cstdarg>
 #include <cstdio>
 
-namespace lf_cpu {
+namespace lf {
 namespace {
 
 // Limits that keep products of extents, and of bytes of scratch, within 64 bits.
@@ -78,7 +78,7 @@ const lf_tensor* command_tensors(const lf_command* command) {
   return reinterpret_cast<const lf_tensor*>(reinterpret_cast<const uint8_t*>(command + 1) + param_bytes(command));
 }
 
-bool check_operand(const lf_command* command, uint32_t index, const KernelTable& kernels, uint64_t* span, char* reason,
+bool check_operand(const lf_command* command, uint32_t index, PackedSize packed_size, uint64_t* span, char* reason,
                    size_t reason_size) {
   const lf_tensor& t = command_tensors(command)[index];
   const bool written = written_operands(command->op) >> index & 1;
@@ -116,7 +116,7 @@ bool check_operand(const lf_command* command, uint32_t index, const KernelTable&
     }
     if (t.rank != 2) return refuse(reason, reason_size, "operand %u is packed, but has %u dimensions", index, t.rank);
     const uint64_t bytes =
-        kernels.packed_size ? kernels.packed_size(t.dtype, t.layout, t.shape[0], t.shape[1], t.group) : 0;
+        packed_size ? packed_size(t.dtype, t.layout, t.shape[0], t.shape[1], t.group) : 0;
     if (!bytes && !empty) {
       return refuse(reason, reason_size, "operand %u: this backend packs no weight of data type %u and layout %u", index,
                     t.dtype, t.layout);
@@ -213,4 +213,4 @@ void describe(const lf_tensor& t, View* view) {
   view->zero_operand = t.zero_operand;
 }
 
-}  // namespace lf_cpu
+}  // namespace lf

@@ -1,0 +1,320 @@
+#include "fake_driver.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include "registry.h"
+#include "simt.h"
+#include "traffic.h"
+
+namespace fake {
+namespace {
+
+using Work = std::function<Result()>;
+
+struct Driver {
+  std::recursive_mutex mutex;
+  std::set<Stream*> streams;
+  std::map<std::string, std::unique_ptr<Function>> functions;
+  std::set<void*> host_blocks;
+  std::string failure;
+  Result broken = kOk;  // a device that failed stays so
+};
+
+Driver& driver() {
+  static Driver* const it = new Driver;
+  return *it;
+}
+
+#define LF_LOCKED std::lock_guard<std::recursive_mutex> lock(driver().mutex)
+
+Result refuse(Result result, const std::string& why) {
+  driver().failure = why;
+  return result;
+}
+
+uint64_t setting(const char* name, uint64_t otherwise) {
+  const char* value = getenv(name);
+  return value && *value ? strtoull(value, nullptr, 10) : otherwise;
+}
+
+}  // namespace
+
+struct Stream {
+  std::deque<Work> work;
+};
+struct Event {
+  Stream* stream = nullptr;
+  bool reached = true;
+};
+struct Function {
+  const simt::Registration* kernel = nullptr;
+  uint32_t shared_limit = 48 << 10;
+};
+
+int target() { return static_cast<int>(setting("LF_EMULATED_TARGET", 80)); }
+uint64_t memory_total() { return setting("LF_EMULATED_MEMORY", uint64_t{8} << 30); }
+uint32_t shared_limit() { return target() == 80 ? 163 << 10 : 64 << 10; }
+uint32_t warp_lanes() { return target() == 90 ? 64 : 32; }
+int devices() { return static_cast<int>(setting("LF_EMULATED_DEVICES", 1)); }
+const char* last_failure() { return driver().failure.c_str(); }
+
+namespace {
+
+// Runs the oldest work of a stream.
+void step(Stream* stream) {
+  Driver& d = driver();
+  Work work = std::move(stream->work.front());
+  stream->work.pop_front();
+  if (d.broken == kOk) {
+    const Result result = work();
+    if (result != kOk) d.broken = result;
+  }
+}
+void drain(Stream* stream) {
+  while (!stream->work.empty()) step(stream);
+}
+void run_until(const bool& reached, Stream* stream) {
+  while (!reached && !stream->work.empty()) step(stream);
+}
+
+Result enqueue(Stream* stream, Work work) {
+  if (!driver().streams.count(stream)) return refuse(kInvalidValue, "a stream that does not exist");
+  stream->work.push_back(std::move(work));
+  return driver().broken;
+}
+
+}  // namespace
+
+Result memory_info(size_t* free, size_t* total) {
+  LF_LOCKED;
+  *total = memory_total();
+  *free = *total - std::min<uint64_t>(*total, simt::allocated());
+  return kOk;
+}
+
+Result allocate(void** pointer, size_t bytes) {
+  LF_LOCKED;
+  if (bytes == 0 || bytes > memory_total() - std::min<uint64_t>(memory_total(), simt::allocated())) {
+    return refuse(bytes ? kOutOfMemory : kInvalidValue, "out of memory");
+  }
+  *pointer = simt::allocate(bytes);
+  return *pointer ? kOk : refuse(kOutOfMemory, "out of memory");
+}
+
+// As the real one, it waits for the device first.
+Result release(void* pointer) {
+  LF_LOCKED;
+  for (Stream* stream : driver().streams) drain(stream);
+  return simt::release(pointer) ? kOk : refuse(kInvalidValue, "memory that is freed is not allocated");
+}
+
+Result host_allocate(void** pointer, size_t bytes) {
+  LF_LOCKED;
+  *pointer = malloc(bytes);
+  if (!*pointer) return refuse(kOutOfMemory, "the host is out of memory");
+  driver().host_blocks.insert(*pointer);
+  return kOk;
+}
+Result host_release(void* pointer) {
+  LF_LOCKED;
+  for (Stream* stream : driver().streams) drain(stream);
+  if (!driver().host_blocks.erase(pointer)) return refuse(kInvalidValue, "pinned memory that is freed is not allocated");
+  free(pointer);
+  return kOk;
+}
+
+Result stream_create(Stream** out) {
+  LF_LOCKED;
+  *out = new Stream;
+  driver().streams.insert(*out);
+  return kOk;
+}
+Result stream_destroy(Stream* stream) {
+  LF_LOCKED;
+  if (!driver().streams.count(stream)) return refuse(kInvalidValue, "a stream that does not exist");
+  drain(stream);
+  driver().streams.erase(stream);
+  delete stream;
+  return kOk;
+}
+Result stream_synchronize(Stream* stream) {
+  LF_LOCKED;
+  if (!driver().streams.count(stream)) return refuse(kInvalidValue, "a stream that does not exist");
+  drain(stream);
+  return driver().broken;
+}
+
+Result event_create(Event** out) {
+  *out = new Event;
+  return kOk;
+}
+Result event_destroy(Event* event) {
+  LF_LOCKED;
+  if (event->stream && driver().streams.count(event->stream)) run_until(event->reached, event->stream);
+  delete event;
+  return kOk;
+}
+Result event_record(Event* event, Stream* stream) {
+  LF_LOCKED;
+  event->stream = stream;
+  event->reached = false;
+  Stream* s = stream;
+  if (!driver().streams.count(s)) return refuse(kInvalidValue, "a stream that does not exist");
+  // Reached even when the device is broken: nobody waits for ever.
+  s->work.push_back([event] {
+    event->reached = true;
+    return kOk;
+  });
+  if (driver().broken != kOk) drain(s), event->reached = true;
+  return driver().broken;
+}
+Result event_synchronize(Event* event) {
+  LF_LOCKED;
+  if (event->stream && driver().streams.count(event->stream)) run_until(event->reached, event->stream);
+  return driver().broken;
+}
+Result stream_wait(Stream* stream, Event* event) {
+  LF_LOCKED;
+  Stream* recorded = event->stream;
+  return enqueue(stream, [event, recorded]() -> Result {
+    if (recorded && driver().streams.count(recorded)) run_until(event->reached, recorded);
+    return kOk;
+  });
+}
+Result event_elapsed(float* milliseconds, Event*, Event*) {
+  *milliseconds = 0.0f;
+  return kOk;
+}
+
+namespace {
+
+Result check_device(const void* pointer, size_t bytes, const char* what) {
+  if (bytes == 0 || simt::live(pointer, bytes)) return kOk;
+  char text[160];
+  snprintf(text, sizeof text, "%s: %zu bytes at %p are not live device memory (never allocated, or freed)", what, bytes, pointer);
+  return refuse(kInvalidValue, text);
+}
+
+}  // namespace
+
+Result copy_to_device(void* to, const void* from, size_t bytes, Stream* stream) {
+  LF_LOCKED;
+  if (Result wrong = check_device(to, bytes, "copy to the device")) return wrong;
+  return enqueue(stream, [=] {
+    if (Result wrong = check_device(to, bytes, "copy to the device")) return wrong;
+    memcpy(to, from, bytes);
+    return kOk;
+  });
+}
+Result copy_to_host(void* to, const void* from, size_t bytes, Stream* stream) {
+  LF_LOCKED;
+  if (Result wrong = check_device(from, bytes, "copy to the host")) return wrong;
+  return enqueue(stream, [=] {
+    if (Result wrong = check_device(from, bytes, "copy to the host")) return wrong;
+    memcpy(to, from, bytes);
+    return kOk;
+  });
+}
+Result copy_on_device(void* to, const void* from, size_t bytes, Stream* stream) {
+  LF_LOCKED;
+  if (Result wrong = check_device(to, bytes, "copy on the device")) return wrong;
+  return enqueue(stream, [=] {
+    if (Result wrong = check_device(from, bytes, "copy on the device")) return wrong;
+    memmove(to, from, bytes);
+    return kOk;
+  });
+}
+Result set_bytes(void* to, int value, size_t bytes, Stream* stream) {
+  LF_LOCKED;
+  if (Result wrong = check_device(to, bytes, "memset")) return wrong;
+  return enqueue(stream, [=] {
+    if (Result wrong = check_device(to, bytes, "memset")) return wrong;
+    memset(to, value, bytes);
+    return kOk;
+  });
+}
+
+Result check_image(const void* image) {
+  return memcmp(image, "LFEMU", 5) == 0 ? kOk : refuse(static_cast<Result>(200), "the image holds no kernel for the emulator");
+}
+
+Result find_function(Function** out, const char* name) {
+  LF_LOCKED;
+  auto& known = driver().functions[name];
+  if (!known) {
+    const simt::Registration* kernel = simt::find_kernel(target(), name);
+    if (!kernel) {
+      driver().functions.erase(name);
+      return refuse(kNotFound, std::string("there is no kernel ") + name);
+    }
+    known = std::make_unique<Function>();
+    known->kernel = kernel;
+  }
+  *out = known.get();
+  return kOk;
+}
+
+Result set_shared_limit(Function* function, int bytes) {
+  LF_LOCKED;
+  if (bytes < 0 || static_cast<uint32_t>(bytes) > shared_limit()) {
+    return refuse(kInvalidValue, std::string(function->kernel->name) + ": " + std::to_string(bytes) +
+                                     " bytes of shared memory; the device has " + std::to_string(shared_limit()) + " for a block");
+  }
+  function->shared_limit = static_cast<uint32_t>(bytes);
+  return kOk;
+}
+
+Result launch(Function* function, uint32_t x, uint32_t y, uint32_t z, uint32_t threads, uint32_t threads_y, uint32_t threads_z,
+              uint32_t shared_bytes, Stream* stream, void** parameters, void** extra) {
+  LF_LOCKED;
+  const simt::Registration& kernel = *function->kernel;
+  auto wrong = [&](const std::string& why) { return refuse(kInvalidValue, std::string(kernel.name) + ": " + why); };
+  // {BUFFER_POINTER = 1, pointer, BUFFER_SIZE = 2, &size, END = 0 (HIP: 3)}
+  const void* buffer = nullptr;
+  size_t bytes = 0;
+  for (void** e = extra; e && (reinterpret_cast<uintptr_t>(*e) == 1 || reinterpret_cast<uintptr_t>(*e) == 2); e += 2) {
+    if (reinterpret_cast<uintptr_t>(*e) == 1) buffer = e[1];
+    else bytes = *static_cast<size_t*>(e[1]);
+  }
+  if (parameters || !buffer) return wrong("arguments are expected in one buffer");
+  if (bytes != kernel.argument_bytes) {
+    return wrong("the arguments have " + std::to_string(bytes) + " bytes; the kernel takes " + std::to_string(kernel.argument_bytes));
+  }
+  if (threads_y != 1 || threads_z != 1 || threads == 0 || threads % warp_lanes()) return wrong(std::to_string(threads) + " threads a block");
+  if (threads > kernel.most_threads) {
+    return wrong(std::to_string(threads) + " threads a block; the kernel was compiled for at most " + std::to_string(kernel.most_threads));
+  }
+  if (shared_bytes > function->shared_limit) {
+    return wrong(std::to_string(shared_bytes) + " bytes of shared memory; " + std::to_string(function->shared_limit) + " are allowed");
+  }
+  if (x == 0 || y == 0 || z == 0 || x > 0x7fffffffu || y > 65535 || z > 65535) return wrong("a grid that no device has");
+  std::vector<uint64_t> arguments((bytes + 7) / 8);
+  memcpy(arguments.data(), buffer, bytes);
+  return enqueue(stream, [=]() -> Result {
+    simt::Launch launch;
+    launch.kernel = function->kernel->name;
+    launch.body = function->kernel->body;
+    launch.arguments = arguments.data();
+    launch.grid = {x, y, z};
+    launch.threads = threads;
+    launch.warp = warp_lanes();
+    launch.shared_bytes = shared_bytes;
+    simt::Traffic traffic;
+    std::string failure;
+    const bool good = simt::run(launch, &traffic, &failure);
+    record_traffic(launch.kernel, traffic);
+    if (good) return kOk;
+    if (getenv("LF_EMULATED_VERBOSE")) fprintf(stderr, "%s\n", failure.c_str());
+    return refuse(kLaunchFailed, failure);
+  });
+}
+
+}  // namespace fake

@@ -1,0 +1,96 @@
+// What the matrix products share: reading operands, and what becomes of a sum.
+#pragma once
+#include "../device/mma.h"
+#include "activation.h"
+#include "block_formats.h"
+#include "gemm.h"
+
+namespace lf_gpu {
+
+LF_ON_DEVICE int64_t source_row(const MatrixSource& s, int64_t row) { return s.index ? load(s.index + row) : row; }
+
+// Eight elements of a row along the depth, or 0 from `end` on. `k` is a multiple of 8.
+LF_ON_DEVICE void read_depth8(const MatrixSource& s, int64_t row, int64_t k, int64_t end, float (&v)[8]) {
+  if (is_block_format(s.dtype)) {
+    if (k < end) return decode8(s.dtype, s.data, row * s.row_stride + k, v);
+  } else if (s.vector && s.depth_stride == 1 && k + 8 <= end) {
+    return read_words8(s.data, s.dtype, row * s.row_stride + k, v);
+  }
+  const bool blocks = is_block_format(s.dtype);
+#pragma unroll
+  for (int i = 0; i < 8; i++)
+    v[i] = !blocks && k + i < end ? read_float(s.data, s.dtype, row * s.row_stride + (k + i) * s.depth_stride) : 0.0f;
+}
+
+template <typename T>
+struct Packed8 {
+  Words4 words[sizeof(T) / 2];
+};
+template <typename T>
+LF_ON_DEVICE Words4 pack8(const float (&v)[8]) {
+  Words4 x;
+#pragma unroll
+  for (int i = 0; i < 4; i++) x.w[i] = uint32_t(narrow<T>(v[2 * i]).bits) | uint32_t(narrow<T>(v[2 * i + 1]).bits) << 16;
+  return x;
+}
+template <typename T>
+LF_ON_DEVICE void put8(Shared<T> to, const float (&v)[8]) {
+  store_shared_words(to, pack8<T>(v));
+}
+template <>
+LF_ON_DEVICE void put8<float>(Shared<float> to, const float (&v)[8]) {
+  Words4 x, y;
+#pragma unroll
+  for (int i = 0; i < 4; i++) x.w[i] = float_to_bits(v[i]), y.w[i] = float_to_bits(v[4 + i]);
+  store_shared_words(to, x);
+  store_shared_words(to + 4, y);
+}
+
+// What a block works on: rows [first_row, first_row + rows) and depths [first_depth, end_depth), of group `group`.
+struct Span {
+  int64_t first_row, end_row, first_depth, end_depth, group;
+};
+// The block's part, by its number along the rows (block_y) and the group (block_z). Nothing when end_row <= first_row.
+LF_ON_DEVICE Span span_of(const GemmArgs& a, int rows_of_block) {
+  Span s{int64_t(block_y()) * rows_of_block, a.m, 0, a.depth, 0};
+  if (a.group_kind == kGroupedRows) {
+    int64_t tile = block_y();
+    s.first_row = s.end_row = 0;
+    for (uint32_t e = 0; e < a.groups; e++) {
+      const int64_t first = load(a.offsets + e * a.offset_stride), last = load(a.offsets + (e + 1) * a.offset_stride);
+      const int64_t tiles = (last - first + rows_of_block - 1) / rows_of_block;
+      if (tile < tiles) {
+        s.first_row = first + tile * rows_of_block, s.end_row = last, s.group = e;
+        break;
+      }
+      tile -= tiles;
+    }
+  } else if (a.group_kind == kGroupedDepth) {
+    s.group = block_z();
+    s.first_depth = load(a.offsets + s.group * a.offset_stride);
+    s.end_depth = load(a.offsets + (s.group + 1) * a.offset_stride);
+  } else if (a.row_limit) {
+    s.end_row = smaller(a.m, int64_t(load(a.row_limit)) - a.first_row);
+  }
+  return s;
+}
+
+LF_ON_DEVICE void finish_sum(const GemmArgs& a, int64_t group, int64_t row, int64_t column, float sum) {
+  if (a.start) sum += load(a.start + row * a.n + column);
+  if (a.copy) write_float(a.copy, a.copy_dtype, row * a.copy_stride + column, sum * a.copy_scale);
+  if (!a.out) return;
+  float v = a.alpha * sum;
+  if (a.bias) v += read_float(a.bias, a.bias_dtype, column * a.bias_stride);
+  if (a.activation) v = unary(a.activation, v);
+  const int64_t to = a.out_index ? load(a.out_index + row) : row;
+  const int64_t place = to * a.out_row_stride + column * a.out_column_stride + group * a.out_group_stride;
+  if (a.beta != 0.0f) v += a.beta * read_float(a.out, a.out_dtype, place);
+  write_float(a.out, a.out_dtype, place, v);
+}
+
+LF_ON_DEVICE MatrixSource of_group(MatrixSource s, int64_t group) {
+  s.data += group * s.group_stride * int64_t(element_bytes(s.dtype));
+  return s;
+}
+
+}  // namespace lf_gpu

@@ -1,11 +1,12 @@
 /**
- * Builds the native code of a checkout: the N-API binding, and the CPU backend (every ISA level) with the program that
- * measures this machine's limits.
+ * Builds the native code of a checkout: the N-API binding, the CPU backend (every ISA level) with the program that
+ * measures this machine's limits, and the GPU backends' runtime (their device code is made by build-cuda.mjs and
+ * build-rocm.mjs).
  * Each object is rebuilt only when its source, a header that it includes, or its flags changed.
  *
  *   node scripts/build-native.mjs [--conformance] [--sanitize]
  *
- * --conformance builds the conformance runner too, which only tests need; --sanitize builds with AddressSanitizer and
+ * --conformance builds the conformance runner and the emulated GPU too, which only tests need; --sanitize builds with AddressSanitizer and
  * UBSan, into build/sanitized folders.
  */
 import { execFile, spawnSync } from 'node:child_process';
@@ -196,6 +197,106 @@ function planRoofline() {
   return () => link(join(build, 'roofline'), objects, ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')]);
 }
 
+/** What both GPU backends are made of, but for the kernels of the device. */
+function planGpuRuntime(build, version) {
+  const gpu = join(root, 'engine/native/gpu');
+  const includes = [join(gpu, 'runtime'), abi, command];
+  const flags = [`-DLF_BACKEND_VERSION="${version}"`];
+  return [
+    ...['runtime', 'ops'].flatMap((part) =>
+      sources(join(gpu, part)).map((name) =>
+        object(build, join(gpu, part, name), `${part}_${name.slice(0, -4)}`, includes, flags),
+      ),
+    ),
+    ...sources(command).map((name) =>
+      object(build, join(command, name), `command_${name.slice(0, -4)}`, [command, abi], []),
+    ),
+  ];
+}
+
+/**
+ * A GPU backend's library, and one whose kernels are the emulator's. The first carries the image that `npm run build:cuda`
+ * or `build:rocm` made, when there is one: without it, it loads and says what is missing.
+ */
+function planGpuBackend(vendor, runtime, emulated) {
+  const native = join(root, `plugins/backend-${vendor}/native`);
+  const build = dirname(output(`plugins/backend-${vendor}/library`));
+  const includes = [join(root, 'engine/native/gpu/runtime'), abi, command];
+  const driver = object(build, join(native, 'driver.cpp'), 'driver', includes, []);
+  const image = join(root, `plugins/backend-${vendor}/build/kernels.image`);
+  const carrier = object(build, join(root, 'engine/native/gpu/runtime/image/carrier.cpp'), 'carrier', includes, [
+    ...(existsSync(image)
+      ? [
+          `-DLF_GPU_IMAGE="${here(image)}"`,
+          `-DLF_GPU_IMAGE_STAMP="${createHash('sha256').update(readFileSync(image)).digest('hex')}"`,
+        ]
+      : []),
+  ]);
+  const steps = [() => link(join(build, `liblargeforge_${vendor}.so`), [...runtime, driver, carrier], linkFlags)];
+  if (emulated) {
+    const substitute = object(
+      build,
+      join(root, 'engine/native/gpu/emulation/image/image.cpp'),
+      'emulated_image',
+      includes,
+      [],
+    );
+    steps.push(() =>
+      link(join(build, `liblargeforge_${vendor}_emulated.so`), [...runtime, driver, substitute], linkFlags),
+    );
+  }
+  return steps;
+}
+
+/** The fake driver: the emulator, and every kernel compiled for each of the devices that it stands for. */
+function planEmulator() {
+  const gpu = join(root, 'engine/native/gpu');
+  const build = dirname(output('engine/emulator'));
+  const objects = sources(join(gpu, 'emulation')).map((name) =>
+    object(build, join(gpu, 'emulation', name), `emulation_${name.slice(0, -4)}`, [abi], []),
+  );
+  const kernels = readdirSync(join(gpu, 'kernels'))
+    .filter((name) => name.endsWith('.cu'))
+    .sort();
+  for (const target of [80, 90, 10]) {
+    const flags = [
+      '-x',
+      'c++',
+      '-O2',
+      '-Wno-unknown-pragmas',
+      '-DLF_EMULATED',
+      `-DLF_EMULATED_TARGET=${target}`,
+      `-Dlf_gpu=lf_gpu_${target}`,
+    ];
+    for (const name of kernels)
+      objects.push(object(build, join(gpu, 'kernels', name), `kernel_${name.slice(0, -3)}.${target}`, [abi], flags));
+  }
+  const driver = objects.filter(({ path }) => basename(path).startsWith('emulation_'));
+  const programFlags = ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')];
+  // Kernels with a bug each, which the emulator must catch.
+  const bugs = [80, 90].map((target) => {
+    const source = join(gpu, 'emulation/tests/seeded_bugs.cpp');
+    const flags = [
+      '-O1',
+      '-Wno-unknown-pragmas',
+      '-DLF_EMULATED',
+      `-DLF_EMULATED_TARGET=${target}`,
+      '-Dlf_gpu=lf_gpu_bugs',
+    ];
+    const program = object(build, source, `seeded_bugs.${target}`, [abi], flags);
+    return () => link(join(build, `seeded_bugs_${target}`), [...driver, program], programFlags);
+  });
+  return [() => link(join(build, 'libfake_gpu_driver.so'), objects, linkFlags), ...bugs];
+}
+
+function planGpu() {
+  const emulated = process.argv.includes('--conformance');
+  const { version } = JSON.parse(readFileSync(join(root, 'plugins/backend-cuda/package.json'), 'utf8'));
+  const runtime = planGpuRuntime(dirname(output('engine/gpu')), version);
+  const steps = ['cuda', 'rocm'].flatMap((vendor) => planGpuBackend(vendor, runtime, emulated));
+  return emulated ? [...steps, ...planEmulator()] : steps;
+}
+
 function planBinding() {
   const build = dirname(output('engine/binding'));
   const headers = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include');
@@ -222,6 +323,7 @@ const links = [
   planBackend(),
   planRoofline(),
   planBinding(),
+  ...(process.platform === 'linux' ? planGpu() : []),
   ...(process.argv.includes('--conformance') ? [planConformance()] : []),
 ];
 const stale = jobs.filter((job) => !upToDate(job.path, job.stamp));

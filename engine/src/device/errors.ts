@@ -17,6 +17,12 @@ export const deviceErrors = defineEngineErrors({
     remedy: () =>
       'In a checkout, build it with "npm run build". Else install its package again, or choose another backend.',
   },
+  BACKEND_MISSING: {
+    message: ({ name, tried }: { name: string; tried: readonly string[] }) =>
+      `the native library of ${name} was not found (looked for ${tried.join(', ')})`,
+    remedy: () =>
+      'In a checkout, build it with "npm run build" (Linux). From npm, install the package for this platform; it is an optional dependency, which "npm install --omit=optional" leaves out.',
+  },
   DEVICE_UNAVAILABLE: {
     message: ({ backend, index, reason }: { backend: string; index: number; reason: string }) =>
       `device ${index} of backend ${backend} cannot be opened: ${reason}`,

@@ -1,4 +1,5 @@
 export type { Allocation } from './arena.js';
+export { backendDevices, locateBackendLibrary } from './backend-library.js';
 export { loadBackend, loadBinding } from './binding.js';
 export type { AdamWParams, AttentionParams, CrossEntropyParams, RandomKey } from './commands/index.js';
 export * as commands from './commands/index.js';

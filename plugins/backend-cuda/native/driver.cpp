@@ -22,7 +22,7 @@ enum {
   kCompatNotSupported = 804,
 };
 enum { kWarpSize = 10, kMultiprocessors = 16, kMajor = 75, kMinor = 76, kSharedOptin = 97 };
-constexpr int kOldestDriver = 11080;
+constexpr int kOldestDriver = 11080, kOldestArchitecture = 75;
 
 // The functions that are used, with their signatures.
 struct Symbols {
@@ -150,6 +150,10 @@ class CudaDriver final : public Driver {
     info->units = static_cast<uint32_t>(units);
     info->warp = static_cast<uint32_t>(warp);
     info->shared_limit = static_cast<uint32_t>(shared);
+    if (major * 10 + minor < kOldestArchitecture) {
+      info->refusal = info->name + " is of compute capability " + std::to_string(major) + "." + std::to_string(minor) +
+                      "; 7.5 (Turing) and newer can be used. Choose another device, or another backend";
+    }
     return 0;
   }
   Status open(int index) override {

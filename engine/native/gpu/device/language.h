@@ -78,6 +78,17 @@ LF_ON_DEVICE uint32_t warp_sum(uint32_t v) {
   return v;
 }
 
+// The sum over this lane and those before it.
+template <typename T>
+LF_ON_DEVICE T warp_prefix(T v) {
+  const int lane = lane_id();
+  for (int d = 1; d < kWarp; d *= 2) {
+    const T before = shuffle(v, lane >= d ? lane - d : lane);
+    if (lane >= d) v += before;
+  }
+  return v;
+}
+
 // ---- over the threads of a block; all of them take part. `scratch` has room for a number of each warp ----
 
 template <typename T, typename Join, typename WarpJoin>
@@ -100,6 +111,23 @@ LF_ON_DEVICE float block_max(float v, Shared<float> scratch) {
 }
 LF_ON_DEVICE uint32_t block_sum(uint32_t v, Shared<uint32_t> scratch) {
   return block_join(v, scratch, [](uint32_t a, uint32_t b) { return a + b; }, [](uint32_t x) { return warp_sum(x); });
+}
+
+// The sum over the threads before this one; `total` is that over all.
+template <typename T>
+LF_ON_DEVICE T block_prefix(T v, Shared<T> scratch, T& total) {
+  const T through = warp_prefix(v);
+  const int warps = block_threads() / kWarp, warp = thread_id() / kWarp;
+  sync_block();
+  if (lane_id() == kWarp - 1) scratch[warp] = through;
+  sync_block();
+  T before = 0;
+  total = 0;
+  for (int i = 0; i < warps; i++) {
+    if (i == warp) before = total;
+    total += T(scratch[i]);
+  }
+  return before + through - v;
 }
 
 }  // namespace lf_gpu

@@ -12,7 +12,8 @@ LF_ON_DEVICE float unary(uint32_t kind, float x) {
   switch (kind) {
     case LF_SILU: return x * sigmoid(x);
     case LF_GELU: return 0.5f * x * erfc_of(-x * kSqrtHalf);
-    case LF_GELU_TANH: return 0.5f * x * (1.0f + tanh_of(kSqrt2OverPi * (x + 0.044715f * x * x * x)));
+    // (1 + tanh(u)) / 2 without its cancellation for negative u.
+    case LF_GELU_TANH: return x * sigmoid(2.0f * kSqrt2OverPi * (x + 0.044715f * x * x * x));
     case LF_RELU: return x > 0.0f ? x : 0.0f;
     case LF_TANH: return tanh_of(x);
     case LF_SIGMOID: return sigmoid(x);

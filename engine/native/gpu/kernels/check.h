@@ -6,7 +6,7 @@ namespace lf_gpu {
 
 constexpr int kCheckThreads = 256;
 
-// Elements must lie within [low, high]. With `rising`, the first is `low`, the last `high`, none is less than the one
+// Elements must lie within [low, high], or be `exception` where there is one. With `rising`, the first is `low`, the last `high`, none is less than the one
 // before, nor, where `longest` is not 0, more than `longest` larger.
 struct CheckArgs {
   Head head;
@@ -17,6 +17,8 @@ struct CheckArgs {
   int32_t low, high;
   uint32_t rising;
   int32_t longest;
+  uint32_t excepts;
+  int32_t exception;
 };
 
 // Data that travels with the launch; arguments may have 4 KiB.

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "image.h"
 #include "queue.h"
 #include "stream.h"
 
@@ -15,7 +16,12 @@ namespace {
 lf_error* with_driver(Driver** driver) {
   std::string reason;
   *driver = vendor_driver(&reason);
-  return *driver ? nullptr : make_error(LF_DEVICE, "%s", reason.c_str());
+  if (!*driver) return make_error(LF_DEVICE, "%s", reason.c_str());
+  if (linked_image()) return nullptr;
+  return make_error(LF_DEVICE,
+                    "this library was built without device code; in a checkout, \"npm run build:%s\" compiles it (with a compiler "
+                    "for the device, which it finds or fetches)",
+                    vendor_name());
 }
 
 lf_error* failed(Driver& driver, Driver::Status status, const char* what) {
@@ -29,6 +35,7 @@ lf_error* find_device(Driver& driver, uint32_t index, DeviceInfo* info) {
     return make_error(LF_DEVICE, "there is no %s device %u; there are %d, from number 0", driver.kind(), index, count);
   }
   if (Driver::Status status = driver.device_info(static_cast<int>(index), info)) return failed(driver, status, "asking for the device's properties");
+  if (!info->refusal.empty()) return make_error(LF_DEVICE, "%s", info->refusal.c_str());
   return nullptr;
 }
 

@@ -19,6 +19,8 @@ struct IndexRule {
   int32_t low, high;  // both included
   bool rising = false;  // also, each at least as large as the one before, from low to high exactly
   int32_t longest = 0;  // with `rising`: the most by which one may exceed the one before; 0 is no limit
+  bool excepts = false;  // one more value is possible
+  int32_t exception = 0;
 };
 
 class Context {

@@ -1,7 +1,5 @@
 #include "kernels.h"
 
-#include <cstring>
-
 #include "error.h"
 
 namespace lf_gpu {
@@ -16,12 +14,6 @@ Kernels::~Kernels() {
 
 lf_error* Kernels::load(const DeviceInfo& info) {
   const Image* image = linked_image();
-  if (!image || (memcmp(image->magic, "LFGPU1", 6) != 0 && memcmp(image->magic, "LFEMU", 5) != 0)) {
-    return make_error(LF_DEVICE,
-                      "this library was built without device code; in a checkout, \"npm run build:%s\" compiles it (it needs a "
-                      "compiler for the device, which it finds or fetches)",
-                      driver_.kind());
-  }
   const auto* first = reinterpret_cast<const uint8_t*>(image);
   const auto* entries = reinterpret_cast<const ImageModule*>(image + 1);
   for (uint32_t i = 0; i < image->count; i++) {

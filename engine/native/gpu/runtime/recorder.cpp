@@ -72,7 +72,7 @@ const char* CommandRecorder::check_indices(const View* operands, const IndexRule
   const auto same = [&](const Checked& c) {
     return c.buffer == buffer && c.version == version && c.offset == t.offset && c.count == v.elements() &&
            c.stride == t.stride[0] && c.rule.low == rule.low && c.rule.high == rule.high && c.rule.rising == rule.rising &&
-           c.rule.longest == rule.longest;
+           c.rule.longest == rule.longest && c.rule.excepts == rule.excepts && c.rule.exception == rule.exception;
   };
   if (std::any_of(checked_.begin(), checked_.end(), same)) return nullptr;
   CheckArgs args{};
@@ -86,6 +86,7 @@ const char* CommandRecorder::check_indices(const View* operands, const IndexRule
   args.count = v.elements();
   args.low = rule.low, args.high = rule.high;
   args.rising = rule.rising, args.longest = rule.longest;
+  args.excepts = rule.excepts, args.exception = rule.exception;
   const uint32_t blocks = static_cast<uint32_t>(std::min<int64_t>(256, (args.count + kCheckThreads - 1) / kCheckThreads));
   LF_RETURN_IF(launch("check_indices", {blocks}, kCheckThreads, 0, args));
   if (v.rank <= 1) {

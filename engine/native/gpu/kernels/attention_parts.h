@@ -1,0 +1,61 @@
+// What the attention kernels share.
+#pragma once
+#include "../device/mma.h"
+#include "access.h"
+#include "attention.h"
+
+namespace lf_gpu {
+
+constexpr float kNothing = -__builtin_inff();
+
+// One sequence of the batch: where its queries and keys lie. Query i has position i + shift.
+struct Sequence {
+  int64_t first_query, queries, first_key, keys, shift;
+};
+LF_ON_DEVICE Sequence sequence_of(const AttentionArgs& a, int64_t b) {
+  Sequence s;
+  s.first_query = load(a.cu_q + b * a.cu_q_stride);
+  s.queries = load(a.cu_q + (b + 1) * a.cu_q_stride) - s.first_query;
+  s.first_key = a.table ? 0 : load(a.cu_k + b * a.cu_k_stride);
+  s.keys = a.table ? load(a.cu_k + b * a.cu_k_stride) : load(a.cu_k + (b + 1) * a.cu_k_stride) - s.first_key;
+  s.shift = s.keys - s.queries;
+  return s;
+}
+LF_ON_DEVICE bool sees(const AttentionArgs& a, int64_t query, int64_t key) {
+  return (!a.causal || key <= query) && (!a.window || query - key < int64_t(a.window));
+}
+
+// The score of a scaled product, and what it grows by with the product.
+LF_ON_DEVICE float capped(const AttentionArgs& a, float product) {
+  const float z = a.scale * product;
+  return a.softcap > 0.0f ? a.softcap * tanh_of(z / a.softcap) : z;
+}
+
+// Starts to bring `count` rows of n elements, padded to kWidth with zeros, into tiles of T; memory holds S. `place(i)` is the
+// element where row i starts, or negative for none. Where both are the same and rows lie in words, the copy is asynchronous.
+template <typename S, typename T, int kWidth, typename Place>
+LF_ON_DEVICE void start_rows(const uint8_t* data, int64_t n, bool vector, int count, int stride, Shared<T> tile, Place place) {
+  constexpr int kChunks = kWidth / 8;
+  const S* from = reinterpret_cast<const S*>(data);
+  for (int c = thread_id(); c < count * kChunks; c += block_threads()) {
+    const int i = c / kChunks, j = c % kChunks * 8;
+    const int64_t row = place(i);
+    const Shared<T> to = tile + i * stride + j;
+    if (vector && sizeof(S) == sizeof(T)) {
+      const bool valid = row >= 0 && j < n;
+#pragma unroll
+      for (int e = 0; e < 8; e += 16 / int(sizeof(T))) copy_async16(to + e, from + (valid ? row + j + e : 0), valid);
+    } else {
+      for (int e = 0; e < 8; e++) to[e] = narrow<T>(row >= 0 && j + e < n ? widen(load(from + row + j + e)) : 0.0f);
+    }
+  }
+}
+
+// Joins the lanes that hold a row's elements.
+template <typename M, typename F>
+LF_ON_DEVICE float over_row(float v, F f) {
+  for (int d = M::kRowLanes / 2; d > 0; d /= 2) v = f(v, shuffle_xor(v, d));
+  return v;
+}
+
+}  // namespace lf_gpu

@@ -20,9 +20,14 @@ export const serve = (model: string, folder: string): Promise<Served> =>
   started(['serve', '--model', model, '--port', '0'], folder);
 
 /** Runs a command that serves, in a process of its own; resolves when it is ready. */
-export async function started(command: readonly string[], folder: string): Promise<Served> {
+export async function started(
+  command: readonly string[],
+  folder: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Served> {
   const server = spawn(process.execPath, [program, ...command, '--log', 'json'], {
     cwd: folder,
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const url = await new Promise<string>((resolve, reject) => {

@@ -260,6 +260,21 @@ describe('jobs that do not end by themselves', () => {
     }
   }
 
+  it('fail by what is wrong with the options in the config, in words', async () => {
+    const server = await start(folder, { defaults: { maxSteps: 'many' } });
+    try {
+      const { id: training_file } = await upload(server.admin, rows(4));
+      const { id } = await server.admin.fineTuning.jobs.create({ model: 'tiny', training_file });
+      const { error } = await untilEnded(server.admin, id);
+      expect(error).toMatchObject({
+        code: 'LF_CONFIG_INVALID',
+        message: expect.stringMatching(/maxSteps: expected .*"many"/),
+      });
+    } finally {
+      await server.stop();
+    }
+  });
+
   it('are cancelled while they train and while they wait', async () => {
     const server = await start(folder, steps(2000));
     try {

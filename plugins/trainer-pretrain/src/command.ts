@@ -19,7 +19,7 @@ const command = trainCommand({
       default: 0.1,
       parse: share,
     },
-    { flags: '--curriculum <name>', description: 'order of the documents', choices: ['none', 'length'] },
+    { flags: '--curriculum <name>', description: 'order of the documents', choices: ['none', 'length', 'score'] },
   ],
 });
 

@@ -97,4 +97,23 @@ describe('the rows of a run', () => {
     const lengths = [...rows].map((row) => joined.lengths[row] as number);
     expect(lengths).toEqual([...lengths].sort((a, b) => a - b));
   });
+
+  it('begin with easy documents when scores are the curriculum', () => {
+    const scores = Float64Array.from(joined.lengths, (_, row) => (row * 37) % 104);
+    const rows = rowsOfRun({ ...(options as object), curriculum: 'score' } as never, joined, starts, scores);
+    expect([...rows].map((row) => scores[row])).toEqual(Array.from({ length: 104 }, (_, i) => i));
+  });
+
+  it('put the tasks of a mixture into each batch', () => {
+    const weighed = [
+      { name: 'large', weight: 1 },
+      { name: 'small', weight: 1 },
+    ];
+    const rows = rowsOfRun({ ...(options as object), domains: weighed } as never, joined, starts);
+    const batches = Array.from({ length: Math.floor(rows.length / 16) }, (_, b) => rows.subarray(16 * b, 16 * b + 16));
+    for (const batch of batches) {
+      expect(batch.some((row) => row < 100)).toBe(true);
+      expect(batch.some((row) => row >= 100)).toBe(true);
+    }
+  });
 });

@@ -48,9 +48,12 @@ export const pretrainOptions = z
     packing: shared.packing.unwrap().default(true).describe('lay documents into bins; they do not see each other'),
     domains: z.array(domain).min(1).describe('what is learnt; an epoch is one pass over the first of them'),
     curriculum: z
-      .union([z.enum(['none', 'length']), z.strictObject({ stages: z.array(stage).min(1) })])
+      .union([z.enum(['none', 'length', 'score']), z.strictObject({ stages: z.array(stage).min(1) })])
       .default('none')
-      .describe('none: shuffled; length: short documents first; stages: mixtures that follow each other'),
+      .describe(
+        'none: shuffled; length: short documents first; score: first those that the model finds easy as it starts; stages: ' +
+          'mixtures that follow each other',
+      ),
     trainLayers: layers
       .optional()
       .describe('only these layers, in full: their indices, {last: n} or {first: n}; needs full'),

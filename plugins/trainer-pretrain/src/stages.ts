@@ -5,20 +5,23 @@ import type { PretrainOptions } from './options.js';
 /**
  * Rows of a run, in order, by the weights of the domains and the curriculum. An epoch has as many tokens as make one pass
  * over the first domain at its share.
+ * @param scores how hard each row is, for the curriculum by score
  */
 export function rowsOfRun(
   options: Pick<PretrainOptions, 'domains' | 'curriculum' | 'epochs' | 'seed'>,
   { lengths }: Pick<RowSource<DomainRow>, 'lengths'>,
   starts: readonly number[],
+  scores?: ArrayLike<number>,
 ): Uint32Array {
   const { domains, curriculum, epochs, seed } = options;
   const sizes = domains.map((_, d) => tokensBetween(lengths, starts[d] as number, starts[d + 1] as number));
   const shares = normalised(domains.map(({ weight }, d) => weight ?? (sizes[d] as number)));
   const total = (epochs * (sizes[0] as number)) / (shares[0] as number);
   const rows = drawStages(stagesOf(options, shares, total), lengths, starts, seed);
-  if (curriculum !== 'length') return rows;
+  const hardness = curriculum === 'length' ? lengths : curriculum === 'score' ? scores : undefined;
+  if (!hardness) return rows;
   // Sorting is stable: documents of one length stay shuffled.
-  return rows.sort((a, b) => (lengths[a] as number) - (lengths[b] as number));
+  return rows.sort((a, b) => (hardness[a] as number) - (hardness[b] as number));
 }
 
 function stagesOf(

@@ -100,6 +100,21 @@ describe('a continued pre-training', () => {
     expect(losses(events).length).toBe(1);
   });
 
+  it('begins with the documents that the model finds easy', async () => {
+    writeFileSync(file('mixed.txt'), `${documents(1, 8, 0)}\n${'qz xv kj wq zx '.repeat(3)}\n${documents(1, 8, 3)}`);
+    const wanted = {
+      domains: [{ name: 'mixed', dataset: file('mixed.txt') }],
+      packing: false,
+      batchSize: 1,
+      learningRate: 1e-9,
+    };
+    const { events } = await run({ ...wanted, curriculum: 'score', precision: 'f32' });
+    const seen = losses(events);
+    expect(seen.length).toBe(17);
+    // The model hardly moves: what it meets is what it was scored by.
+    for (const [i, loss] of seen.entries()) if (i > 0) expect(loss).toBeGreaterThan((seen[i - 1] as number) - 1e-3);
+  });
+
   it('trains only the layers that it is told to', async () => {
     const { outputs } = await run({ full: true, precision: 'f32', trainLayers: { last: 2 }, maxSteps: 2 });
     const changed = new Set<number | string>();
@@ -136,6 +151,7 @@ describe('a continued pre-training', () => {
       },
     ],
     ['short documents first', { curriculum: 'length' }],
+    ['easy documents first', { curriculum: 'score' }],
   ])('interrupted and resumed is the uninterrupted run bit for bit: %s', async (_, options) => {
     const wanted = { ...options, domains: two(), maxSteps: 6, batchSize: 1 };
     const whole = await run({ ...wanted, outputDir: file('whole') });

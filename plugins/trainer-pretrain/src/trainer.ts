@@ -14,6 +14,7 @@ import { trainOnly } from './layers.js';
 import { type Domain, joinedDomains, startsOf } from './mixture.js';
 import { pretrainObjective } from './objective.js';
 import { type DomainOptions, type PretrainOptions, pretrainOptions } from './options.js';
+import { scoresOf } from './scores.js';
 import { rowsOfRun } from './stages.js';
 
 /** Continued pre-training on a mixture of domains: a LoRA adapter, every weight, or some layers. */
@@ -52,6 +53,8 @@ async function run(context: StepContext<'train'>, options: PretrainOptions) {
     const rows = joinedDomains(domains.map(({ training }) => training));
     const held = domains.flatMap(({ heldOut }) => (heldOut ? [heldOut] : []));
     const names = options.domains.map(({ name }) => name);
+    const scored = options.curriculum === 'score' && !options.dryRun;
+    const scores = scored ? await scoresOf(context, source, rows, options) : undefined;
     // An epoch of the loop is the whole run: its rows are drawn here, in their order.
     const loop = {
       ...asTrainer(options, options.domains[0] as DomainOptions),
@@ -63,7 +66,7 @@ async function run(context: StepContext<'train'>, options: PretrainOptions) {
       source,
       tokenizer: (opened[0] as TrainingData<TokenRow>).tokenizer,
       rows,
-      training: rowsOfRun(options, rows, startsOf(domains.map(({ training }) => training))),
+      training: rowsOfRun(options, rows, startsOf(domains.map(({ training }) => training)), scores),
       heldOut: held.length === 0 ? undefined : joinedHeldOut(domains),
       learningRates: { adapter: 2e-4, full: 2e-5 },
       objective(model) {

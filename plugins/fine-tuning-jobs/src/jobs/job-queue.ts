@@ -137,16 +137,14 @@ export class JobQueue {
     state.process = training;
     store.update(id, { status: 'running' }, { process: training.id });
     store.tell(id, 'Fine-tuning job started');
-    const { code, complaint } = await training.ended;
+    const { code, failure: told } = await training.ended;
     store.update(id, {}, { process: undefined });
     if (state.cancelled) return this.end(id, { status: 'cancelled' }, 'The job was cancelled.');
     if (code === 0) return this.succeed(job, places.outputDir, progress);
     // Ended by the server that is shutting down: the next one goes on with it.
     if (!this.open) return void store.update(id, { status: 'queued' });
-    const failure = progress.failure ?? {
-      code: 'training_failed',
-      message: complaint || `the training ended with ${code}`,
-    };
+    const unexplained = { code: 'training_failed', message: `the training ended with ${code}` };
+    const failure = progress.failure ?? told ?? unexplained;
     this.fail(id, failure.code, failure.message);
   }
 

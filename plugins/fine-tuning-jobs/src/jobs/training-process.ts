@@ -9,8 +9,8 @@ import type { RunEvent } from '@largeforge/core';
 /** How a training ended. */
 export interface TrainingEnd {
   readonly code: number | null;
-  /** What it said last on its error output. */
-  readonly complaint: string;
+  /** Why it did not succeed, as it told at its end. */
+  readonly failure: { readonly code: string; readonly message: string } | undefined;
 }
 
 /** Whoever waits for a checkpoint waits so long. */
@@ -34,8 +34,10 @@ export class TrainingProcess {
       if (line.startsWith('{')) onEvent(JSON.parse(line) as RunEvent);
     });
     this.ended = new Promise((resolve) => {
-      this.child.on('error', (error) => resolve({ code: null, complaint: error.message }));
-      this.child.on('close', (code) => resolve({ code, complaint: complaint.trim() }));
+      this.child.on('error', (error) =>
+        resolve({ code: null, failure: { code: 'training_failed', message: error.message } }),
+      );
+      this.child.on('close', (code) => resolve({ code, failure: failureIn(complaint) }));
     });
   }
 
@@ -50,6 +52,21 @@ export class TrainingProcess {
     await this.ended;
     clearTimeout(timer);
   }
+}
+
+/** The error that a program told at its end: a line of JSON, or whatever it could still say. */
+function failureIn(complaint: string): TrainingEnd['failure'] {
+  for (const line of complaint.split('\n').reverse()) {
+    if (!line.startsWith('{')) continue;
+    try {
+      const { type, code, message } = JSON.parse(line) as { type?: string; code?: string; message?: string };
+      if (type === 'error' && message !== undefined) return { code: code ?? 'training_failed', message };
+    } catch {
+      // No JSON after all.
+    }
+  }
+  const text = complaint.trim();
+  return text === '' ? undefined : { code: 'training_failed', message: text };
 }
 
 /** Ends what a server that was killed has left running: two trainings in one folder would overwrite each other. */

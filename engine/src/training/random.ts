@@ -5,7 +5,15 @@
  */
 
 /** What the streams of a run are for. A stream is this number in the high 8 bits and a caller's number below. */
-export const randomStreams = { shuffle: 1, split: 2, dropout: 3, noise: 4, initialise: 5, mixture: 6 } as const;
+export const randomStreams = {
+  shuffle: 1,
+  split: 2,
+  dropout: 3,
+  noise: 4,
+  initialise: 5,
+  mixture: 6,
+  sample: 7,
+} as const;
 
 export type RandomStream = keyof typeof randomStreams;
 

@@ -4,7 +4,8 @@ import { mlflowErrors } from './errors.js';
 
 export interface MlflowMetric {
   readonly key: string;
-  readonly value: number;
+  /** `NaN` and `Infinity` by their names, which JSON has no numbers for. */
+  readonly value: number | string;
   /** Milliseconds. */
   readonly timestamp: number;
   readonly step: number;

@@ -49,7 +49,7 @@ describe('a run of an MLflow server', () => {
     const config = { lr: 1e-3, lora: { r: 8, targets: ['q', 'v'] }, text: 'x'.repeat(7000), none: undefined };
     const recorder = await tracker.open({ ...run, config });
     for (let step = 1; step <= 600; step++)
-      await recorder.log(step, { 'train/loss': 1 / step, 'train/epoch': step }, startedAt);
+      await recorder.log(step, { 'train/loss': step === 1 ? Number.NaN : 1 / step, 'train/epoch': step }, startedAt);
     await recorder.finish({ status: 'interrupted', endedAt: new Date(startedAt.getTime() + 5000), outputs: {} });
     expect(seen.map(({ path }) => path)).toEqual([
       'experiments/get-by-name?experiment_name=my%20experiment',
@@ -70,6 +70,7 @@ describe('a run of an MLflow server', () => {
     ]);
     const metrics = seen.slice(4, 6).map(({ body }) => body.metrics as { key: string; step: number }[]);
     expect(metrics.map((batch) => batch.length)).toEqual([1000, 200]);
+    expect(metrics[0]?.[0]).toEqual({ key: 'train/loss', value: 'NaN', timestamp: 1_700_000_000_000, step: 1 });
     expect(metrics[1]?.at(-1)).toEqual({ key: 'train/epoch', value: 600, timestamp: 1_700_000_000_000, step: 600 });
     expect(seen[6]?.body).toEqual({ run_id: 'r1', status: 'KILLED', end_time: 1_700_000_005_000 });
   });

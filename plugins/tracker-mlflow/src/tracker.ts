@@ -37,7 +37,8 @@ export function mlflowTracker(client: MlflowClient, experiment: string): Tracker
       return {
         async log(step, figures, time) {
           for (const [key, value] of Object.entries(figures)) {
-            waiting.push({ key, value, timestamp: time.getTime(), step });
+            const told = Number.isFinite(value) ? value : String(value);
+            waiting.push({ key, value: told, timestamp: time.getTime(), step });
           }
           if (waiting.length >= batchMetrics || Date.now() - sent >= flushMs) await flush();
         },

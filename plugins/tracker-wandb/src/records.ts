@@ -86,7 +86,9 @@ function record(num: number, kind: number, write: (writer: BinaryWriter) => void
 function item(key: string, value: unknown): BinaryWriter {
   const writer = new BinaryWriter();
   text(writer, 1, key);
-  text(writer, 16, JSON.stringify(value ?? null));
+  // JSON has no numbers that are not finite: the official client writes their names.
+  const finite = typeof value !== 'number' || Number.isFinite(value);
+  text(writer, 16, JSON.stringify(finite ? (value ?? null) : String(value)));
   return writer;
 }
 

@@ -83,7 +83,7 @@ describe('a run', () => {
     const recorder = await wandbTracker(folder, settings).open(run);
     const time = (seconds: number) => new Date(startedAt.getTime() + 1000 * seconds);
     await recorder.log(1, { 'train/loss': 2 }, time(1));
-    await recorder.log(2, { 'train/loss': 1 }, time(2));
+    await recorder.log(2, { 'train/loss': 1, 'train/grad_norm': Number.NaN }, time(2));
     await recorder.log(2, { 'eval/loss': 1.5 }, time(3));
     await recorder.finish({ status: 'failed', endedAt: time(4), outputs: { loss: 1, model: '/x' }, error: 'no' });
     const [offline] = readdirSync(join(folder, 'wandb')) as [string];
@@ -100,8 +100,19 @@ describe('a run', () => {
     expect(fieldsOf(described.get(17)?.[0] as Uint8Array).get(2)).toEqual([250_000_000]);
     const rows = records.slice(2, 4).map((fields) => itemsOf(fields.get(2)?.[0]));
     expect(rows[0]).toMatchObject({ _step: 1, 'train/loss': 2, _runtime: 1 });
-    expect(rows[1]).toMatchObject({ _step: 2, 'train/loss': 1, 'eval/loss': 1.5, _runtime: 3 });
-    expect(itemsOf(records[4]?.get(3)?.[0])).toEqual({ 'train/loss': 1, 'eval/loss': 1.5, loss: 1 });
+    expect(rows[1]).toMatchObject({
+      _step: 2,
+      'train/loss': 1,
+      'eval/loss': 1.5,
+      _runtime: 3,
+      'train/grad_norm': 'NaN',
+    });
+    expect(itemsOf(records[4]?.get(3)?.[0])).toEqual({
+      'train/loss': 1,
+      'train/grad_norm': 'NaN',
+      'eval/loss': 1.5,
+      loss: 1,
+    });
     expect([...fieldsOf(records[5]?.get(18)?.[0] as Uint8Array)]).toEqual([
       [1, [1]],
       [2, [4]],

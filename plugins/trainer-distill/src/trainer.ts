@@ -143,7 +143,10 @@ async function asked(
   const topK = options.topK as number;
   if (files) {
     const { model, alignment } = openTeacher(context, student, files, options);
-    return askModel(model, modelTeacher(model, alignment), topK);
+    return askModel(model, modelTeacher(model, alignment), topK, () => {
+      alignment?.[Symbol.dispose]();
+      model.dispose();
+    });
   }
   const settings = { url, model: teacherModel as string, apiKey, topK, signal: context.signal };
   const remote = await RemoteTeacher.open(tokenizer, student.config.vocabSize, settings);

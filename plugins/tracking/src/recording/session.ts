@@ -8,6 +8,7 @@ import type { Figures, RunEnd, RunRecorder, TrackedRun, Tracker } from '../track
 class TrackerQueue {
   private last: Promise<unknown>;
   private failed = false;
+  private recorder: RunRecorder | undefined;
 
   constructor(
     private readonly name: string,
@@ -19,8 +20,6 @@ class TrackerQueue {
       this.recorder = await (await tracker()).open(run);
     });
   }
-
-  private recorder: RunRecorder | undefined;
 
   add(call: (recorder: RunRecorder) => void | Promise<void>): void {
     this.last = this.last.then(() => this.guarded(async () => this.recorder && call(this.recorder)));

@@ -27,7 +27,7 @@ export interface SampleSettings {
 export function studentSamples(model: CausalLanguageModel, tokenizer: Tokenizer, settings: SampleSettings) {
   const { share, maxTokens, temperature, maxLength, seed } = settings;
   return async (rows: readonly TokenRow[], { step, index }: MicroBatch): Promise<readonly TokenRow[]> => {
-    const random = new PhiloxStream(seed + 0x5851f42d * (step + 1) + index, streamOf('mixture', 0xffffff));
+    const random = new PhiloxStream(seed, streamOf('sample', 31 * step + index));
     if (random.uint32() / 2 ** 32 >= share) return rows;
     const prompts = rows.map(promptOf);
     const seeds = rows.map(() => random.uint32());

@@ -153,8 +153,13 @@ export class TopKTable {
 }
 
 /** A model of this process as one that is asked beforehand. */
-export function askModel(model: CausalLanguageModel, teacher: Teacher<TokenBatch>, k: number): AskedTeacher {
-  return { ask: (rows) => ask(model, teacher, rows, k), close: () => model.dispose() };
+export function askModel(
+  model: CausalLanguageModel,
+  teacher: Teacher<TokenBatch>,
+  k: number,
+  close = () => model.dispose(),
+): AskedTeacher {
+  return { ask: (rows) => ask(model, teacher, rows, k), close };
 }
 
 /** The likeliest tokens at the targets of each row. */

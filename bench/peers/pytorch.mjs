@@ -23,6 +23,8 @@ export class PytorchPeer {
       stdio: ['pipe', 'pipe', 'inherit'],
       env,
     });
+    // An interpreter that is not there says nothing, as one without PyTorch.
+    child.on('error', () => {});
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     const first = await lines.next();
     if (first.done) {

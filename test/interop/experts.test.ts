@@ -73,7 +73,7 @@ describe('two experts that were trained on different calls', () => {
   it('answer curl as the README of the example has it', () => {
     const readme = readFileSync(join(folder, 'examples/experts/README.md'), 'utf8').split('```sh\n');
     const commands = readme[2]!.split('```')[0]!.replaceAll('http://localhost:8000', example.url);
-    const said = execFileSync('bash', ['-euc', commands.replaceAll('curl ', 'curl -sS --fail-with-body ')], {
+    const said = execFileSync('bash', ['--norc', '-ec', commands.replaceAll('curl ', 'curl -sS --fail-with-body ')], {
       encoding: 'utf8',
     });
     expect(said).toContain('{"expert":"notes","confidence":');

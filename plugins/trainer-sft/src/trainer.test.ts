@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import backendCpu from '@largeforge/backend-cpu';
 import { Application, type RunEvent } from '@largeforge/core';
+import { readSafetensors } from '@largeforge/engine';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import trainerSft from './index.js';
 
@@ -73,6 +74,14 @@ const digest = (path: string) => createHash('sha256').update(readFileSync(path))
 const adapterOf = (outputs: Outcome['outputs']) => digest(join(outputs.adapter as string, 'adapter_model.safetensors'));
 const losses = (events: readonly RunEvent[]) =>
   events.flatMap((event) => (event.type === 'train.step' ? [event.loss] : []));
+
+/** Places of the zeros of a weight in bf16. */
+function zerosOf(model: string, name: string): number[] {
+  const file = join(model, 'model.safetensors');
+  const { offset, bytes } = readSafetensors(file).tensors.get(name)!;
+  const values = new Uint16Array(Uint8Array.from(readFileSync(file).subarray(offset, offset + bytes)).buffer);
+  return [...values].flatMap((bits, i) => ((bits & 0x7fff) === 0 ? [i] : []));
+}
 
 describe('a fine-tuning step', () => {
   it('tells what the data is, what will run and what memory it takes, before it trains; then the loss falls', async () => {
@@ -163,5 +172,33 @@ describe('a fine-tuning step', () => {
     );
     await expect(run({ full: true, adapter: 'x' })).rejects.toThrow(/pipeline\[0\].*\.with\.full/);
     await expect(run({ dataset: { paths: 'x', formt: 'auto' } })).rejects.toThrow(/dataset\.formt.*format/s);
+  });
+
+  it('prunes weights little by little, keeps them 0, and resumes to the same bytes', async () => {
+    const options = { full: true, maxSteps: 8, pruning: { sparsity: 0.6, every: 2, endRatio: 0.75 } };
+    const whole = await run(options);
+    const file = (outputs: Outcome['outputs']) => join(outputs.model as string, 'model.safetensors');
+    const expected = digest(file(whole.outputs));
+    const zeros = zerosOf(whole.outputs.model as string, 'model.layers.0.mlp.up_proj.weight').length;
+    expect(zeros / (448 * 160)).toBeCloseTo(0.6, 2);
+    const cut = run(
+      { ...options, saveSteps: 1 },
+      { force: true, onEvent: (event, stop) => event.type === 'train.step' && event.step === 5 && stop.abort() },
+    );
+    await expect(cut).rejects.toThrow();
+    const resumed = await run({ ...options, saveSteps: 1 }, { resume: true });
+    expect(digest(file(resumed.outputs))).toBe(expected);
+  });
+
+  it('keeps the zeros of a pruned model when it is trained on', async () => {
+    const pruned = await run({ full: true, maxSteps: 2, pruning: { sparsity: 0.5, endRatio: 0, every: 1 } });
+    const source = mkdtempSync(join(tmpdir(), 'largeforge-pruned-'));
+    cpSync(pruned.outputs.model as string, source, { recursive: true });
+    const recovered = await run(
+      { model: source, full: true, maxSteps: 3, pruning: { keepZeros: true } },
+      { force: true },
+    );
+    const layer = 'model.layers.1.self_attn.q_proj.weight';
+    expect(zerosOf(recovered.outputs.model as string, layer)).toEqual(zerosOf(source, layer));
   });
 });

@@ -18,6 +18,7 @@ import type { TrainerOptions } from './options.js';
 import { announcePlan } from './plan.js';
 import { report } from './report.js';
 import { type BaseModel, openModel, saver } from './trained-model.js';
+import { WeightPruning } from './weight-pruning.js';
 
 /** Names of what a training step hands to later steps. */
 export const trainerOutputs = ['adapter', 'model', 'loss', 'evalLoss', 'steps'] as const;
@@ -63,6 +64,8 @@ export async function fineTune<Row, Batch>(
     const model = await openModel(context, device, tuning.source, options);
     const save = saver(model, tuning, tuning.tokenizer, options);
     const objective = await tuning.objective(model);
+    using pruning = options.pruning && new WeightPruning(model, options.pruning);
+    await pruning?.start();
     const result = await train({
       model: withParameters(model, objective.parameters),
       objective,
@@ -73,7 +76,10 @@ export async function fineTune<Row, Batch>(
       signal: context.signal,
       saveWeights: save,
       options: training,
-      onEvent: (event) => report(context, event),
+      async onEvent(event) {
+        await pruning?.follow(event);
+        await report(context, event);
+      },
     });
     if (result.aborted) throw context.signal.reason;
     await save(folder);

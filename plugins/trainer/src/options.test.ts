@@ -23,6 +23,7 @@ describe('the options of a trainer', () => {
     [{ full: true, adapter: 'a' }, 'full'],
     [{ evalSplit: 0.1, evalDataset: 'held.jsonl' }, 'evalSplit'],
     [{ keepBest: true }, 'keepBest'],
+    [{ pruning: { sparsity: 0.5 } }, 'pruning'],
     [{ patience: 2 }, 'patience'],
     [{ scheduler: 'list' }, 'points'],
   ])('are refused when they contradict each other: %o', (options, key) => {

@@ -1,6 +1,7 @@
 import { dataOptions } from '@largeforge/data';
 import { checkpointOptions, evaluationOptions, optimizerOptions, scheduleOptions } from '@largeforge/engine';
 import { z } from 'zod';
+import { pruningOptions } from './weight-pruning.js';
 
 const path = z.string().min(1);
 
@@ -79,6 +80,7 @@ export const trainerOptions = z.strictObject({
     .default(false)
     .describe('compute blocks again instead of keeping what they computed'),
   neftuneAlpha: z.number().positive().optional().describe('noise on embeddings (NEFTune)'),
+  pruning: pruningOptions.optional().describe('weights that become 0, or stay 0, while every weight is trained'),
   seed: z.int().nonnegative().default(42).describe('of everything that is random'),
   saveSteps: checkpointOptions.shape.steps,
   saveMinutes: checkpointOptions.shape.minutes,
@@ -100,6 +102,8 @@ export function checkTrainerOptions(options: TrainerOptions, context: z.Refineme
   const wrong = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
   if (options.full && options.adapter !== undefined)
     wrong('full', 'false beside an adapter, which is never trained in full');
+  if (options.pruning && !options.full)
+    wrong('pruning', 'none, or full: true: an adapter leaves the weights as they are');
   const heldOut = options.evalDataset !== undefined || options.evalSplit > 0;
   if (options.evalDataset !== undefined && options.evalSplit > 0)
     wrong('evalSplit', '0 beside evalDataset, whose rows are held out already');

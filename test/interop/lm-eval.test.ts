@@ -6,10 +6,13 @@ import evaluate from '@largeforge/evaluate';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { python, readJsonLines, smolLm2, temporaryFolder, testData } from './environment.js';
 
-/** Documents of each task, and of the generative one. */
-const ROWS = 12;
-const GENERATED_ROWS = 2;
-const NEW_TOKENS = 16;
+/** Documents of each task, and of the generative one: few, as the check is of the same arithmetic; more when asked for. */
+const size = (name: string, few: number) => Number(process.env[`LARGEFORGE_EVAL_${name}`] ?? few);
+const ROWS = size('ROWS', 12);
+const GENERATED_ROWS = size('GENERATED_ROWS', 2);
+const NEW_TOKENS = size('NEW_TOKENS', 16);
+/** Log-likelihoods this near are a tie: either of them may come first. */
+const TIE = 2e-3;
 
 /** lm-evaluation-harness's sample, and ours in its shape. */
 interface Sample {
@@ -81,8 +84,19 @@ describe('tasks on SmolLM2-135M-Instruct against lm-evaluation-harness, f32', ()
     expect(largest).toBeLessThan(1e-3);
   });
 
-  it.each(multipleChoice)('%s: the same accuracies and standard errors', (task) => {
-    const { results } = ours[task]!;
+  it.each(multipleChoice)('%s: the same answers but for ties, and the same accuracies and standard errors', (task) => {
+    const { results, samples } = ours[task]!;
+    const ties = theirs[task]!.samples.flatMap((sample, i) => {
+      const expected = sample.resps.map(([response]) => (response as [number, boolean])[0]);
+      const own = samples[i]!.resps.map(([response]) => (response as [number, boolean])[0]);
+      const best = (values: number[]) => values.indexOf(Math.max(...values));
+      if (best(own) === best(expected)) return [];
+      const [first, second] = expected.toSorted((x, y) => y - x);
+      expect(first! - second!, `document ${sample.doc_id}`).toBeLessThan(TIE);
+      return [`${sample.doc_id}: ${first} ${second}`];
+    });
+    console.log(`${task}: ${ties.length} ties that are decided otherwise${ties.map((tie) => `\n${tie}`).join('')}`);
+    if (ties.length > 0) return;
     for (const key of ['acc,none', 'acc_norm,none', 'acc_stderr,none', 'acc_norm_stderr,none']) {
       const expected = theirs[task]!.results[key];
       if (expected !== undefined) expect(results[key], key).toBeCloseTo(expected, 10);
@@ -101,7 +115,7 @@ describe('tasks on SmolLM2-135M-Instruct against lm-evaluation-harness, f32', ()
     }
     // Two correct f32 implementations may choose differently where the two best tokens are all but equal.
     console.log(`answers that differ: ${differing.length}\n${differing.join('\n')}`);
-    expect(differing.length).toBeLessThanOrEqual(2);
+    expect(differing.length).toBeLessThanOrEqual(Math.max(2, 0.1 * theirs.gsm8k!.samples.length));
     if (differing.length === 0) {
       for (const key of ['exact_match,strict-match', 'exact_match,flexible-extract']) {
         expect(ours.gsm8k!.results[key]).toBeCloseTo(theirs.gsm8k!.results[key]!, 10);

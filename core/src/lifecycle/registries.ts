@@ -25,7 +25,7 @@ export interface RegistryContracts {}
 type ContractOf<Name extends string> = Name extends keyof RegistryContracts ? RegistryContracts[Name] : unknown;
 
 /**
- * What each registry holds. Entries of `datasetFormat`, `loss`, `router`, `storage` and `tracker` are contracts of the
+ * What each registry holds. Entries of `datasetFormat`, `loss`, `task`, `router`, `storage` and `tracker` are contracts of the
  * plugins that use them.
  */
 export interface LifecycleRegistries {
@@ -36,6 +36,8 @@ export interface LifecycleRegistries {
   optimizer: AnyStepRunner<'optimize'>;
   quantizer: AnyStepRunner<'optimize'>;
   evaluator: AnyStepRunner<'evaluate'>;
+  /** What a model is measured on. */
+  task: ContractOf<'task'>;
   router: unknown;
   server: AnyStepRunner<'serve'>;
   storage: unknown;
@@ -56,6 +58,7 @@ export const registryNames = [
   'optimizer',
   'quantizer',
   'evaluator',
+  'task',
   'router',
   'server',
   'storage',

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import backendCpu from '@largeforge/backend-cpu';
+import type { Plugin } from '@largeforge/core';
 import { type PluginTest, testPlugin } from '@largeforge/core/testing';
 import evaluate from './index.js';
 
@@ -12,9 +13,12 @@ export const tinyBase = fileURLToPath(new URL('../../../examples/quickstart/base
 export class Evaluation {
   private constructor(readonly test: PluginTest) {}
 
-  static async start(): Promise<Evaluation> {
+  static async start(...plugins: Plugin[]): Promise<Evaluation> {
     return new Evaluation(
-      await testPlugin(evaluate, { plugins: [backendCpu], config: { backend: { name: 'cpu', threads: 2 } } }),
+      await testPlugin(evaluate, {
+        plugins: [backendCpu, ...plugins],
+        config: { backend: { name: 'cpu', threads: 2 } },
+      }),
     );
   }
 

@@ -4,6 +4,7 @@ import { evaluateCommand } from './command.js';
 
 export { type Bar, barChart } from './page/charts.js';
 export { facts, page, table } from './page/html.js';
+export type { AnswerRule, PluginTask } from './tasks/plugin-task.js';
 export { scoreTasks, type TaskScore } from './tasks/run-tasks.js';
 
 export default definePlugin({

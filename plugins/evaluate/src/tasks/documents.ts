@@ -26,6 +26,8 @@ export function readDocuments(
 ): TaskDocuments {
   const { test_split: test, validation_split: validation, task } = source.config;
   const splits = [test, validation].filter((split) => split != null);
+  const brought = data === undefined ? source.brought?.documents : undefined;
+  if (brought) return broughtDocuments(source, brought, splits);
   const files = typeof data === 'string' ? { [splits[0] ?? '']: data } : (data ?? ownFiles(source));
   const split = splits.find((each) => files[each] !== undefined);
   if (split === undefined) {
@@ -47,6 +49,18 @@ export function readDocuments(
     return cache.get(name);
   };
   return { split, documents: of(split)!, of };
+}
+
+/** Documents that a plugin brings. */
+function broughtDocuments(
+  { config: { task }, file }: TaskSource,
+  documents: NonNullable<NonNullable<TaskSource['brought']>['documents']>,
+  splits: readonly string[],
+): TaskDocuments {
+  const given = Object.keys(documents);
+  const split = splits.find((each) => documents[each] !== undefined);
+  if (split === undefined) throw evaluateErrors.LF_EVALUATE_TASK_DATA({ task, file, splits, given });
+  return { split, documents: documents[split]!, of: (name) => documents[name] };
 }
 
 /** Files that the task file itself names: one file alone is the split "train", as in the `datasets` library. */

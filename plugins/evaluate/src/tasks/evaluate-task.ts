@@ -4,6 +4,7 @@ import { type Aggregate, aggregate } from './aggregate.js';
 import { type FilterChain, filterChains } from './filters.js';
 import { answerScore, likelihoodScores, metricsOf, type Score } from './metrics.js';
 import type { Task, TaskItem } from './task.js';
+import type { MetricConfig } from './task-config.js';
 
 /** What came of one document, under one filter. */
 export interface TaskSample {
@@ -44,7 +45,7 @@ export async function evaluateTask(task: Task, model: EvaluatedModel, taskRun: T
       throw evaluateErrors.LF_EVALUATE_TASK_FILE({ file: `the task ${config.task}`, reason: (error as Error).message });
     }
   };
-  const metrics = setting(() => metricsOf(config));
+  const metrics = setting(() => metricsOf(config, Object.keys(task.rules)));
   const filters = setting(() => filterChains(config));
   const items = task.items();
   const total = items.reduce((sum, { pairs }) => sum + (pairs?.length ?? 1), 0);
@@ -55,9 +56,11 @@ export async function evaluateTask(task: Task, model: EvaluatedModel, taskRun: T
       items.map(({ generation }) => generation!),
       run,
     );
+    const scoreOf = (filtered: string, item: TaskItem, metric: MetricConfig) =>
+      task.rules[metric.metric]?.(filtered, item.document) ?? answerScore(filtered, item, metric);
     const score = (item: TaskItem, answer: Answer, { name, apply }: FilterChain): TaskSample => {
       const filtered = apply(answer.text);
-      const scores = Object.fromEntries(metrics.map((each) => [each.metric, answerScore(filtered, item, each)]));
+      const scores = Object.fromEntries(metrics.map((each) => [each.metric, scoreOf(filtered, item, each)]));
       return { item, filter: name, scores, answer, filtered };
     };
     samples = filters.flatMap((filter) => items.map((item, i) => score(item, answers[i]!, filter)));

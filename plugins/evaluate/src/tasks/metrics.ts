@@ -24,9 +24,12 @@ const PERPLEXITIES = new Set(['perplexity', 'word_perplexity', 'byte_perplexity'
 
 export const higherIsBetter = (metric: string): boolean => !PERPLEXITIES.has(metric);
 
-/** The metrics of a task. Throws when there is one that its kind of task does not have. */
-export function metricsOf(config: TaskConfig): MetricConfig[] {
-  const names = KNOWN[config.output_type];
+/**
+ * The metrics of a task. Throws when there is one that its kind of task does not have.
+ * @param own names of the rules that the task brings
+ */
+export function metricsOf(config: TaskConfig, own: readonly string[] = []): MetricConfig[] {
+  const names = [...KNOWN[config.output_type], ...(config.output_type === 'generate_until' ? own : [])];
   const plain = { ignore_case: false, ignore_punctuation: false, ignore_numbers: false, regexes_to_ignore: [] };
   const list: MetricConfig[] =
     config.metric_list ?? DEFAULTS[config.output_type].map((metric) => ({ metric, ...plain }));

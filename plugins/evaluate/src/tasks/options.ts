@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { computeOptions, evaluatedModel } from '../models/open.js';
 import { readDocuments } from './documents.js';
 import { Task } from './task.js';
-import { builtInTasks, loadTask } from './task-file.js';
+import { builtInTasks, loadTask, type TaskRegistry } from './task-file.js';
 
 const taskData = z.union([z.string().min(1), z.record(z.string(), z.string().min(1))]);
 
@@ -37,10 +37,16 @@ export function dataFiles({ data }: Pick<TasksOptions, 'data'>): string[] {
 }
 
 /** The tasks that options mean, with their documents. Throws what is wrong with a task file or its data. */
-export function readTasks(options: TasksOptions, resolvePath: (path: string) => string): Task[] {
-  return options.tasks.map((name) => {
-    const source = loadTask(name, resolvePath);
+export async function readTasks(
+  options: TasksOptions,
+  resolvePath: (path: string) => string,
+  registry: TaskRegistry,
+): Promise<Task[]> {
+  const tasks: Task[] = [];
+  for (const name of options.tasks) {
+    const source = await loadTask(name, resolvePath, registry);
     const documents = readDocuments(source, options.data[source.config.task] ?? options.data[name], resolvePath);
-    return new Task(source.config, documents, options);
-  });
+    tasks.push(new Task(source.config, documents, options, source.brought?.metrics));
+  }
+  return tasks;
 }

@@ -3,14 +3,14 @@ import { openEvaluatedModel } from '../models/open.js';
 import { evaluateTask, type TaskResult } from './evaluate-task.js';
 import { readTasks, type TasksOptions, tasksOptions } from './options.js';
 
-type RunContext = Pick<StepContext, 'name' | 'backend' | 'resolvePath' | 'signal' | 'events'>;
+type RunContext = Pick<StepContext, 'name' | 'backend' | 'resolvePath' | 'signal' | 'events' | 'kernel'>;
 
 /** Loads a model and puts it through tasks, one after the other. */
 export async function runTasks(
   context: RunContext,
   options: TasksOptions,
 ): Promise<{ results: TaskResult[]; model: string }> {
-  const tasks = readTasks(options, (path) => context.resolvePath(path));
+  const tasks = await readTasks(options, (path) => context.resolvePath(path), context.kernel.registries.task);
   await using model = await openEvaluatedModel(context, options);
   const results: TaskResult[] = [];
   for (const task of tasks) {

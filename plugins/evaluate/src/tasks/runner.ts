@@ -25,7 +25,8 @@ export const tasksRunner = defineStepRunner('evaluate', {
   async check(context, options: TasksOptions) {
     await checkEvaluatedModel(context, options.model);
     const files = [...options.tasks, ...dataFiles(options)];
-    if (!files.some((file) => context.comesLater(file))) readTasks(options, (path) => context.resolvePath(path));
+    if (files.some((file) => context.comesLater(file))) return;
+    await readTasks(options, (path) => context.resolvePath(path), context.kernel.registries.task);
   },
   async run(context, options: TasksOptions) {
     const { results, model } = await runTasks(context, options);

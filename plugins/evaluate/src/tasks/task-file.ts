@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { didYouMean } from '@largeforge/core';
+import { didYouMean, type RegistryView } from '@largeforge/core';
 import { parseDocument } from 'yaml';
 import { evaluateErrors } from '../errors.js';
 import { readTextFile } from '../text-file.js';
+import type { PluginTask } from './plugin-task.js';
 import { type TaskConfig, taskConfig } from './task-config.js';
 
 const builtInFolder = fileURLToPath(new URL('../../tasks/', import.meta.url));
@@ -22,24 +23,41 @@ export const builtInTasks = [
 
 export interface TaskSource {
   readonly config: TaskConfig;
-  /** The task file. */
+  /** The task file, or who else brings the task. */
   readonly file: string;
+  /** Of a task that a plugin brings. */
+  readonly brought?: Omit<PluginTask, 'config'>;
 }
 
-/** A task by the name of a built-in one, or by the path of a task file. */
-export function loadTask(name: string, resolvePath: (path: string) => string): TaskSource {
+/** Tasks that plugins bring. */
+export type TaskRegistry = RegistryView<PluginTask>;
+
+/** A task by the name of one that a plugin brings or that is built in, or by the path of a task file. */
+export async function loadTask(
+  name: string,
+  resolvePath: (path: string) => string,
+  registry: TaskRegistry,
+): Promise<TaskSource> {
+  if (registry.ids().includes(name)) {
+    const { config, ...brought } = await registry.get(name);
+    const file = `the task ${name} of a plugin`;
+    return { config: parseTask({ ...config, task: name }, file), file, brought };
+  }
   const builtIn = (builtInTasks as readonly string[]).includes(name);
   const file = builtIn ? `${builtInFolder}${name}.yaml` : resolvePath(name);
   if (!builtIn && !existsSync(file)) {
-    throw evaluateErrors.LF_EVALUATE_TASK_UNKNOWN({ name, known: builtInTasks, guess: didYouMean(name, builtInTasks) });
+    const known = [...builtInTasks, ...registry.ids()];
+    throw evaluateErrors.LF_EVALUATE_TASK_UNKNOWN({ name, known, guess: didYouMean(name, known) });
   }
-  const parsed = taskConfig.safeParse(readTaskFile(file));
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const at = issue!.path.join('.');
-    throw evaluateErrors.LF_EVALUATE_TASK_FILE({ file, reason: `${at === '' ? '' : `${at}: `}${issue!.message}` });
-  }
-  return { config: parsed.data, file };
+  return { config: parseTask(readTaskFile(file), file), file };
+}
+
+function parseTask(content: Readonly<Record<string, unknown>>, file: string): TaskConfig {
+  const parsed = taskConfig.safeParse(content);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const at = issue!.path.join('.');
+  throw evaluateErrors.LF_EVALUATE_TASK_FILE({ file, reason: `${at === '' ? '' : `${at}: `}${issue!.message}` });
 }
 
 /** The content of a task file, on top of the one that it includes. */

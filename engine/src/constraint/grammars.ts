@@ -20,20 +20,21 @@ export const constraintErrors = defineEngineErrors({
  * one that is wrong, or that takes too long, harms only the request that brought it.
  */
 export class Grammars {
-  private readonly thread: GrammarThread;
+  private readonly thread: Promise<GrammarThread>;
   private checker: GrammarThread | undefined;
   private nextMatcher = 1;
 
   constructor(vocabulary: GrammarVocabulary) {
     const { vocabSize, stopTokenIds } = vocabulary;
-    const tokens = byteLevelVocabulary(vocabulary);
-    this.thread = new GrammarThread({ vocabulary: { tokens, vocabSize, stop: stopTokenIds } });
+    this.thread = byteLevelVocabulary(vocabulary).then(
+      (tokens) => new GrammarThread({ vocabulary: { tokens, vocabSize, stop: stopTokenIds } }),
+    );
   }
 
   /** A constraint for one text. Throws LF_ENGINE_GRAMMAR when the grammar is wrong. */
   async constrain(spec: GrammarSpec): Promise<TokenConstraint> {
     await this.check(spec);
-    const { thread } = this;
+    const thread = await this.thread;
     const matcher = this.nextMatcher++;
     let pending: Promise<Uint32Array | undefined> | undefined = thread.call({ call: 'open', matcher, spec });
     // The answer may come, or fail, before anybody asks.
@@ -51,7 +52,7 @@ export class Grammars {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.thread.close(), this.checker?.close()]);
+    await Promise.all([this.thread.then((thread) => thread.close()), this.checker?.close()]);
   }
 
   private async check(spec: GrammarSpec): Promise<void> {

@@ -19,15 +19,20 @@ const BYTE_CHARACTERS: readonly string[] = (() => {
   return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : 256 + others++));
 })();
 
+/** Tokens that are spelt out in one turn of the event loop. */
+const TOKENS_A_TURN = 1024;
+
 /**
  * The vocabulary as byte-level strings, whatever the tokenizer's own way is: bytes that are no UTF-8 cannot be passed in
- * any other. Control tokens are empty, which keeps them out of every text.
+ * any other. Control tokens are empty, which keeps them out of every text. Others have the event loop in between.
  */
-export function byteLevelVocabulary({ tokens, tokenBytes, isSpecial }: GrammarVocabulary): string[] {
-  return Array.from({ length: tokens }, (_, id) => {
-    if (isSpecial(id)) return '';
+export async function byteLevelVocabulary({ tokens, tokenBytes, isSpecial }: GrammarVocabulary): Promise<string[]> {
+  const texts: string[] = [];
+  for (let id = 0; id < tokens; id++) {
+    if (id % TOKENS_A_TURN === TOKENS_A_TURN - 1) await new Promise<void>((resolve) => setImmediate(resolve));
     let text = '';
-    for (const byte of tokenBytes(id)) text += BYTE_CHARACTERS[byte]!;
-    return text;
-  });
+    if (!isSpecial(id)) for (const byte of tokenBytes(id)) text += BYTE_CHARACTERS[byte]!;
+    texts.push(text);
+  }
+  return texts;
 }

@@ -10,7 +10,13 @@ export {
   snapshotInHubCache,
 } from './hub-cache.js';
 export { readJson } from './json-file.js';
-export { locateModel, readModelSource, readTokenizerFiles, withTokenizerOf } from './model-folder.js';
+export {
+  locateModel,
+  readModelSource,
+  readTokenizerFiles,
+  sameTokenizerFiles,
+  withTokenizerOf,
+} from './model-folder.js';
 export type { ModelSource, TensorEntry, TensorTransform, TokenizerSource } from './model-source.js';
 export { quantizeQ8 } from './quantized/blocks.js';
 export { type QuantizedTensor, readFloats, readQuantizedWeight } from './quantized/checkpoint.js';

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { formatErrors } from './errors.js';
 import { readGgufModel } from './gguf-model/read.js';
@@ -93,6 +93,19 @@ export function readTokenizerFiles(path: string): TokenizerSource | undefined {
 export function withTokenizerOf(adapter: string, source: ModelSource): ModelSource {
   const tokenizer = readTokenizerFiles(adapter);
   return tokenizer ? { ...source, tokenizer } : source;
+}
+
+const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja'];
+
+/** Whether an adapter has the tokenizer of a model: none of its own, or files that are the same byte by byte. */
+export function sameTokenizerFiles(adapter: string, model: string): boolean {
+  if (!existsSync(join(adapter, 'tokenizer.json'))) return true;
+  const folder = locateModel(model);
+  return TOKENIZER_FILES.every((name) => {
+    const [own, other] = [join(adapter, name), join(folder, name)];
+    if (!existsSync(own) || !existsSync(other)) return existsSync(own) === existsSync(other);
+    return statSync(own).size === statSync(other).size && readFileSync(own).equals(readFileSync(other));
+  });
 }
 
 /** A config may hold one template, or several by name. */

@@ -31,6 +31,11 @@ export class Tokenizer {
   /** Tokens that end a text. */
   readonly eosTokenIds: readonly number[];
   readonly chatTemplate: ChatTemplate | undefined;
+  /**
+   * Characters of a text that one token stands for at most, so that a text that cannot fit is known without encoding it;
+   * undefined where encoding may leave characters out.
+   */
+  readonly maxTokenLength: number | undefined;
   private readonly special: ReadonlySet<number>;
   private readonly bytesOf: TokenBytes | undefined;
   private readonly stripsLeadingSpace: boolean;
@@ -47,7 +52,7 @@ export class Tokenizer {
       const content = tokenContent(config[key]);
       return content === undefined ? undefined : (native.tokenToId(content) ?? undefined);
     };
-    const added = (tokenizer.added_tokens ?? []) as { id: number; content: string; special: boolean }[];
+    const added = (tokenizer.added_tokens ?? []) as AddedToken[];
     this.special = new Set(added.filter((token) => token.special).map((token) => token.id));
     this.bosTokenId = idOf('bos_token');
     this.padTokenId = idOf('pad_token');
@@ -61,6 +66,10 @@ export class Tokenizer {
     const pieces: (string | undefined)[] = [];
     for (const [piece, id] of Object.entries(native.getVocab(true))) pieces[id] = piece;
     const vocabulary = { pieces, added: new Set(added.map((token) => token.id)) };
+    const strips = added.some((token) => token.lstrip || token.rstrip) || tokenizer.normalizer != null;
+    this.maxTokenLength = strips
+      ? undefined
+      : pieces.reduce((longest, piece) => Math.max(longest, piece?.length ?? 0), 1);
     const kinds = decoderKinds(tokenizer.decoder);
     this.bytesOf = kinds.has('ByteLevel')
       ? byteLevelBytes(vocabulary)
@@ -210,6 +219,16 @@ export class Tokenizer {
   private encoding(text: string, { addSpecialTokens = true }: EncodeOptions): Promise<Encoding> {
     return this.native.encode(text, null, { addSpecialTokens });
   }
+}
+
+/** A token of tokenizer.json that is no part of the model's own vocabulary. */
+interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+  /** Takes the white space before it, or behind it, away. */
+  readonly lstrip?: boolean;
+  readonly rstrip?: boolean;
 }
 
 /** A special token in tokenizer_config.json is a string, or an object with its content. */

@@ -22,6 +22,7 @@ import {
   PromptLookup,
   readAdapter,
   readModelSource,
+  sameTokenizerFiles,
   type TokenConstraint,
   Tokenizer,
   type WeightPrecision,
@@ -152,7 +153,10 @@ export class ModelRuntime {
     const rank = adapterRank(path);
     const { maxAdapterRank: limit } = this.settings;
     if (rank > limit) throw modelErrors.LF_MODEL_ADAPTER_RANK({ path, rank, limit });
-    const tokenizer = Tokenizer.of(withTokenizerOf(path, readModelSource(this.path)));
+    // Making a tokenizer anew takes long, and nearly every adapter has that of its base model.
+    const tokenizer = sameTokenizerFiles(path, this.path)
+      ? this.tokenizer
+      : Tokenizer.of(withTokenizerOf(path, readModelSource(this.path)));
     if (tokenizer.vocabSize !== this.tokenizer.vocabSize) {
       const sizes = { adapter: tokenizer.vocabSize, base: this.tokenizer.vocabSize };
       throw modelErrors.LF_MODEL_ADAPTER_VOCABULARY({ path, ...sizes });

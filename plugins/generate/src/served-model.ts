@@ -11,6 +11,8 @@ export interface ModelTokenizer {
   readonly vocabSize: number;
   readonly bosTokenId?: number;
   readonly eosTokenIds: readonly number[];
+  /** Characters that one token stands for at most, where that is known. */
+  readonly maxTokenLength?: number;
   encode(text: string, options?: { addSpecialTokens?: boolean }): Promise<ArrayLike<number>>;
   decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
   applyChatTemplate(

@@ -7,6 +7,7 @@ export function servedTokenizer(tokenizer: Tokenizer): ModelTokenizer & { tokenB
     vocabSize: tokenizer.vocabSize,
     bosTokenId: tokenizer.bosTokenId,
     eosTokenIds: tokenizer.eosTokenIds,
+    ...(tokenizer.maxTokenLength !== undefined && { maxTokenLength: tokenizer.maxTokenLength }),
     encode: (text, options) => tokenizer.encode(text, options),
     decode: (ids, options) => {
       const decoder = tokenizer.streamDecoder(options);

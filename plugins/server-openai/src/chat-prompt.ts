@@ -2,6 +2,7 @@ import { apiErrors } from './http/api-error.js';
 import type { ChatMessage, ServedModel } from './models.js';
 import type { ChatRequest } from './schemas/chat.js';
 import type { Tool } from './schemas/tools.js';
+import { encodeText } from './texts.js';
 import { describeTools, type ToolFormat } from './tools/tool-format.js';
 
 /** The messages as templates take them: text alone, and the arguments of calls as objects. */
@@ -49,7 +50,7 @@ export function renderPrompt(
     const reason = error instanceof Error ? error.message : String(error);
     throw apiErrors.invalidRequest(`The model's chat template refused the messages: ${reason}`, 'messages');
   }
-  return model.tokenizer.encode(text, { addSpecialTokens: false });
+  return encodeText(model, text, 'messages', { addSpecialTokens: false });
 }
 
 /** The source of the model's chat template; a 400 when it has none. */

@@ -107,6 +107,8 @@ export interface ServedTokenizer {
   readonly vocabSize: number;
   readonly bosTokenId?: number;
   readonly eosTokenIds: readonly number[];
+  /** Characters that one token stands for at most, where that is known. */
+  readonly maxTokenLength?: number;
   encode(text: string, options?: { addSpecialTokens?: boolean }): Promise<ArrayLike<number>>;
   decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
   /** The exact bytes that a token stands for, which `decode` cannot give for a part of a character. */

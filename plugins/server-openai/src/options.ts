@@ -8,7 +8,7 @@ export const defaultLimits = {
   queuedRequests: 1024,
   queuedTokens: 1_000_000,
   choices: 128,
-  bodyBytes: 8 * 1024 * 1024,
+  bodyBytes: 4 * 1024 * 1024,
   drainSeconds: 30,
   heartbeatSeconds: 15,
   stalledReaderSeconds: 60,
@@ -23,7 +23,7 @@ const limitsSchema = z.strictObject({
   queuedRequests: z.int().min(1).optional().describe('sequences that may wait for their first token; default 1024'),
   queuedTokens: z.int().min(1).optional().describe('tokens, prompt and completion, that may wait; default 1,000,000'),
   choices: z.int().min(1).max(2048).optional().describe('sequences of one request: prompts times n; default 128'),
-  bodyBytes: z.int().min(1024).optional().describe('largest request body, read at start-up; default 8 MiB'),
+  bodyBytes: z.int().min(1024).optional().describe('largest request body, read at start-up; default 4 MiB'),
   drainSeconds: z.number().min(0).optional().describe('time for running requests to end at shutdown; default 30'),
   heartbeatSeconds: seconds.optional().describe('a silent stream gets a comment after this long; default 15'),
   stalledReaderSeconds: seconds

@@ -11,13 +11,29 @@ export interface RequestText {
 export type TextInput = string | readonly number[] | readonly (string | readonly number[])[];
 
 /**
+ * Tokens of a text. One that cannot fit in the model's context is refused before it is encoded: that may take seconds, and
+ * what comes of it would hold up everybody.
+ */
+export async function encodeText(
+  { tokenizer, contextLength }: ServedModel,
+  text: string,
+  param: string,
+  options: { addSpecialTokens: boolean },
+): Promise<ArrayLike<number>> {
+  const { maxTokenLength } = tokenizer;
+  const least = maxTokenLength === undefined ? 0 : Math.ceil(text.length / maxTokenLength);
+  if (least > contextLength) throw apiErrors.textTooLong(contextLength, least, param);
+  return tokenizer.encode(text, options);
+}
+
+/**
  * The texts of a request.
  * @param param the field that they stand in, for messages
  */
 export async function readTexts(model: ServedModel, input: TextInput, param: string): Promise<RequestText[]> {
   const { tokenizer } = model;
   const fromText = async (text: string): Promise<RequestText> => {
-    let tokens = await tokenizer.encode(text, { addSpecialTokens: true });
+    let tokens = await encodeText(model, text, param, { addSpecialTokens: true });
     if (tokens.length === 0) {
       const start = tokenizer.bosTokenId ?? tokenizer.eosTokenIds[0];
       if (start === undefined) throw apiErrors.invalidRequest(`The ${param} is empty.`, param);

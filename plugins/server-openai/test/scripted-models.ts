@@ -16,6 +16,7 @@ export const characterTokenizer = {
   vocabSize: 0x110000,
   bosTokenId: 2,
   eosTokenIds: [3],
+  maxTokenLength: 1,
   encode: async (text: string) => Array.from(text, (character) => character.codePointAt(0)!),
   decode: (ids: ArrayLike<number>) => Array.from(ids, (id) => String.fromCodePoint(id)).join(''),
   applyChatTemplate: (messages: readonly ChatMessage[], { addGenerationPrompt }: { addGenerationPrompt: boolean }) => {

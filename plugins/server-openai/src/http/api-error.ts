@@ -69,6 +69,15 @@ export const apiErrors = {
       code: 'context_length_exceeded',
     }),
 
+  textTooLong: (limit: number, leastTokens: number, param: string) =>
+    new ApiError({
+      status: 400,
+      type: invalid,
+      message: `This model's maximum context length is ${limit} tokens. However, your ${param} has at least ${leastTokens} tokens. Please reduce the length of the ${param}.`,
+      param,
+      code: 'context_length_exceeded',
+    }),
+
   missingKey: () =>
     new ApiError({
       status: 401,

@@ -195,6 +195,14 @@ describe('completions that are refused', () => {
       /maximum context length/,
     ],
     [
+      'a prompt that cannot fit, before it is encoded',
+      { prompt: 'x'.repeat(100_000) },
+      400,
+      'context_length_exceeded',
+      'prompt',
+      /has at least 100000 tokens/,
+    ],
+    [
       'too many tokens asked',
       { prompt: 'x'.repeat(1000), max_tokens: 25 },
       400,

@@ -11,7 +11,8 @@ export const completionRequestSchema = named(
   z.looseObject({
     model: z.string(),
     prompt: z.union(
-      [z.string(), z.array(z.string()).min(1).max(2048), tokenIds, z.array(tokenIds).min(1).max(2048)],
+      // Tokens before texts: a failed attempt notes every one of what may be hundreds of thousands of entries.
+      [z.string(), tokenIds, z.array(z.string()).min(1).max(2048), z.array(tokenIds).min(1).max(2048)],
       'expected a string, a list of strings, a list of token ids, or a list of lists of token ids',
     ),
     max_tokens: z.int().min(1).nullish().describe('default 256'),

@@ -9,7 +9,8 @@ export const embeddingRequestSchema = named(
   z.looseObject({
     model: z.string(),
     input: z.union(
-      [text, z.array(text).min(1).max(2048), tokenIds, z.array(tokenIds).min(1).max(2048)],
+      // Tokens before texts: a failed attempt notes every one of what may be hundreds of thousands of entries.
+      [text, tokenIds, z.array(text).min(1).max(2048), z.array(tokenIds).min(1).max(2048)],
       'expected a text, a list of up to 2048 texts, a list of token ids, or a list of lists of token ids',
     ),
     encoding_format: z

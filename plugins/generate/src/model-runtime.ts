@@ -34,6 +34,9 @@ import type { GenerateOptions, Speculation } from './options.js';
 import type { ServedModel } from './served-model.js';
 import { servedTokenizer } from './served-tokenizer.js';
 
+/** Tokens of texts that are embedded between two steps of what the same model generates. */
+const EMBEDDED_TOKENS = 256;
+
 /** How base models run: the plugin's options. */
 export type RuntimeSettings = GenerateOptions & { readonly maxAdapterRank: number };
 
@@ -75,7 +78,7 @@ export class ModelRuntime {
     private readonly loadSeconds: number,
   ) {
     this.adapters = new AdapterSlots(this.model);
-    this.embedder = new TextEmbedder(this.model, { of: 'mean', normalize: true });
+    this.embedder = new TextEmbedder(this.model, { of: 'mean', normalize: true }, EMBEDDED_TOKENS);
   }
 
   /** The first of them, whose tokenizer is everybody's. */

@@ -1,8 +1,8 @@
 import { type LanguageModel, ops, packSequences, scope, Tensor } from '@largeforge/engine';
 import type { Pooling } from './pooling.js';
 
-/** Tokens that go through the model at once, about; what is generated meanwhile waits for no more than these. */
-const batchTokens = 1024;
+/** Tokens that go through the model at once, about, unless said otherwise. */
+const defaultBatchTokens = 1024;
 
 /**
  * Texts to vectors by the hidden states of a model, of an encoder or of a decoder. Calls take turns, batch by batch, so that
@@ -11,9 +11,11 @@ const batchTokens = 1024;
 export class TextEmbedder {
   private last: Promise<unknown> = Promise.resolve();
 
+  /** @param batchTokens tokens that go through the model at once, about: whoever shares its device waits for no more */
   constructor(
     private readonly model: LanguageModel,
     private readonly pooling: Pooling,
+    private readonly batchTokens = defaultBatchTokens,
   ) {}
 
   /** Length of the vectors. */
@@ -31,7 +33,7 @@ export class TextEmbedder {
       let to = from;
       let tokens = 0;
       do tokens += (texts[to++] as ArrayLike<number>).length;
-      while (to < texts.length && tokens + (texts[to] as ArrayLike<number>).length <= batchTokens);
+      while (to < texts.length && tokens + (texts[to] as ArrayLike<number>).length <= this.batchTokens);
       const batch = texts.slice(from, to);
       signal?.throwIfAborted();
       vectors.push(...(await this.inTurn(() => this.run(batch))));

@@ -10,7 +10,7 @@ const STREAMS = whole ? 1100 : 60;
 const REQUESTS = whole ? 10_000 : 200;
 const CONCURRENT = whole ? 128 : 24;
 const PARTS = 5;
-const STREAM_TOKENS = whole ? 192 : 96;
+const STREAM_TOKENS = whole ? 256 : 96;
 
 const BODY_BYTES = 256 * 1024;
 const MEBIBYTE = 2 ** 20;

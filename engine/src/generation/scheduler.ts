@@ -21,8 +21,8 @@ export interface SchedulerLimits {
  */
 const LOOK_AHEAD = 32;
 
-/** Tokens of a step that are kept for prompts when there are more streams than tokens. */
-const PROMPT_RESERVE = 32;
+/** Share of a step that is kept for prompts when there are more streams than tokens: who waits must get a first token. */
+const PROMPT_SHARE = 0.25;
 
 /** A sequence and the number of its tokens that the step computes. */
 export interface ScheduledSequence {
@@ -119,7 +119,7 @@ export class Scheduler {
   /** Streams that draw a token come first: no prompt, however long, makes one of them miss a step. */
   private scheduleDraws(step: Step): void {
     const missed: Sequence[] = [];
-    const reserve = this.hasPrompts() ? Math.min(PROMPT_RESERVE, Math.floor(step.budget / 4)) : 0;
+    const reserve = this.hasPrompts() ? Math.floor(PROMPT_SHARE * step.budget) : 0;
     for (const sequence of [...this.running]) {
       if (sequence.state !== 'running' || sequence.blocked || !draws(sequence)) continue;
       const count = Math.min(sequence.pending, step.budget - reserve);

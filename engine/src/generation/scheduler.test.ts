@@ -133,7 +133,7 @@ describe('scheduler', () => {
     const random = seeded(1);
     for (let round = 0; round < 200; round++) {
       const limits = {
-        maxBatchTokens: 8 + random(40),
+        maxBatchTokens: 4 + random(40),
         maxSequences: 1 + random(6),
         maxPrefillChunk: 4 + random(20),
         blockSize: 4,

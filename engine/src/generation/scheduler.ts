@@ -126,10 +126,9 @@ export class Scheduler {
       if (count < 1) missed.push(sequence);
       else this.take(sequence, count, step);
     }
-    if (missed.length === 0) return;
-    // More streams than tokens in a step: those that had to wait come first in the next one.
-    const late = new Set(missed);
-    this.running = [...missed, ...this.running.filter((sequence) => !late.has(sequence))];
+    // More streams than tokens in a step: those that had to wait come first in the next one, if they still run.
+    const late = new Set(missed.filter(({ state }) => state === 'running'));
+    if (late.size > 0) this.running = [...late, ...this.running.filter((sequence) => !late.has(sequence))];
   }
 
   /** Whether there is a prompt to go on with, or one that could be begun. */

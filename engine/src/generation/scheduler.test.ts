@@ -131,6 +131,7 @@ describe('scheduler', () => {
 
   it('keeps its budgets and loses no block under random arrivals, aborts and preemptions', () => {
     const random = seeded(1);
+    let finished = 0;
     for (let round = 0; round < 200; round++) {
       const limits = {
         maxBatchTokens: 4 + random(40),
@@ -141,7 +142,6 @@ describe('scheduler', () => {
       const scheduler = new Scheduler(12 + random(20), { ...limits, prefixCache: round % 4 > 0 });
       const { pool } = scheduler;
       const live = new Set<Sequence>();
-      let finished = 0;
       let added = 0;
       for (let step = 0; step < 400 && (added < 15 || live.size > 0); step++) {
         if (added < 15 && random(3) === 0) {
@@ -166,8 +166,8 @@ describe('scheduler', () => {
         );
       }
       expect(live.size).toBe(0);
-      expect(finished).toBeGreaterThan(0);
       expect(pool.used).toBe(0);
     }
+    expect(finished).toBeGreaterThan(1000);
   });
 });

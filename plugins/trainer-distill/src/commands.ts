@@ -19,12 +19,22 @@ export const trainDistill = trainCommand({
   ],
   formats: 'messages, sharegpt, alpaca, prompt-completion, text',
   flags: [
-    { flags: '--teacher <model>', description: 'model that is learnt from', required: true },
+    {
+      flags: '--teacher <model>',
+      description: 'model that is learnt from, or the address of a server',
+      required: true,
+    },
+    { flags: '--teacher-model <name>', description: 'its name on the server' },
     { flags: '--teacher-adapter <folder>', description: 'LoRA adapter of the teacher' },
     {
       flags: '--keep-layers <layers...>',
       description: 'layers of the model that the student begins with',
       parse: layers,
+    },
+    {
+      flags: '--vocabulary <policy>',
+      description: 'a teacher with other numbers for its tokens is refused, or aligned by their texts',
+      choices: ['same', 'align'],
     },
     { flags: '--divergence <name>', description: 'distance from the teacher', choices: divergences },
     { flags: '--beta <share>', description: 'of generalized_js', parse: number },

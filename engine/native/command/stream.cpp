@@ -178,13 +178,18 @@ uint32_t written_operands(uint32_t op) {
     case LF_OP_DIVERGENCE: return 1u << 0 | 1u << 3;
     case LF_OP_ADAMW: return 1u << 0 | 3u << 2 | 1u << 5;
     case LF_OP_SAMPLE: return 15u << 5;
+    case LF_OP_LION: return 1u << 0 | 1u << 2 | 1u << 4;
+    case LF_OP_ADAMW_8BIT: return 1u << 0 | 15u << 2 | 1u << 9;
+    case LF_OP_ADAFACTOR: return 1u << 0 | 3u << 2 | 1u << 5;
+    case LF_OP_DEQUANTIZE: return 1u << 5;
+    case LF_OP_QUANTIZE_TABLE: return 3u << 2;
     default: return 0;
   }
 }
 
 uint32_t index_operands(uint32_t op) {
   switch (op) {
-    case LF_OP_PACK: return 1u << 4;
+    case LF_OP_PACK: case LF_OP_DEQUANTIZE: return 1u << 4;
     case LF_OP_EMBEDDING: case LF_OP_EMBEDDING_BACKWARD: return 1u << 0;
     case LF_OP_LINEAR: return 1u << 8;
     case LF_OP_ATTENTION: case LF_OP_ATTENTION_BACKWARD: return 3u << 3;

@@ -3,6 +3,7 @@ import type { DType } from '../device/dtype.js';
 import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { autogradErrors } from './errors.js';
+import { inBackwardOf, type ModulePath, modulePath } from './module-path.js';
 
 /** What an operation records so that its backward pass can run later. */
 export interface TapeEntry {
@@ -21,6 +22,7 @@ export interface TapeEntry {
 interface Node extends TapeEntry {
   readonly kept: (Tensor | undefined)[];
   readonly outputIds: readonly number[];
+  readonly path: ModulePath;
 }
 
 /** Where a backward pass reads the gradients of its outputs and leaves those of its inputs. */
@@ -87,7 +89,7 @@ export class Tape implements Disposable {
       this.produced.add(output.id);
     }
     const kept = unscoped(() => entry.saved.map((tensor) => tensor?.retain()));
-    this.nodes.push({ ...entry, kept, outputIds: entry.outputs.map(({ id }) => id) });
+    this.nodes.push({ ...entry, kept, outputIds: entry.outputs.map(({ id }) => id), path: modulePath() });
   }
 
   /** Operations recorded and not yet run backward. */
@@ -136,7 +138,7 @@ export class Tape implements Disposable {
 
   private runBackward(node: Node): void {
     if (node.root || node.outputIds.some((id) => this.gradients.has(id))) {
-      scope(() => node.backward(this.view, node.kept as Tensor[]));
+      inBackwardOf(node.path, () => scope(() => node.backward(this.view, node.kept as Tensor[])));
     }
     for (const tensor of node.kept) tensor?.dispose();
     for (const id of node.outputIds) {

@@ -40,6 +40,11 @@ export const Op = {
   ADAMW: 81,
   SAMPLE: 96,
   MEAN_POOL: 97,
+  LION: 125,
+  ADAMW_8BIT: 126,
+  ADAFACTOR: 127,
+  DEQUANTIZE: 128,
+  QUANTIZE_TABLE: 129,
 } as const;
 
 export type OpName = keyof typeof Op;

@@ -11,6 +11,12 @@ export interface Operand {
   readonly strides: readonly number[];
 }
 
+/**
+ * Called when a command begins; what it returns is called when the command is whole and before the next one, and may
+ * record commands, of which nobody is told.
+ */
+export type CommandInspector = (op: number) => (operands: readonly Operand[]) => void;
+
 export interface CallSite {
   /** Of the command in its stream, in bytes. */
   readonly offset: number;
@@ -39,6 +45,10 @@ export class CommandRecorder {
   /** Where the command that is being encoded begins, and where its next operand goes. */
   private started = 0;
   private cursor = 0;
+  /** Told of each command when it is whole; see `inspect`. */
+  private inspector: CommandInspector | undefined;
+  /** The command that is not whole yet, when there is an inspector. */
+  private pending: { readonly done: (operands: readonly Operand[]) => void; readonly operands: Operand[] } | undefined;
   /** Where each command was recorded, when call sites are kept. */
   private sites: CallSite[] | undefined;
 
@@ -66,6 +76,7 @@ export class CommandRecorder {
 
   /** Begins a command; returns the index of its first parameter. All parameters and operands are zero at first. */
   begin(op: number, params: number, operands: number): number {
+    if (this.inspector) this.tell(op);
     if (this.length * 4 > this.limit) this.onFull();
     const paramWords = (params + 3) & ~3;
     const total = HEADER_WORDS + paramWords + operands * TENSOR_WORDS;
@@ -92,6 +103,11 @@ export class CommandRecorder {
     const { words } = this;
     const { shape, strides, byteOffset } = tensor;
     const rank = shape.length;
+    if (this.pending) {
+      // The tensor may be disposed before the inspector is told; its memory is as the command left it until the next one.
+      const { buffer, dtype, layout } = tensor;
+      this.pending.operands.push({ buffer, byteOffset, dtype, layout, shape, strides });
+    }
     try {
       words[at] = tensor.buffer;
       if (rank > MAX_RANK)
@@ -110,12 +126,28 @@ export class CommandRecorder {
     }
   }
 
+  /** Has an inspector told of each command, until it is taken off (undefined). */
+  inspect(inspector: CommandInspector | undefined): void {
+    if (this.inspector) this.tell(undefined);
+    this.inspector = inspector;
+  }
+
   /** Forgets what was recorded; returns the call sites of it, when they are kept. */
   reset(): CallSite[] | undefined {
     this.length = 0;
     const { sites } = this;
     if (sites) this.sites = [];
     return sites;
+  }
+
+  /** Tells the inspector that the command before `next` is whole, and that `next` begins. */
+  private tell(next: number | undefined): void {
+    const { inspector, pending } = this;
+    this.pending = undefined;
+    this.inspector = undefined;
+    pending?.done(pending.operands);
+    if (next !== undefined && inspector) this.pending = { done: inspector(next), operands: [] };
+    this.inspector = inspector;
   }
 
   private grow(words: number): void {

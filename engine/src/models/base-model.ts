@@ -41,8 +41,8 @@ export abstract class BaseModel implements Disposable {
   prepare({ backward = false }: { backward?: boolean } = {}): void {
     for (const parameter of this.named.values()) {
       if (this.matrices.has(parameter)) {
-        parameter.forward();
-        if (backward) parameter.backward();
+        parameter.release(parameter.forward());
+        if (backward) parameter.release(parameter.backward());
       } else if (parameter.shape.length === 1) parameter.value();
       else parameter.table();
     }
@@ -51,7 +51,8 @@ export abstract class BaseModel implements Disposable {
   dispose(): void {
     for (const parameter of this.named.values()) parameter.dispose();
     for (const [, parameter] of adapterParameters(this.linears)) parameter.dispose();
-    for (const { served } of this.linears.values()) {
+    for (const { served, adapter } of this.linears.values()) {
+      adapter?.dora?.rowSquares.dispose();
       served?.a.dispose();
       served?.b.dispose();
     }

@@ -1,3 +1,4 @@
+import { inModule } from '../autograd/module-path.js';
 import type { RandomKeys } from '../autograd/random.js';
 import type { FloatDType } from '../device/dtype.js';
 import { add } from '../ops/elementwise.js';
@@ -31,6 +32,7 @@ export interface BlockContext {
 
 /** One layer of a decoder: attention and feed-forward, each after a norm and, in some families, followed by another. */
 export class DecoderBlock {
+  private readonly name: string;
   private readonly attentionNorm: Norm;
   private readonly attention: SelfAttention;
   private readonly attentionOutputNorm: Norm | undefined;
@@ -45,6 +47,7 @@ export class DecoderBlock {
   ) {
     const { modules, hiddenSize } = config;
     const name = `${modules.layers}.${layer}`;
+    this.name = name;
     const norm = (own: string) => new Norm(config, set, `${name}.${own}`, hiddenSize);
     const perhaps = (own: string | undefined) => (own === undefined ? undefined : norm(own));
     this.attentionNorm = norm(modules.attentionNorm);
@@ -59,7 +62,12 @@ export class DecoderBlock {
 
   /** The stream after the layer. That which came in stays the caller's; its residual may be that of the result. */
   forward(stream: Stream, context: BlockContext): Stream {
-    if (this.config.parallelResidual) return this.parallel(stream, context);
+    return inModule(this.name, () =>
+      this.config.parallelResidual ? this.parallel(stream, context) : this.sequential(stream, context),
+    );
+  }
+
+  private sequential(stream: Stream, context: BlockContext): Stream {
     const middle = scope(() => {
       const { y, sum } = this.attentionNorm.enter(stream, context.dtype);
       return { residual: sum, delta: normed(this.attention.forward(y, context), this.attentionOutputNorm) };

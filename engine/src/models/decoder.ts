@@ -1,4 +1,5 @@
 import { checkpoint } from '../autograd/checkpoint.js';
+import { inModule } from '../autograd/module-path.js';
 import type { RandomKeys } from '../autograd/random.js';
 import { withoutTape } from '../autograd/tape.js';
 import * as commands from '../device/commands/index.js';
@@ -18,7 +19,7 @@ import type { DecoderConfig } from './config.js';
 import { type BlockContext, DecoderBlock } from './decoder-block.js';
 import { modelErrors } from './errors.js';
 import type { KvCache } from './kv-cache.js';
-import type { CausalLanguageModel, ForwardOptions, HiddenStates } from './model.js';
+import { type CausalLanguageModel, type ForwardOptions, type HiddenStates, isCheckpointed } from './model.js';
 import { addNoise } from './noise.js';
 import { Norm, type Stream } from './norm.js';
 import { ParameterSet } from './parameter-set.js';
@@ -81,7 +82,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
       let stream: Stream = { residual: embedded, delta: undefined };
       for (const [layer, block] of this.blocks.entries()) {
         const before = stream;
-        stream = options.checkpointing
+        stream = isCheckpointed(options.checkpointing, layer)
           ? this.checkpointed(block, before, indices, contextOf, recompute)
           : block.forward(before, context);
         before.delta?.dispose();
@@ -116,12 +117,16 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
   crossEntropy(hidden: Tensor, labels: Tensor | Int32Array, options: CrossEntropyOptions = {}): CrossEntropyResult {
     return scope(() => {
       const ids = labels instanceof Int32Array ? upload(this.device, labels) : labels;
-      return crossEntropy(hidden, this.head, ids, { softcap: this.config.logitSoftcap, ...options });
+      return inModule(this.head.name, () =>
+        crossEntropy(hidden, this.head, ids, { softcap: this.config.logitSoftcap, ...options }),
+      );
     });
   }
 
   logits(hiddenRows: Tensor): Tensor {
-    return scope(() => softcap(linear(hiddenRows, this.head, { dtype: 'f32' }), this.config.logitSoftcap));
+    return inModule(this.head.name, () =>
+      scope(() => softcap(linear(hiddenRows, this.head, { dtype: 'f32' }), this.config.logitSoftcap)),
+    );
   }
 
   decode(batch: PagedBatch, cache: KvCache): Tensor {
@@ -188,7 +193,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
   override prepare(options: { backward?: boolean } = {}): void {
     super.prepare(options);
     this.head.forward();
-    if (options.backward) this.head.backward();
+    if (options.backward) this.head.packedBackward();
   }
 
   override dispose(): void {
@@ -199,12 +204,15 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
 
   private embed(tokens: Int32Array, positions: Tensor): Tensor {
     const words = { ids: upload(this.device, tokens), table: this.embedTokens };
-    if (this.embedPositions) return embedding([words, { ids: positions, table: this.embedPositions }]);
-    return embedding([words], { scale: this.config.embeddingScale });
+    return inModule(this.embedTokens.name, () =>
+      this.embedPositions
+        ? embedding([words, { ids: positions, table: this.embedPositions }])
+        : embedding([words], { scale: this.config.embeddingScale }),
+    );
   }
 
   private finalNorm(stream: Stream): Tensor {
-    return this.norm.enter(stream, this.dtype).y;
+    return inModule(this.config.modules.finalNorm, () => this.norm.enter(stream, this.dtype).y);
   }
 
   /** What blocks read of a batch, on the device. */

@@ -13,7 +13,7 @@ import { BaseModel } from './base-model.js';
 import { largest, type PackedBatch, upload } from './batch.js';
 import type { EncoderConfig } from './config.js';
 import { modelErrors } from './errors.js';
-import type { EncoderModel, ForwardOptions } from './model.js';
+import { type EncoderModel, type ForwardOptions, isCheckpointed } from './model.js';
 import { ParameterSet } from './parameter-set.js';
 import type { WeightProvider } from './weights.js';
 
@@ -121,10 +121,10 @@ export class BertModel extends BaseModel implements EncoderModel {
       let x = layerNorm(sum, this.norm.weight, this.norm.bias, { eps: config.normEps, dtype }).y;
       sum.dispose();
       const recompute = { random: options.dropout, tracked: this.trainableParameters().size > 0 };
-      for (const block of this.blocks) {
+      for (const [layer, block] of this.blocks.entries()) {
         const before = x;
         const run = (input: Tensor, cu: Tensor) => block.forward(input, cu, batch.maxSeqlen, options);
-        x = options.checkpointing
+        x = isCheckpointed(options.checkpointing, layer)
           ? checkpoint((input, cu) => run(input!, cu!), [before, cuSeqlens], recompute)
           : run(before, cuSeqlens);
         before.dispose();

@@ -7,8 +7,17 @@ export { KvCache, type KvCacheOptions, type KvShape } from './kv-cache.js';
 export type { ModelLinears } from './linears.js';
 export { asCausal, createModel, type LoadOptions, loadModelFiles, parseModelConfig } from './load.js';
 export * from './lora/index.js';
-export { estimateMemory, type MemoryEstimate, type MemoryPlan } from './memory.js';
-export type { CausalLanguageModel, EncoderModel, ForwardOptions, HiddenStates, LanguageModel } from './model.js';
+export { type FrozenWeights, keepFrozenWeights } from './frozen-weights.js';
+export { estimateMemory, type MemoryEstimate, type MemoryPlan, type OptimizerKind } from './memory.js';
+export {
+  type CausalLanguageModel,
+  type CheckpointPolicy,
+  type EncoderModel,
+  type ForwardOptions,
+  type HiddenStates,
+  isCheckpointed,
+  type LanguageModel,
+} from './model.js';
 export { loadModel } from './open.js';
 export type { RopeConfig, RopeScaling } from './rope.js';
 export {

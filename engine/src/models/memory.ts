@@ -2,6 +2,11 @@ import { elementBytes, type FloatDType } from '../device/dtype.js';
 import type { DecoderConfig, EncoderConfig, ModelConfig } from './config.js';
 import { attentionLinears, feedForwardLinears, sharedExpertLinears } from './decoder-modules.js';
 import { type TargetModules, targetLayers } from './lora/targets.js';
+import { type CheckpointPolicy, isCheckpointed } from './model.js';
+
+/** Optimisers by what they remember of each trained number, in bytes. Adafactor's rows and columns hardly count. */
+const optimizerBytes = { adamw: 8, adamw_8bit: 2 + 8 / 256, lion: 4, adafactor: 0, muon: 4 } as const;
+export type OptimizerKind = keyof typeof optimizerBytes;
 
 /** What is going to run, for an estimate of its memory. */
 export interface MemoryPlan {
@@ -11,7 +16,10 @@ export interface MemoryPlan {
   readonly training?: {
     /** The adapter that is trained; without it every parameter is. */
     readonly lora?: { readonly r: number; readonly targetModules?: TargetModules };
-    readonly checkpointing?: boolean;
+    readonly checkpointing?: CheckpointPolicy;
+    readonly optimizer?: OptimizerKind;
+    /** Whether a moving average of what is trained is kept. */
+    readonly average?: boolean;
   };
   /** Positions that a key-value cache holds. */
   readonly cachePositions?: number;
@@ -23,7 +31,7 @@ export interface MemoryEstimate {
   readonly trainableParameters: number;
   readonly weights: number;
   readonly gradients: number;
-  /** First and second moments of AdamW. */
+  /** What the optimiser remembers, and the moving average of the weights. */
   readonly optimizer: number;
   /** Largest at one time, the kept ones and those of the block at work. */
   readonly activations: number;
@@ -72,7 +80,7 @@ export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEst
     training && !lora ? 0 : ((blockMatrices + head) * (training ? 2 : 1) + experts) * compute + vectors * 4;
   const weights = frozen + trainable * (4 + (dtype === 'f32' ? 0 : compute));
   const gradients = trainable * 4;
-  const optimizer = trainable * 8;
+  const optimizer = trainable * (optimizerBytes[training?.optimizer ?? 'adamw'] + (training?.average ? 4 : 0));
   const activations = activationBytes(config, blocks, plan);
   const cache = plan.cachePositions && config.kind === 'decoder' ? cacheBytes(config, plan.cachePositions, compute) : 0;
   return {
@@ -235,7 +243,9 @@ function activationBytes(config: ModelConfig, blocks: readonly BlockShapes[], pl
   const most = (part: 'kept' | 'backward' | 'forward') => Math.max(...each.map((block) => block[part]));
   const stream = config.hiddenSize * (config.kind === 'decoder' ? 4 : elementBytes(dtype));
   if (!training) return tokens * most('forward');
+  const again = each.filter((_, i) => isCheckpointed(training.checkpointing, i));
+  const whole = each.filter((_, i) => !isCheckpointed(training.checkpointing, i));
   // A block that is computed again shares its input with what was kept, and makes its output once more.
-  if (training.checkpointing) return tokens * (config.numLayers * stream + most('kept') + most('backward'));
-  return tokens * (total(each.map(({ kept }) => kept)) + most('backward'));
+  const recomputed = again.length > 0 ? Math.max(...again.map(({ kept }) => kept)) : 0;
+  return tokens * (again.length * stream + total(whole.map(({ kept }) => kept)) + recomputed + most('backward'));
 }

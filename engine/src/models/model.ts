@@ -9,10 +9,18 @@ import type { DecoderConfig, EncoderConfig } from './config.js';
 import type { KvCache } from './kv-cache.js';
 import type { ModelLinears } from './linears.js';
 
+/** Which blocks are computed again in the backward pass: all, none, every n-th from the first on, or the first n. */
+export type CheckpointPolicy = boolean | { readonly every: number } | { readonly first: number };
+
+export function isCheckpointed(policy: CheckpointPolicy | undefined, block: number): boolean {
+  if (typeof policy !== 'object') return policy === true;
+  return 'every' in policy ? block % policy.every === 0 : block < policy.first;
+}
+
 /** How a forward pass runs while training. */
 export interface ForwardOptions {
-  /** Keeps only each block's input and computes the block again in the backward pass. */
-  readonly checkpointing?: boolean;
+  /** Which blocks keep only their input and are computed again in the backward pass. */
+  readonly checkpointing?: CheckpointPolicy;
   /** Keys of dropout masks. Without them nothing is dropped. */
   readonly dropout?: RandomKeys;
   /**

@@ -1,3 +1,4 @@
+import { inModule } from '../autograd/module-path.js';
 import type { FloatDType } from '../device/dtype.js';
 import type { Parameter } from '../nn/parameter.js';
 import { layerNorm, rmsNorm } from '../ops/norm.js';
@@ -19,7 +20,7 @@ export class Norm {
   constructor(
     private readonly config: Pick<DecoderConfig, 'norm'>,
     set: ParameterSet,
-    name: string,
+    private readonly name: string,
     size: number,
   ) {
     const { kind, offset } = config.norm;
@@ -39,7 +40,10 @@ export class Norm {
 
   private run(x: Tensor, residual: Tensor | undefined, dtype: FloatDType | undefined): { y: Tensor; sum: Tensor } {
     const { kind, eps, offset } = this.config.norm;
-    if (kind === 'layer') return layerNorm(x, this.weight, this.bias, { eps, residual, dtype });
-    return rmsNorm(x, this.weight, { eps, residual, dtype, weightOffset: offset });
+    return inModule(this.name, () =>
+      kind === 'layer'
+        ? layerNorm(x, this.weight, this.bias, { eps, residual, dtype })
+        : rmsNorm(x, this.weight, { eps, residual, dtype, weightOffset: offset }),
+    );
   }
 }

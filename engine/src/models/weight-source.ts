@@ -3,6 +3,7 @@ import type { Device } from '../device/device.js';
 import { byteLength, isBlockFormat } from '../device/dtype.js';
 import { dequantize, type QuantizedTensor, quantizeQ8, readFloats, readQuantizedWeight } from '../formats/index.js';
 import type { TensorEntry } from '../formats/model-source.js';
+import { fitsGroupCodes, groupCodes } from '../nn/codes/group-codes.js';
 import type { WeightSource } from '../nn/parameter.js';
 import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -33,6 +34,10 @@ function dequantizedSource(device: Device, tensor: QuantizedTensor, shape: reado
   return {
     direct: false,
     open: () => unscoped(() => Tensor.from(device, dequantize(readQuantizedWeight(tensor, shape)), shape)),
+    codes: () => {
+      const weight = readQuantizedWeight(tensor, shape);
+      return fitsGroupCodes(weight) ? groupCodes(device, weight) : undefined;
+    },
   };
 }
 

@@ -1,6 +1,9 @@
+import { inModule } from '../autograd/module-path.js';
 import type { RandomKeys } from '../autograd/random.js';
 import type { FloatDType } from '../device/dtype.js';
 import type { UnaryKind } from '../device/opcodes.js';
+import { type DoraScale, doraLinear } from '../ops/dora.js';
+import { unary } from '../ops/elementwise.js';
 import { type LoraBranch, type LoraStack, linear } from '../ops/linear.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Parameter } from './parameter.js';
@@ -12,6 +15,8 @@ export interface LinearAdapter {
   readonly scale: number;
   /** Probability while training. */
   readonly dropout: number;
+  /** Of DoRA: the lengths of the weight's rows are trained apart. */
+  readonly dora?: DoraScale;
 }
 
 export interface LinearCall {
@@ -51,12 +56,15 @@ export class Linear {
   apply(x: Tensor, { activation, dtype, dropout, adapterIds }: LinearCall = {}): Tensor {
     this.observer?.(x);
     const stack = adapterIds && this.served ? { ...this.served, ids: adapterIds } : undefined;
-    return linear(x, this.weight, {
-      bias: this.bias,
-      lora: stack ? undefined : this.branch(dropout),
-      stack,
-      activation,
-      dtype,
+    const lora = stack ? undefined : this.branch(dropout);
+    const dora = lora && this.adapter?.dora;
+    return inModule(this.name, () => {
+      if (!dora) return linear(x, this.weight, { bias: this.bias, lora, stack, activation, dtype });
+      const y = doraLinear(x, this.weight, lora, dora, this.bias);
+      if (!activation || activation === 'identity') return y;
+      const activated = unary(activation, y);
+      y.dispose();
+      return activated;
     });
   }
 

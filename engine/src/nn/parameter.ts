@@ -4,6 +4,7 @@ import { type FloatDType, isBlockFormat } from '../device/dtype.js';
 import type { LayoutKind } from '../device/opcodes.js';
 import { unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
+import type { FrozenCodes } from './codes/frozen-codes.js';
 
 /** Where the stored values of a parameter come from, again and again: usually a range of a file. */
 export interface WeightSource {
@@ -14,6 +15,8 @@ export interface WeightSource {
   open(): Tensor;
   /** Whether `open` gives the stored bytes themselves, without work: then the source serves as an embedding table. */
   readonly direct: boolean;
+  /** The values in the codes that the files have; undefined where they are no codes, or none that can be kept. */
+  codes?(): FrozenCodes | undefined;
 }
 
 /**
@@ -30,6 +33,10 @@ export class Parameter implements Disposable {
   private directTable: Tensor | undefined;
   private readonly packed = new Map<LayoutKind, Tensor>();
   private training = false;
+  /** The values of a frozen matrix in codes, in place of any other form. */
+  private coded: FrozenCodes | undefined;
+  /** Values decoded for one product. */
+  private readonly decoded = new Set<Tensor>();
 
   /** Whether a frozen matrix of a block format is used in its own bits, where the backend can, rather than in `dtype`. */
   keepsBlocks = false;
@@ -81,6 +88,8 @@ export class Parameter implements Disposable {
     if (on) {
       if (this.held?.dtype !== 'f32') {
         const values = this.toFloat32();
+        this.coded?.[Symbol.dispose]();
+        this.coded = undefined;
         this.dropDerived();
         this.held?.dispose();
         this.held = values;
@@ -127,14 +136,47 @@ export class Parameter implements Disposable {
     return value;
   }
 
-  /** What LINEAR takes: a frozen matrix packed, in its own bits where `keepsBlocks` says so, else strided values. */
+  /**
+   * What LINEAR takes: a frozen matrix packed, in its own bits where `keepsBlocks` says so, else strided values. To be
+   * given back by `release` when the command is recorded.
+   */
   forward(): Tensor {
+    if (this.coded) return this.decode();
     return this.training || this.shape.length !== 2 ? this.value() : this.pack('packedForward');
   }
 
-  /** What LINEAR_BACKWARD_INPUT takes. */
+  /** What LINEAR_BACKWARD_INPUT takes; to be given back by `release`. */
   backward(): Tensor {
+    if (this.coded || (this.keepsBlocks && !this.training && this.shape.length === 2 && this.inBlocks()))
+      return this.decode();
+    return this.packedBackward();
+  }
+
+  /** What CROSS_ENTROPY takes beside a frozen head: the matrix packed, in compute precision. */
+  packedBackward(): Tensor {
     return this.training || this.shape.length !== 2 ? this.value() : this.pack('packedBackward');
+  }
+
+  /** Frees what `forward` or `backward` made for one product. */
+  release(values: Tensor): void {
+    if (this.decoded.delete(values)) values.dispose();
+  }
+
+  /**
+   * Keeps a frozen matrix in codes: those of its files, or those that are given. Every product then decodes the matrix
+   * anew, in compute precision. False when the files have no codes that can be kept.
+   */
+  keepCodes(codes: FrozenCodes | undefined = this.source?.codes?.()): boolean {
+    if (!codes) return false;
+    this.coded?.[Symbol.dispose]();
+    this.coded = codes;
+    this.dropDerived();
+    return true;
+  }
+
+  /** Bytes of the codes that are kept instead of values; 0 when there are none. */
+  get codeBytes(): number {
+    return this.coded?.bytes ?? 0;
   }
 
   /** What EMBEDDING takes: a frozen table straight from its file, else strided values. */
@@ -146,6 +188,11 @@ export class Parameter implements Disposable {
 
   /** A new f32 tensor with the values; the caller disposes it. */
   toFloat32(): Tensor {
+    if (this.coded) {
+      const values = Tensor.empty(this.device, this.shape, 'f32', 'persistent');
+      this.coded.decode(values);
+      return values;
+    }
     using source = this.open();
     const copy = Tensor.empty(this.device, this.shape, 'f32', 'persistent');
     commands.copy(this.device.recorder, source, copy);
@@ -154,6 +201,8 @@ export class Parameter implements Disposable {
 
   /** Replaces the values by those of a tensor, which stays the caller's. A frozen parameter keeps its compute precision. */
   assign(values: Tensor): void {
+    this.coded?.[Symbol.dispose]();
+    this.coded = undefined;
     this.dropDerived();
     const dtype = this.training ? 'f32' : this.valueDType;
     if (this.held?.dtype !== dtype) {
@@ -200,6 +249,8 @@ export class Parameter implements Disposable {
   }
 
   dispose(): void {
+    this.coded?.[Symbol.dispose]();
+    this.coded = undefined;
     this.dropDerived();
     this.held?.dispose();
     this.gradientBuffer?.dispose();
@@ -215,6 +266,23 @@ export class Parameter implements Disposable {
     return this.shape.length < 2 ? 'f32' : this.dtype;
   }
 
+  /** The values in compute precision, for one product. */
+  private decode(): Tensor {
+    const values = Tensor.empty(this.device, this.shape, this.dtype);
+    if (this.coded) this.coded.decode(values);
+    else {
+      using source = this.open();
+      commands.copy(this.device.recorder, source, values);
+    }
+    this.decoded.add(values);
+    return values;
+  }
+
+  private inBlocks(): boolean {
+    using source = this.open();
+    return isBlockFormat(source.dtype);
+  }
+
   private pack(layout: LayoutKind): Tensor {
     const known = this.packed.get(layout);
     if (known) return known;
@@ -226,6 +294,21 @@ export class Parameter implements Disposable {
     commands.pack(this.device.recorder, { src: source, dst: tensor });
     this.packed.set(layout, tensor);
     return tensor;
+  }
+
+  /** A new f32 tensor with the values as products have them, rounded to compute precision; the caller disposes it. */
+  rounded(): Tensor {
+    const exact = this.toFloat32();
+    if (this.dtype === 'f32') return exact;
+    using short = Tensor.empty(this.device, this.shape, this.dtype);
+    commands.copy(this.device.recorder, exact, short);
+    commands.copy(this.device.recorder, short, exact);
+    return exact;
+  }
+
+  /** The values as they are kept or stored, in whatever type; the caller disposes the tensor. */
+  stored(): Tensor {
+    return this.open();
   }
 
   /** A handle of the values as they are kept. */

@@ -83,6 +83,7 @@ export function linear(x: Tensor, weight: Parameter, options: LinearOptions = {}
       adapter: stack?.ids,
     },
   );
+  weight.release(w);
   loraX?.dispose();
   if (!tracked) return y;
   const needsX = weight.trainable || bias?.trainable || lora?.a.trainable;
@@ -145,11 +146,13 @@ function linearBackwardInput(gradients: Gradients, dy: Tensor, saved: LinearSave
   const { tensor: dx, beta } = gradients.into(x);
   const dxa = lora ? Tensor.empty(device, [rows, rank], x.dtype) : undefined;
   const loraDx = lora?.dropout ? Tensor.empty(device, x.shape, dx.dtype) : undefined;
+  const w = weight.backward();
   commands.linearBackwardInput(
     device.recorder,
     { loraScale: lora?.scale ?? 0, beta, math },
-    { dy, w: weight.backward(), dx, loraA: lora?.a.value(), loraB: lora?.b.value(), loraDxa: dxa, loraDx },
+    { dy, w, dx, loraA: lora?.a.value(), loraB: lora?.b.value(), loraDxa: dxa, loraDx },
   );
+  weight.release(w);
   if (loraDx) {
     const { probability, key } = lora!.dropout!;
     commands.dropout(device.recorder, probability, key, loraDx, loraDx);

@@ -69,7 +69,7 @@ export function crossEntropy(
     dx: gradient,
     dw: head.trainable ? head.gradientToAdd() : undefined,
     dbias: bias?.trainable ? bias.gradientToAdd() : undefined,
-    wBackward: wantsDx && !head.trainable ? head.backward() : undefined,
+    wBackward: wantsDx && !head.trainable ? head.packedBackward() : undefined,
   });
   const operands = fused ? gradientOperands(x, x.requiresGrad, dx) : { x, w: head.forward(), bias: bias?.value() };
   commands.crossEntropy(

@@ -1,13 +1,33 @@
 import { defineEngineErrors } from '../errors.js';
 
+/** A step whose loss or gradients are not finite. */
+export interface DivergedStep {
+  step: number;
+  what: string;
+  loss: number;
+  gradNorm: number;
+  /** The operation or the parameter where the first such number was seen, when it was found. */
+  where?: string | undefined;
+}
+
 /** What can go wrong in training. */
 export const trainingErrors = defineEngineErrors({
   TRAIN_DIVERGED: {
-    message: ({ step, what, loss, gradNorm }: { step: number; what: string; loss: number; gradNorm: number }) =>
-      `the ${what} is not finite at step ${step} (loss ${loss}, gradient norm ${gradNorm})`,
+    message: ({ step, what, loss, gradNorm, where }: DivergedStep) =>
+      `the ${what} is not finite at step ${step} (loss ${loss}, gradient norm ${gradNorm})${where ? `: first in ${where}` : ''}`,
     remedy: () =>
       'lower the learning rate or lengthen the warm-up, look at the rows of this step, or train in f32; --resume goes ' +
       'on from the last checkpoint, which is from before this step',
+  },
+  TRAIN_SPIKES: {
+    message: ({ step, times, what }: { step: number; times: number; what: 'skipped in a row' | 'rolled back' }) =>
+      `at step ${step} the loss has risen out of bounds ${times} times: ${what}, it does not come back`,
+    remedy: () => 'lower the learning rate, look at the rows of these steps, or raise spikes.deviations',
+  },
+  TRAIN_NO_METRIC: {
+    message: ({ metric, known }: { metric: string; known: readonly string[] }) =>
+      `evaluations have no '${metric}'; they have ${known.join(', ')}`,
+    remedy: () => 'name one of these as the metric that tells which evaluation is better',
   },
   TRAIN_NOTHING_TRAINABLE: {
     message: () => 'no parameter of the model is trainable',

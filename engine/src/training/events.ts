@@ -19,4 +19,14 @@ export type TrainingEvent =
   | { readonly type: 'checkpoint'; readonly step: number; readonly path: string }
   | { readonly type: 'resumed'; readonly step: number; readonly path: string }
   | { readonly type: 'damaged'; readonly path: string; readonly reason: string }
+  /** A step that changed nothing: its gradients overflowed f16, or its loss lay far above those before it. */
+  | {
+      readonly type: 'skipped';
+      readonly step: number;
+      readonly reason: 'overflow' | 'spike';
+      readonly loss: number;
+      readonly gradNorm: number;
+    }
+  /** A spike at `from`: the run went back to the checkpoint of step `step`, and goes on with later rows. */
+  | { readonly type: 'rolledBack'; readonly step: number; readonly from: number; readonly path: string }
   | { readonly type: 'stopped'; readonly step: number; readonly reason: string };

@@ -1,4 +1,3 @@
-export { AdamW, decays } from './adamw.js';
 export { deleteFolder, removeUnfinished, writeFolder } from './checkpoint/durable-folder.js';
 export { CheckpointStore, type DamagedCheckpoint } from './checkpoint/store.js';
 export { chunkedLogitLoss, type RowRange } from './chunked-logits.js';
@@ -19,10 +18,15 @@ export type {
 export {
   type CheckpointOptions,
   checkpointOptions,
+  checkpointPolicy,
   type EvaluationOptions,
   evaluationOptions,
+  type LossScaleOptions,
+  lossScaleOptions,
   type OptimizerOptions,
   optimizerOptions,
+  type SpikeOptions,
+  spikeOptions,
   type TrainingOptions,
   trainingOptions,
 } from './options.js';

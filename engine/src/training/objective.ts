@@ -6,6 +6,8 @@ import type { Tensor } from '../tensor/tensor.js';
 /** What the loop needs of a model. */
 export interface Trainable {
   readonly device: Device;
+  /** Of a model with layers: how many, for learning rates by layer. */
+  readonly config?: { readonly numLayers: number };
   /** What the optimiser updates, by the names that are saved. */
   trainableParameters(): ReadonlyMap<string, Parameter>;
   zeroGrad(): void;

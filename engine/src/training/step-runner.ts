@@ -4,12 +4,14 @@ import * as commands from '../device/commands/index.js';
 import type { ForwardOptions } from '../models/model.js';
 import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
-import { AdamW } from './adamw.js';
+import { findNonfinite } from './find-nonfinite.js';
 import type { HostLoss, Loss, Objective, RecordedLoss, Sum, Trainable } from './objective.js';
+import { WeightAverage } from './optimizer/average.js';
+import { Optimizer } from './optimizer/optimizer.js';
 import type { TrainingOptions } from './options.js';
 import { philoxBlock, type RandomStream, seedWords, streamOf } from './random.js';
 
-/** What an optimiser step did. */
+/** What the forward and backward passes of an optimiser step gave. */
 export interface StepOutcome {
   /** Sum of the loss over the step's batches, divided by their weight. */
   readonly loss: number;
@@ -26,11 +28,13 @@ const [lossPlace, normPlace, firstMetric] = [0, 1, 3];
 const maxMetrics = 13;
 
 /**
- * Runs optimiser steps: forward and backward over each micro-batch, clipping, AdamW. Commands are recorded while the
- * device works; one copy at the end of the step brings loss and norm back.
+ * Runs optimiser steps: `run` the forward and backward passes over each micro-batch, `update` what follows from them.
+ * Commands are recorded while the device works; one copy at the end of `run` brings loss and norm back, and nothing has
+ * changed by then, so that a step that must not count can be left out.
  */
 export class StepRunner<Row, Batch> implements Disposable {
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
+  readonly average: WeightAverage | undefined;
   private readonly results: Tensor;
   private readonly norm: Tensor;
   private metricNames: string[] = [];
@@ -43,20 +47,24 @@ export class StepRunner<Row, Batch> implements Disposable {
     private readonly options: TrainingOptions,
   ) {
     const { device } = model;
+    const parameters = model.trainableParameters();
     this.results = unscoped(() => Tensor.zeros(device, [firstMetric + maxMetrics], 'f32', 'persistent'));
     this.norm = unscoped(() => this.results.narrow(0, normPlace, 2));
-    this.optimizer = new AdamW(device, model.trainableParameters(), options.optimizer, this.norm);
+    this.optimizer = new Optimizer(device, parameters, options.optimizer, this.norm, model.config?.numLayers ?? 0);
+    const { averageDecay } = options;
+    this.average = averageDecay === undefined ? undefined : new WeightAverage(parameters, averageDecay);
   }
 
   /**
-   * Runs step `step` (0 is the first). Undefined when `signal` was aborted before the update: the weights are as before.
-   * The loss may be NaN or infinite; it is the caller's to look.
+   * Computes the loss and the gradients of step `step` (0 is the first). Undefined when `signal` was aborted meanwhile.
+   * Loss and norm may be NaN or infinite; it is the caller's to look.
+   * @param lossScale gradients are computed this many times as large, and divided by it where they are used
    */
   async run(
     step: number,
     microBatches: readonly (readonly Row[])[],
-    learningRate: number,
-    signal: AbortSignal | undefined,
+    signal?: AbortSignal,
+    lossScale = 1,
   ): Promise<StepOutcome | undefined> {
     const { device } = this.model;
     const { objective } = this;
@@ -71,7 +79,7 @@ export class StepRunner<Row, Batch> implements Disposable {
     commands.fill(device.recorder, 0, this.results);
     let running = Promise.resolve();
     for (const [i, batch] of batches.entries()) {
-      await this.accumulate(batch, 1 / Math.max(weight, 1), this.forwardOptions(step, i));
+      await this.accumulate(batch, lossScale / Math.max(weight, 1), this.forwardOptions(step, i));
       if (i === batches.length - 1) break;
       // The device works on this micro-batch while the next one is recorded; at most two are on their way.
       const flushed = device.flush();
@@ -84,7 +92,7 @@ export class StepRunner<Row, Batch> implements Disposable {
       }
     }
     await running;
-    this.optimizer.step(step + 1, learningRate);
+    this.optimizer.measure(1 / lossScale);
     const values = await this.results.floats();
     const at = (place: number) => values[place] as number;
     const metrics = {
@@ -96,8 +104,32 @@ export class StepRunner<Row, Batch> implements Disposable {
     return { loss, gradNorm: at(normPlace), tokens, weight, metrics };
   }
 
+  /**
+   * Moves the parameters by the gradients of the last `run`. The device begins at once; nobody waits for it.
+   * @param update its number, from 1
+   */
+  update(update: number, learningRate: number): void {
+    this.optimizer.step(update, learningRate);
+    this.average?.follow(update);
+    this.model.device.submit();
+  }
+
+  /** Where the first number of a step that is not finite comes from, in words; the step is computed once more for it. */
+  async explainNonfinite(step: number, microBatches: readonly (readonly Row[])[], lossScale = 1) {
+    const { device } = this.model;
+    return await findNonfinite(device, this.model.trainableParameters(), async () => {
+      await this.run(step, microBatches, undefined, lossScale);
+    });
+  }
+
+  /** What a checkpoint holds of the parameters and of what moves them. */
+  state(): Map<string, Tensor> {
+    return new Map([...this.optimizer.state(), ...(this.average?.state() ?? [])]);
+  }
+
   dispose(): void {
     this.optimizer.dispose();
+    this.average?.[Symbol.dispose]();
     this.norm.dispose();
     this.results.dispose();
   }

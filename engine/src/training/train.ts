@@ -1,20 +1,26 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { BatchLoader } from './batch-loader.js';
 import { checkSameRun, type RunIdentity, type RunState, readRunState, writeRunState } from './checkpoint/run-state.js';
 import { CheckpointStore } from './checkpoint/store.js';
 import { loadTensors, saveTensors } from './checkpoint/tensor-file.js';
+import { CheckpointWriter } from './checkpoint/writer.js';
 import { trainingErrors } from './errors.js';
 import { evaluateRows } from './evaluate.js';
+import { recordEvaluation } from './evaluation-record.js';
 import type { TrainingEvent } from './events.js';
+import { initialLossScale, nextLossScale, smallestLossScale } from './loss-scale.js';
 import type { Objective, Trainable } from './objective.js';
 import type { TrainingOptions } from './options.js';
 import { Progress } from './progress.js';
 import type { RowSource } from './row-source.js';
+import { identityOf } from './run-identity.js';
 import { learningRate } from './schedule.js';
+import { isSpike, mostSkipsInARow } from './spike-guard.js';
 import { type StepOutcome, StepRunner } from './step-runner.js';
 
 const stateFile = 'training_state.safetensors';
+/** A run that goes back more often does not come back to what it was. */
+const mostRollbacks = 10;
 
 export interface TrainingRun<Row, Batch> {
   readonly model: Trainable;
@@ -41,7 +47,7 @@ export interface TrainingRun<Row, Batch> {
 export interface TrainingResult {
   readonly step: number;
   readonly totalSteps: number;
-  /** Loss of each step. */
+  /** Loss of each step; of those that changed nothing too. */
   readonly losses: readonly number[];
   /** The last evaluation of the held-out rows, or the best one when its weights were kept. */
   readonly evaluation: Readonly<Record<string, number>> | undefined;
@@ -63,7 +69,7 @@ export async function train<Row, Batch>(run: TrainingRun<Row, Batch>): Promise<T
   try {
     return await loop.run();
   } finally {
-    loop.dispose();
+    await loop.dispose();
   }
 }
 
@@ -76,6 +82,7 @@ class TrainingLoop<Row, Batch> {
   private readonly loader: BatchLoader<Row>;
   private readonly steps: StepRunner<Row, Batch>;
   private readonly store: CheckpointStore | undefined;
+  private readonly writer: CheckpointWriter | undefined;
   private readonly totalSteps: number;
   private readonly identity: RunIdentity;
   private state: RunState;
@@ -85,8 +92,7 @@ class TrainingLoop<Row, Batch> {
 
   constructor(private readonly spec: TrainingRun<Row, Batch>) {
     const { model, objective, rows, options, heldOut } = spec;
-    const parameters = model.trainableParameters();
-    if (parameters.size === 0) throw trainingErrors.TRAIN_NOTHING_TRAINABLE();
+    if (model.trainableParameters().size === 0) throw trainingErrors.TRAIN_NOTHING_TRAINABLE();
     const training = spec.training ?? Uint32Array.from({ length: rows.lengths.length }, (_, row) => row);
     if (training.length === 0) {
       throw trainingErrors.TRAIN_NO_ROWS({ rows: rows.lengths.length, heldOut: heldOut?.rows.length ?? 0 });
@@ -97,28 +103,28 @@ class TrainingLoop<Row, Batch> {
     this.loader = new BatchLoader(rows, training, options);
     this.totalSteps = totalStepsOf(options, this.loader.stepsPerEpoch);
     this.steps = new StepRunner(model, objective, options);
-    this.store = spec.folder === undefined ? undefined : new CheckpointStore(spec.folder, options.checkpoints.keep);
-    const shapes = [...parameters].map(([name, { shape }]) => `${name} ${shape.join('x')}`);
-    this.identity = {
+    if (spec.folder !== undefined) {
+      this.store = new CheckpointStore(spec.folder, options.checkpoints);
+      this.writer = new CheckpointWriter(this.store, options.checkpoints.background, (step, path) =>
+        this.emit({ type: 'checkpoint', step, path }),
+      );
+    }
+    const run = {
       objective: objective.name,
       data: heldOut ? `${rows.fingerprint}/${heldOut.source.fingerprint}` : rows.fingerprint,
       rows: training.length,
       units: this.loader.units,
-      totalSteps: this.totalSteps,
-      seed: options.seed,
-      order: options.order,
-      batchSize: options.batchSize,
-      accumulation: options.accumulation,
-      packing: options.packing ?? null,
-      neftuneAlpha: options.neftuneAlpha ?? null,
-      optimizer: options.optimizer,
-      schedule: JSON.parse(JSON.stringify(options.schedule)) as Record<string, string | number>,
-      parameters: createHash('sha256').update(shapes.join('\n')).digest('hex'),
     };
+    this.identity = identityOf(run, model, options, this.totalSteps);
     this.state = {
       version: 1,
       run: this.identity,
       step: 0,
+      updates: 0,
+      shift: 0,
+      rollbacks: 0,
+      skips: 0,
+      lossScale: options.lossScale ? initialLossScale(options.lossScale) : null,
       cursor: this.loader.cursor(0),
       tokens: 0,
       seconds: 0,
@@ -126,6 +132,7 @@ class TrainingLoop<Row, Batch> {
       best: null,
       sinceBest: 0,
       losses: [],
+      gradNorms: [],
     };
     this.progress = new Progress(this.totalSteps, 0, this.started);
   }
@@ -139,9 +146,13 @@ class TrainingLoop<Row, Batch> {
       if (this.checkpointDue()) await this.checkpoint();
       if (stop || this.state.step >= this.totalSteps) break;
       aborted = signal?.aborted || !(await this.step());
+      this.writer?.check();
     }
     await this.checkpoint();
+    await this.writer?.settle();
     if (!aborted && options.evaluation.keepBest && this.state.best) await this.restoreBest(this.state.best.step);
+    // What is left in the model is what was evaluated.
+    if (!aborted) this.steps.average?.swap();
     const { step, losses, evaluations, best, tokens } = this.state;
     const kept = options.evaluation.keepBest ? best : undefined;
     return {
@@ -156,7 +167,9 @@ class TrainingLoop<Row, Batch> {
     };
   }
 
-  dispose(): void {
+  /** Frees what training held; a checkpoint that is on its way to disk is waited for. */
+  async dispose(): Promise<void> {
+    await this.writer?.settle().catch(() => {}); // told already, or another failure is
     this.steps.dispose();
   }
 
@@ -170,12 +183,17 @@ class TrainingLoop<Row, Batch> {
     const { step, path } = latest;
     const state = await readRunState(path);
     checkSameRun(path, state.run, this.identity);
+    await this.restore(path, state);
+    await this.emit({ type: 'resumed', step, path });
+  }
+
+  /** Goes on from a checkpoint. */
+  private async restore(path: string, state: RunState): Promise<void> {
     await this.restoreTensors(path);
     this.state = state;
     this.started = performance.now();
-    this.lastCheckpoint = { step, time: this.started };
-    this.progress = new Progress(this.totalSteps, step, this.started);
-    await this.emit({ type: 'resumed', step, path });
+    this.lastCheckpoint = { step: state.step, time: this.started };
+    this.progress = new Progress(this.totalSteps, state.step, this.started);
   }
 
   /** Deletes an earlier run's checkpoints; those of an unfinished one only when that is asked for. */
@@ -195,36 +213,83 @@ class TrainingLoop<Row, Batch> {
     const { options, signal } = this.spec;
     const { state } = this;
     const rate = learningRate(options.schedule, options.optimizer.learningRate, state.step, this.totalSteps);
-    const rows = await this.loader.load(state.step);
-    const outcome = await this.steps.run(state.step, rows, rate, signal);
+    const place = state.step + state.shift;
+    const rows = await this.loader.load(place);
+    const scale = state.lossScale?.scale;
+    const outcome = await this.steps.run(place, rows, signal, scale);
     if (!outcome) return false;
-    this.refuseDivergence(outcome);
+    const verdict = await this.judge(outcome, rows);
+    if (verdict === 'spike' && options.spikes.action === 'rollback' && (await this.rollBack())) return true;
     state.step++;
-    state.cursor = this.loader.cursor(state.step);
+    if (verdict === 'applies') this.steps.update(++state.updates, rate);
+    state.skips = verdict === 'spike' ? state.skips + 1 : 0;
+    state.cursor = this.loader.cursor(state.step + state.shift);
     state.tokens += outcome.tokens;
     state.losses.push(outcome.loss);
+    if (options.spikes.action !== 'none') state.gradNorms.push(outcome.gradNorm);
+    const { loss, gradNorm } = outcome;
+    if (verdict !== 'applies') await this.emit({ type: 'skipped', step: state.step, reason: verdict, loss, gradNorm });
     const speed = this.progress.advance(state.step, outcome.tokens, performance.now());
     await this.emit({
       type: 'step',
       step: state.step,
       totalSteps: this.totalSteps,
-      epoch: state.step / this.loader.stepsPerEpoch,
-      loss: outcome.loss,
+      epoch: place / this.loader.stepsPerEpoch + 1 / this.loader.stepsPerEpoch,
+      loss,
       learningRate: rate,
-      gradNorm: outcome.gradNorm,
+      gradNorm,
       ...speed,
       memoryBytes: this.spec.model.device.memory().peak,
-      metrics: outcome.metrics,
+      metrics: scale === undefined ? outcome.metrics : { ...outcome.metrics, loss_scale: scale },
     });
     return true;
   }
 
-  private refuseDivergence({ loss, gradNorm, weight }: StepOutcome): void {
-    const step = this.state.step + 1;
+  /** Whether a step's gradients may be used. What is not finite and cannot be helped ends the run. */
+  private async judge(outcome: StepOutcome, rows: readonly (readonly Row[])[]): Promise<'applies' | 'overflow' | 'spike'> {
+    const { state } = this;
+    const { lossScale, spikes } = this.spec.options;
+    const { loss, gradNorm, weight } = outcome;
+    const step = state.step + 1;
     if (weight === 0) throw trainingErrors.TRAIN_NO_TARGETS({ step });
-    if (!Number.isFinite(loss)) throw trainingErrors.TRAIN_DIVERGED({ step, what: 'loss', loss, gradNorm });
-    if (!Number.isFinite(gradNorm))
-      throw trainingErrors.TRAIN_DIVERGED({ step, what: 'gradient norm', loss, gradNorm });
+    const scale = state.lossScale?.scale;
+    if (lossScale && state.lossScale) {
+      const overflowed = !Number.isFinite(gradNorm);
+      state.lossScale = nextLossScale(state.lossScale, overflowed, lossScale);
+      if (overflowed && state.lossScale.scale >= smallestLossScale) return 'overflow';
+    }
+    if (spikes.action !== 'none' && isSpike(spikes, state.losses, state.gradNorms, loss, gradNorm)) {
+      if (state.skips < mostSkipsInARow) return 'spike';
+      throw trainingErrors.TRAIN_SPIKES({ step, times: state.skips + 1, what: 'skipped in a row' });
+    }
+    if (Number.isFinite(loss) && Number.isFinite(gradNorm)) return 'applies';
+    const where = await this.steps.explainNonfinite(state.step + state.shift, rows, scale);
+    throw trainingErrors.TRAIN_DIVERGED({
+      step,
+      what: Number.isFinite(loss) ? 'gradient norm' : 'loss',
+      loss,
+      gradNorm,
+      where,
+    });
+  }
+
+  /** Goes back to the last checkpoint, and on with the rows behind those of this step; false when there is none. */
+  private async rollBack(): Promise<boolean> {
+    await this.writer?.settle();
+    const { latest } = (await this.store?.latest()) ?? {};
+    if (!latest) return false;
+    const { step, shift, rollbacks } = this.state;
+    if (rollbacks >= mostRollbacks) {
+      throw trainingErrors.TRAIN_SPIKES({ step: step + 1, times: rollbacks + 1, what: 'rolled back' });
+    }
+    const state = await readRunState(latest.path);
+    await this.restore(latest.path, {
+      ...state,
+      shift: step + shift + 1 - state.step,
+      rollbacks: rollbacks + 1,
+    });
+    await this.emit({ type: 'rolledBack', step: state.step, from: step + 1, path: latest.path });
+    return true;
   }
 
   /** Evaluates when it is time; true when training should stop. */
@@ -238,28 +303,18 @@ class TrainingLoop<Row, Batch> {
     // A resumed run stands where the evaluation was made already.
     if (state.evaluations.at(-1)?.step === state.step) return outOfPatience();
     const begun = performance.now();
-    const metrics = await evaluateRows(objective, heldOut.source, heldOut.rows, {
-      batchSize,
-      ...(signal ? { signal } : {}),
-    });
+    const metrics = await this.withAverage(() =>
+      evaluateRows(objective, heldOut.source, heldOut.rows, { batchSize, ...(signal ? { signal } : {}) }),
+    );
     // An evaluation that was cut short says nothing; it is made again after resuming from before this step.
     if (signal?.aborted) return false;
     const evaluation = { step: state.step, metrics };
-    state.evaluations.push(evaluation);
-    if (state.step === 0) {
-      // What the run starts from is there to be compared with; it is no candidate for the best weights.
-      await this.emit({ type: 'evaluated', ...evaluation });
-      this.progress.pause(performance.now() - begun);
-      return false;
-    }
-    const better = state.best === null || (metrics.loss as number) < (state.best.metrics.loss as number);
-    state.sinceBest = better ? 0 : state.sinceBest + 1;
-    if (better) state.best = evaluation;
+    const better = recordEvaluation(state, evaluation, options.evaluation);
     await this.emit({ type: 'evaluated', ...evaluation });
     if (better && keepBest) await this.checkpoint();
     this.progress.pause(performance.now() - begun);
-    if (!outOfPatience()) return false;
-    const reason = `the loss on held-out rows has not improved for ${patience} evaluations`;
+    if (state.step === 0 || !outOfPatience()) return false;
+    const reason = `the ${options.evaluation.metric} of held-out rows has not improved for ${patience} evaluations`;
     await this.emit({ type: 'stopped', step: state.step, reason });
     return true;
   }
@@ -272,19 +327,29 @@ class TrainingLoop<Row, Batch> {
 
   /** Writes a checkpoint of the current step, unless there is one already. */
   private async checkpoint(): Promise<void> {
-    const { store, state, spec } = this;
-    if (!store || state.step === 0 || this.lastCheckpoint.step === state.step) return;
+    const { writer, state, spec } = this;
+    if (!writer || state.step === 0 || this.lastCheckpoint.step === state.step) return;
     const begun = performance.now();
     const best = spec.options.evaluation.keepBest ? state.best?.step : undefined;
-    const write = async (folder: string) => {
-      await spec.saveWeights?.(folder);
-      await saveTensors(spec.model.device, join(folder, stateFile), this.steps.optimizer.state());
+    const fill = async (folder: string) => {
+      await this.withAverage(async () => spec.saveWeights?.(folder));
+      await saveTensors(spec.model.device, join(folder, stateFile), this.steps.state());
       await writeRunState(folder, { ...state, seconds: this.secondsSoFar() });
     };
-    const path = await store.save(state.step, write, best);
+    await writer.write(state.step, fill, best);
     this.lastCheckpoint = { step: state.step, time: performance.now() };
     this.progress.pause(performance.now() - begun);
-    await this.emit({ type: 'checkpoint', step: state.step, path });
+  }
+
+  /** Runs `work` with the average of the weights in the model, where one is kept. */
+  private async withAverage<T>(work: () => Promise<T>): Promise<T> {
+    const { average } = this.steps;
+    average?.swap();
+    try {
+      return await work();
+    } finally {
+      average?.swap();
+    }
   }
 
   private async restoreBest(step: number): Promise<void> {
@@ -293,7 +358,7 @@ class TrainingLoop<Row, Batch> {
 
   private async restoreTensors(path: string): Promise<void> {
     const { model } = this.spec;
-    await loadTensors(model.device, join(path, stateFile), this.steps.optimizer.state());
+    await loadTensors(model.device, join(path, stateFile), this.steps.state());
     for (const parameter of model.trainableParameters().values()) parameter.refresh();
     await model.device.flush();
   }

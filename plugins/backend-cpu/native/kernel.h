@@ -52,7 +52,7 @@ struct KernelEntry {
   Supports supports;  // may be null: `run`'s own checks then decide at run time
 };
 
-constexpr int kMaxOp = 128;
+constexpr int kMaxOp = 192;
 
 struct KernelTable {
   const char* isa;  // "portable", "avx2", "avx512", "avx512-bf16", "amx"

@@ -108,27 +108,4 @@ Case make_clip_scale(Random& random) {
   return c;
 }
 
-Case make_adamw(Random& random) {
-  Case c{LF_OP_ADAMW};
-  const double step = static_cast<double>(random.integer(1, 1000)), beta1 = 0.9, beta2 = random.pick({0.999, 0.95});
-  c.params.words = {word(random.uniform(1e-5, 1e-2)), word(beta1), word(beta2), word(1e-8), word(random.pick({0.0, 0.01, 0.1})),
-                    word(1.0 - std::pow(beta1, step)), word(1.0 - std::pow(beta2, step))};
-  Shape shape = any_shape(random, 1, 3000);
-  // A parameter without elements is none.
-  for (int64_t& extent : shape) extent = std::max<int64_t>(extent, 1);
-  c.add(Role::kUpdated, normal(random, LF_F32, shape, Strides::kContiguous));
-  c.add(Role::kRead, normal(random, random.pick({LF_F32, LF_BF16}), shape, Strides::kContiguous));
-  c.add(Role::kUpdated, normal(random, LF_F32, shape, Strides::kContiguous, 0.1));
-  Tensor v = normal(random, LF_F32, shape, Strides::kContiguous);
-  std::vector<double> values = v.values();
-  for (double& x : values) x = x * x * 0.1;
-  v.set_values(values);
-  c.add(Role::kUpdated, v);
-  if (random.chance(0.5)) c.add(Role::kRead, numbers(random, LF_F32, {2}, {random.normal(), random.uniform(0.1, 1.0)}));
-  else c.add_absent();
-  if (random.chance(0.5)) c.add(Role::kWritten, Tensor::make(random, random.pick({LF_BF16, LF_F16}), shape, Strides::kContiguous));
-  else c.add_absent();
-  return c;
-}
-
 }  // namespace conformance

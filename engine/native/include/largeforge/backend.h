@@ -285,7 +285,37 @@ typedef enum lf_op {
   LF_OP_SAMPLE = 96,
   /* params: u normalize. operands: x [T, D], cu i32 [B+1], out* f32 [B, D]. Mean over each sequence, then optionally
    * divided by its Euclidean norm. */
-  LF_OP_MEAN_POOL = 97
+  LF_OP_MEAN_POOL = 97,
+
+  /* ---- further optimisers, and weights that are trained beside ---- */
+
+  /* params: f lr, f beta1, f beta2, f weight_decay. operands: param+ f32, grad (float), m+ f32, scale? f32 [2] (the second
+   * element multiplies grad), copy*? float. Lion (Chen et al. 2023, algorithm 2): param *= 1 - lr * weight_decay;
+   * param -= lr * sign(beta1 m + (1 - beta1) grad); m = beta2 m + (1 - beta2) grad. */
+  LF_OP_LION = 125,
+  /* params as ADAMW. operands: param+ f32, grad (float), m+ u8, v+ u8 (both of param's shape), m_absmax+, v_absmax+ f32
+   * [ceil(n / 256)], m_map, v_map f32 [256] ascending, scale? f32 [2], copy*? float.
+   * AdamW with moments in blocks of 256 elements (Dettmers et al. 2022): a moment is map[code] * absmax of its block.
+   * The new moments' absmax is their largest magnitude, their code that of the map's nearest value, the lower on a tie. */
+  LF_OP_ADAMW_8BIT = 126,
+  /* params: f lr, f beta2, f eps, f threshold, f weight_decay. operands: param+ f32, grad (float), row+ f32, column+? f32,
+   * scale? f32 [2], copy*? float.
+   * Adafactor (Shazeer & Stern 2018) with a given rate. With `column` param is [R, C], row [R], column [C]:
+   * row = beta2 row + (1 - beta2) mean_c(grad^2 + eps), column likewise over rows,
+   * u = grad / sqrt(row / mean(row)) / sqrt(column). Without, row has the shape of param and u = grad / sqrt(row).
+   * param *= 1 - lr * weight_decay; param -= lr * u / max(1, rms(u) / threshold). */
+  LF_OP_ADAFACTOR = 127,
+  /* params: u bits (4 or 8), u block, u nested_block, f offset. operands: codes u8 [ceil(n / 2)] (4 bits: the first of two
+   * elements is in the high half) or [n], scale, table? f32 [2^bits], zero? u8 [N, G], group_index? i32 [K],
+   * out* float [N, K] contiguous (n = N K), nested_map? f32 [256], nested_scale? f32.
+   * With `table` (bitsandbytes' NF4): out[i] = table[code[i]] * s(i / block) over the elements in a row, s = scale f32
+   * [blocks], or, where `nested_map` is, nested_map[scale u8 [blocks]] * nested_scale[block / nested_block] + offset.
+   * Without: out[n, k] = (code - zero[n, g]) * scale[n, g], scale float [N, G], g = group_index[k], or k / (K / G). */
+  LF_OP_DEQUANTIZE = 128,
+  /* params: u block (even). operands: x f32 [N, K] contiguous, table f32 [16] ascending, codes* u8 [ceil(n / 2)],
+   * absmax* f32 [ceil(n / block)]. The codes of 4 bits that DEQUANTIZE takes with this table: absmax is the largest
+   * magnitude of a block, a code that of the table's value nearest to x / absmax, the lower on a tie. */
+  LF_OP_QUANTIZE_TABLE = 129
 } lf_op;
 
 typedef enum lf_binary { LF_ADD = 0, LF_SUB = 1, LF_MUL = 2, LF_DIV = 3, LF_MAX = 4, LF_MIN = 5 } lf_binary;

@@ -119,3 +119,66 @@ export function pack(
   r.operand(t.zeros);
   r.operand(t.groupIndex);
 }
+
+/** Codes of a weight whose meaning is a table, scaled in blocks of the elements in a row (bitsandbytes' NF4). */
+export interface TableCodes {
+  readonly bits: 4 | 8;
+  readonly codes: Operand;
+  readonly table: Operand;
+  readonly block: number;
+  /** f32 [blocks]; or u8 codes of scales, which `nested` gives the meaning of. */
+  readonly scale: Operand;
+  readonly nested?: {
+    readonly map: Operand;
+    readonly scale: Operand;
+    readonly block: number;
+    readonly offset: number;
+  };
+}
+
+/** Codes of a weight that are whole numbers, with a scale and a zero for each group of columns (AWQ, GPTQ). */
+export interface GroupCodes {
+  readonly bits: 4 | 8;
+  readonly codes: Operand;
+  /** float [N, G] */
+  readonly scale: Operand;
+  /** u8 [N, G] */
+  readonly zero: Operand;
+  /** i32 [K]: the group of each column; groups of neighbours without it. */
+  readonly groupIndex?: Operand;
+}
+
+/** out [N, K] = the values of a weight that is kept in codes. */
+export function dequantize(r: CommandRecorder, source: TableCodes | GroupCodes, out: Operand): void {
+  const p = r.begin(Op.DEQUANTIZE, 4, 8);
+  r.words[p] = source.bits;
+  const table = 'table' in source ? source : undefined;
+  const groups = 'zero' in source ? source : undefined;
+  if (table) {
+    r.words[p + 1] = table.block;
+    r.words[p + 2] = table.nested?.block ?? 0;
+    r.floats[p + 3] = table.nested?.offset ?? 0;
+  }
+  r.operand(source.codes);
+  r.operand(source.scale);
+  r.operand(table?.table);
+  r.operand(groups?.zero);
+  r.operand(groups?.groupIndex);
+  r.operand(out);
+  r.operand(table?.nested?.map);
+  r.operand(table?.nested?.scale);
+}
+
+/** Codes of 4 bits of x f32 [N, K] by the nearest of 16 values of an ascending table, scaled in blocks. */
+export function quantizeTable(
+  r: CommandRecorder,
+  { block }: { block: number },
+  t: { x: Operand; table: Operand; codes: Operand; absmax: Operand },
+): void {
+  const p = r.begin(Op.QUANTIZE_TABLE, 1, 4);
+  r.words[p] = block;
+  r.operand(t.x);
+  r.operand(t.table);
+  r.operand(t.codes);
+  r.operand(t.absmax);
+}

@@ -2,7 +2,9 @@ import type { RandomKey } from '../../device/commands/data.js';
 import * as commands from '../../device/commands/index.js';
 import type { Device } from '../../device/device.js';
 import type { FloatDType } from '../../device/dtype.js';
+import type { Linear } from '../../nn/linear.js';
 import { Parameter } from '../../nn/parameter.js';
+import type { DoraScale } from '../../ops/dora.js';
 import { unscoped } from '../../tensor/scope.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { modelErrors } from '../errors.js';
@@ -53,6 +55,9 @@ export function attach(
   initialise: (a: Tensor, b: Tensor, index: number, module: string) => void,
 ): LoraAdapter {
   if (adapters.has(model)) throw modelErrors.LORA_ATTACHED();
+  if (config.dora && config.dropout > 0 && trainable) {
+    throw modelErrors.LORA_OPTION({ option: 'dropout', reason: 'DoRA has none: its branch and its base share one input' });
+  }
   const extras = extraParameters(model, config, modules);
   model.setTrainable(false);
   modules.forEach((name, index) => {
@@ -67,6 +72,7 @@ export function attach(
       b: branchParameter(b, `${name}.lora_B.weight`, model.dtype, trainable),
       scale: loraScale(alpha, r, config.rslora),
       dropout: config.dropout,
+      ...(config.dora ? { dora: doraScale(layer, trainable) } : {}),
     };
     layer.adapterEnabled = true;
   });
@@ -94,9 +100,22 @@ export function detachLora(model: LanguageModel): void {
   for (const layer of model.linears.values()) {
     layer.adapter?.a.dispose();
     layer.adapter?.b.dispose();
+    layer.adapter?.dora?.magnitude.dispose();
+    layer.adapter?.dora?.rowSquares.dispose();
     layer.adapter = undefined;
   }
   adapters.delete(model);
+}
+
+/** Row by row, what the frozen weight begins with: its own lengths. */
+function doraScale({ name, weight }: Linear, trainable: boolean): DoraScale {
+  const { device } = weight;
+  const rowSquares = unscoped(() => Tensor.empty(device, [weight.shape[0]!], 'f32', 'persistent'));
+  const lengths = unscoped(() => Tensor.empty(device, [weight.shape[0]!], 'f32', 'persistent'));
+  using values = unscoped(() => weight.rounded());
+  commands.reduce(device.recorder, 'sumSquares', values, rowSquares);
+  commands.unary(device.recorder, 'sqrt', rowSquares, lengths);
+  return { rowSquares, magnitude: Parameter.of(lengths, `${name}.lora_magnitude_vector`, { trainable }) };
 }
 
 function branch(device: Device, shape: readonly number[]): Tensor {

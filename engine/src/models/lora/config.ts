@@ -14,6 +14,8 @@ export interface LoraOptions {
   readonly targetModules?: TargetModules;
   /** Scale by 1 / sqrt(r) (Kalajdzievski 2023) [false]. */
   readonly rslora?: boolean;
+  /** Train the lengths of the weights' rows apart from their directions (DoRA, Liu et al. 2024) [false]. */
+  readonly dora?: boolean;
   /** Which biases are trained: none, all, or those of the layers with an adapter ["none"]. */
   readonly bias?: 'none' | 'all' | 'lora_only';
   /** Modules trained in full and saved with the adapter ("lm_head", "embed_tokens") [none]. */
@@ -29,6 +31,7 @@ export interface LoraConfig {
   readonly dropout: number;
   readonly targetModules: TargetModules;
   readonly rslora: boolean;
+  readonly dora: boolean;
   readonly bias: 'none' | 'all' | 'lora_only';
   readonly modulesToSave: readonly string[];
   /** Ranks and alphas of particular modules. */
@@ -51,6 +54,7 @@ export function loraConfig(options: LoraOptions): LoraConfig {
     dropout,
     targetModules: options.targetModules ?? 'all-linear',
     rslora: options.rslora ?? false,
+    dora: options.dora ?? false,
     bias: options.bias ?? 'none',
     modulesToSave: options.modulesToSave ?? [],
     rankPattern: {},
@@ -87,7 +91,7 @@ const schema = z.looseObject({
   base_model_name_or_path: z.string().nullish(),
   /** How the base model keeps its weights, which the model itself knows. */
   fan_in_fan_out: z.boolean().nullish(),
-  use_dora: unsupported('DoRA'),
+  use_dora: z.boolean().nullish(),
   lora_bias: unsupported('lora_bias'),
   use_qalora: unsupported('QALoRA'),
   layer_replication: unsupported('layer replication'),
@@ -109,6 +113,7 @@ export function parseAdapterConfig(path: string, raw: Readonly<Record<string, un
     dropout: config.lora_dropout,
     targetModules: config.target_modules,
     rslora: config.use_rslora ?? false,
+    dora: config.use_dora ?? false,
     bias: config.bias,
     modulesToSave: config.modules_to_save ?? [],
     rankPattern: config.rank_pattern ?? {},
@@ -137,7 +142,7 @@ export function adapterConfigJson(
     alpha_pattern: config.alphaPattern,
     target_modules: config.targetModules,
     task_type: taskType,
-    use_dora: false,
+    use_dora: config.dora,
     use_rslora: config.rslora,
   };
 }

@@ -19,7 +19,7 @@ import { adapterParameters, PEFT_PREFIX } from './parameters.js';
 import type { ServedAdapter } from './served.js';
 import { byPattern, type TargetModules, targetLayers } from './targets.js';
 
-const BRANCH = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
+const BRANCH = /^base_model\.model\.(.+)\.lora_(?:[AB]\.weight|magnitude_vector)$/;
 
 export interface SaveAdapterOptions {
   readonly dtype?: FloatDType;
@@ -46,17 +46,21 @@ function read(model: LanguageModel, path: string): ReadAdapter {
   const found = new Set(names.flatMap((name) => BRANCH.exec(name)?.[1] ?? []));
   const modules = [...model.linears.keys()].filter((name) => found.has(name));
   const known = new Set(modules);
-  const missing = modules.flatMap((module) => branchNames(module).filter((name) => !files.tensors.has(name)));
+  const missing = modules.flatMap((module) => branchNames(module, config).filter((name) => !files.tensors.has(name)));
   const unknown = names.filter((name) => {
     const module = BRANCH.exec(name)?.[1];
-    return module !== undefined ? !known.has(module) : /\.lora_/.test(name);
+    if (module === undefined) return /\.lora_/.test(name);
+    return !known.has(module) || (!config.dora && name.endsWith('.lora_magnitude_vector'));
   });
   if (modules.length === 0) missing.push('every lora_A and lora_B');
   if (missing.length > 0 || unknown.length > 0) throw modelErrors.ADAPTER_TENSORS({ path, missing, unknown });
   return { config, files, modules, extras: names.filter((name) => !BRANCH.test(name)) };
 }
 
-const branchNames = (module: string) => ['A', 'B'].map((side) => `${PEFT_PREFIX}${module}.lora_${side}.weight`);
+const branchNames = (module: string, { dora }: Pick<LoraConfig, 'dora'>) => [
+  ...['A', 'B'].map((side) => `${PEFT_PREFIX}${module}.lora_${side}.weight`),
+  ...(dora ? [`${PEFT_PREFIX}${module}.lora_magnitude_vector`] : []),
+];
 
 /**
  * Attaches an adapter from a folder that PEFT or `saveAdapter` wrote. It is applied to every row; `trainable` goes on
@@ -71,10 +75,16 @@ export function loadAdapter(
   // Shapes are checked before anything is attached.
   for (const module of modules) checkBranch(model, files, config, path, module);
   const adapter = attach(model, config, modules, { trainable }, (a, b, _, module) => {
-    const [nameA, nameB] = branchNames(module) as [string, string];
+    const [nameA, nameB] = branchNames(module, config) as [string, string];
     copyStored(model.device, files, nameA, a);
     copyStored(model.device, files, nameB, b);
   });
+  for (const module of config.dora ? modules : []) {
+    const { magnitude } = model.linears.get(module)!.adapter!.dora!;
+    using stored = Tensor.empty(model.device, magnitude.shape, 'f32');
+    copyStored(model.device, files, branchNames(module, config)[2]!, stored);
+    magnitude.assign(stored);
+  }
   const unknown = extras.filter((name) => !adapter.extras.has(name));
   const missing = [...adapter.extras.keys()].filter((name) => !files.tensors.has(name));
   if (unknown.length > 0 || missing.length > 0) throw modelErrors.ADAPTER_TENSORS({ path, missing, unknown });
@@ -93,13 +103,17 @@ export function loadAdapter(
 export function readServedAdapter(model: LanguageModel, path: string): ServedAdapter {
   const { config, files, modules, extras } = read(model, path);
   if (extras.length > 0) throw modelErrors.ADAPTER_TENSORS({ path, missing: [], unknown: extras });
+  if (config.dora) {
+    const problems = ['use_dora: rows of one batch cannot use several DoRA adapters; merge it into its base model first'];
+    throw modelErrors.ADAPTER_CONFIG({ path, problems });
+  }
   return new Map(
     modules.map((module) => {
       const { r, alpha } = checkBranch(model, files, config, path, module);
       const layer = model.linears.get(module)!;
       const a = Tensor.empty(model.device, [r, layer.inFeatures], 'f32', 'persistent');
       const b = Tensor.empty(model.device, [layer.outFeatures, r], 'f32', 'persistent');
-      const [nameA, nameB] = branchNames(module) as [string, string];
+      const [nameA, nameB] = branchNames(module, config) as [string, string];
       copyStored(model.device, files, nameA, a);
       copyStored(model.device, files, nameB, b);
       return [module, { a, b, scale: loraScale(alpha, r, config.rslora) }];
@@ -156,8 +170,9 @@ function checkBranch(
   const expected = [
     [r, inFeatures],
     [outFeatures, r],
+    [outFeatures],
   ];
-  branchNames(module).forEach((name, i) => {
+  branchNames(module, config).forEach((name, i) => {
     const actual = tensors.get(name)!.shape;
     if (actual.join() !== expected[i]!.join()) {
       const shapes = [`${name} is [${actual.join(', ')}], expected [${expected[i]!.join(', ')}]`];

@@ -11,6 +11,9 @@ export function adapterParameters(linears: ModelLinears): [name: string, paramet
       ? [
           [`${PEFT_PREFIX}${name}.lora_A.weight`, adapter.a],
           [`${PEFT_PREFIX}${name}.lora_B.weight`, adapter.b],
+          ...(adapter.dora
+            ? [[`${PEFT_PREFIX}${name}.lora_magnitude_vector`, adapter.dora.magnitude] as [string, Parameter]]
+            : []),
         ]
       : [],
   );

@@ -6,6 +6,16 @@ import { asUnwritable } from '../../formats/atomic-file.js';
 /** Beginning of the names of folders that are being written or deleted. */
 const unfinished = '.unfinished-';
 
+/** A folder that is written but not yet there. */
+export interface StagedFolder {
+  /** Where its files are until it is committed. */
+  readonly folder: string;
+  /** Forces it to disk and puts it in its place. */
+  commit(): Promise<void>;
+  /** Deletes it. */
+  discard(): Promise<void>;
+}
+
 /**
  * Makes a folder that is either there with everything in it, or not there at all, whatever happens meanwhile (a crash,
  * `kill -9`, loss of power): written beside its place, forced to disk, then renamed.
@@ -14,19 +24,36 @@ const unfinished = '.unfinished-';
  * @throws what `write` throws, and LF_ENGINE_FILE_UNWRITABLE for what the system refuses; nothing is left behind then
  */
 export async function writeFolder(path: string, write: (folder: string) => Promise<void>): Promise<void> {
+  const staged = await stageFolder(path, write);
+  await staged.commit();
+}
+
+/** The first half of `writeFolder`: afterwards the files are written, and `commit` does the rest. */
+export async function stageFolder(path: string, write: (folder: string) => Promise<void>): Promise<StagedFolder> {
   const parent = dirname(path);
   const folder = join(parent, `${unfinished}${basename(path)}-${randomBytes(4).toString('hex')}`);
-  try {
+  const discard = () => rm(folder, { recursive: true, force: true });
+  const attempt = async (work: () => Promise<void>) => {
+    try {
+      await work();
+    } catch (error) {
+      await discard().catch(() => {}); // the first failure is the one to tell
+      throw asUnwritable(path, error);
+    }
+  };
+  await attempt(async () => {
     await mkdir(parent, { recursive: true });
     await mkdir(folder);
     await write(folder);
-    await syncTree(folder);
-    await moveInto(folder, path);
-  } catch (error) {
-    await rm(folder, { recursive: true, force: true }).catch(() => {}); // the first failure is the one to tell
-    throw asUnwritable(path, error);
-  }
-  await syncFolder(parent);
+  });
+  const commit = async () => {
+    await attempt(async () => {
+      await syncTree(folder);
+      await moveInto(folder, path);
+    });
+    await syncFolder(parent);
+  };
+  return { folder, commit, discard };
 }
 
 /** Deletes a folder so that a crash half-way does not leave part of it under its name. */

@@ -2,8 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { trainingErrors } from '../errors.js';
+import { lossScaleState } from '../loss-scale.js';
 
 const fileName = 'trainer_state.json';
+
+/** Options as they are, to be compared as text. */
+const settings = z.record(z.string(), z.unknown());
 
 /** What a run was begun with, as far as its result depends on it. A resumed run must have the same. */
 export const runIdentity = z.object({
@@ -19,21 +23,40 @@ export const runIdentity = z.object({
   accumulation: z.int(),
   packing: z.int().nullable(),
   neftuneAlpha: z.number().nullable(),
-  optimizer: z.record(z.string(), z.number()),
-  schedule: z.record(z.string(), z.union([z.string(), z.number()])),
+  optimizer: settings,
+  schedule: settings,
+  lossScale: settings.nullable(),
+  averageDecay: z.number().nullable(),
+  spikes: settings,
   /** Names and shapes of what is trained. */
   parameters: z.string(),
 });
 
 export type RunIdentity = z.infer<typeof runIdentity>;
 
+/** JSON has no NaN: null stands for it. */
+const curve = z.array(
+  z
+    .number()
+    .nullable()
+    .transform((value) => value ?? Number.NaN),
+);
+
 const evaluation = z.object({ step: z.int(), metrics: z.record(z.string(), z.number()) });
 
 const runState = z.object({
   version: z.literal(1),
   run: runIdentity,
-  /** Optimiser steps that are done. */
+  /** Optimiser steps that are done, those among them that changed nothing. */
   step: z.int(),
+  /** Updates that were made: what the optimiser counts by. */
+  updates: z.int(),
+  /** Steps by which the rows are ahead of `step`: those that were rolled back. */
+  shift: z.int(),
+  rollbacks: z.int(),
+  /** Of late, in a row. */
+  skips: z.int(),
+  lossScale: lossScaleState.nullable(),
   /** Where the next step takes its rows; it follows from the step, and is there to be read. */
   cursor: z.object({ epoch: z.int(), position: z.int() }),
   tokens: z.number(),
@@ -43,7 +66,9 @@ const runState = z.object({
   /** Evaluations since the best one. */
   sinceBest: z.int(),
   /** Loss of every step, for the curve. */
-  losses: z.array(z.number()),
+  losses: curve,
+  /** Gradient norm of the steps that a spike is told by. */
+  gradNorms: curve,
 });
 
 /** The state of a run between two steps, but for its tensors. */

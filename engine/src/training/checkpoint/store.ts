@@ -1,13 +1,22 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { asUnwritable } from '../../formats/atomic-file.js';
 import { trainingErrors } from '../errors.js';
-import { deleteFolder, removeUnfinished, writeFolder } from './durable-folder.js';
+import { deleteFolder, removeUnfinished, stageFolder } from './durable-folder.js';
 import { findDamage, writeManifest } from './manifest.js';
 
 /** A checkpoint that was found damaged while looking for one to resume from. */
 export interface DamagedCheckpoint {
   readonly path: string;
   readonly reason: string;
+}
+
+/** Which checkpoints stay. */
+export interface Retention {
+  /** So many of the latest. */
+  readonly keep: number;
+  /** Those of the multiples of this step, for good. */
+  readonly keepEvery?: number | undefined;
 }
 
 /**
@@ -17,7 +26,7 @@ export interface DamagedCheckpoint {
 export class CheckpointStore {
   constructor(
     readonly folder: string,
-    private readonly keep: number,
+    private readonly retention: Retention,
   ) {}
 
   pathOf(step: number): string {
@@ -32,21 +41,30 @@ export class CheckpointStore {
   }
 
   /**
-   * Writes a checkpoint, then deletes those beyond the number that is kept.
+   * Writes a checkpoint. When this is done the files are written; what it returns then digests them, forces them to disk,
+   * and deletes the checkpoints that are not kept. Until that is done the checkpoint is not there.
    * @param write fills the folder
    * @param best step of the checkpoint that is kept however old it is
-   * @returns its path
+   * @returns the rest of the work, which gives the checkpoint's path
    */
-  async save(step: number, write: (folder: string) => Promise<void>, best: number | undefined): Promise<string> {
+  async save(
+    step: number,
+    write: (folder: string) => Promise<void>,
+    best: number | undefined,
+  ): Promise<() => Promise<string>> {
     const path = this.pathOf(step);
-    await writeFolder(path, async (folder) => {
-      await write(folder);
-      await writeManifest(folder, step);
-    });
-    for (const old of (await this.steps()).slice(0, -this.keep)) {
-      if (old !== best && old !== step) await deleteFolder(this.pathOf(old));
-    }
-    return path;
+    const staged = await stageFolder(path, write);
+    return async () => {
+      try {
+        await writeManifest(staged.folder, step);
+      } catch (error) {
+        await staged.discard().catch(() => {}); // the first failure is the one to tell
+        throw asUnwritable(path, error);
+      }
+      await staged.commit();
+      await this.prune(step, best);
+      return path;
+    };
   }
 
   /** Removes what a crashed run left unfinished. */
@@ -75,5 +93,13 @@ export class CheckpointStore {
     if (damaged.length === 0) return { damaged };
     const list = damaged.map(({ path, reason }) => `${path}: ${reason}`);
     throw trainingErrors.CHECKPOINT_ALL_DAMAGED({ folder: this.folder, damaged: list });
+  }
+
+  private async prune(step: number, best: number | undefined): Promise<void> {
+    const { keep, keepEvery } = this.retention;
+    for (const old of (await this.steps()).slice(0, -keep)) {
+      const kept = old === best || old === step || (keepEvery !== undefined && old % keepEvery === 0);
+      if (!kept) await deleteFolder(this.pathOf(old));
+    }
   }
 }

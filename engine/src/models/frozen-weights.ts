@@ -1,12 +1,13 @@
-import type { LanguageModel } from './model.js';
-import { nf4Codes, quantizeNf4 } from '../nn/codes/nf4.js';
+import { quantizeNf4 } from '../nn/codes/nf4.js';
+import { tableCodes } from '../nn/codes/table-codes.js';
 import { unscoped } from '../tensor/scope.js';
+import type { LanguageModel } from './model.js';
 
 /** What the frozen layers of a model are kept in while an adapter is trained beside them (QLoRA, Dettmers et al. 2023). */
 export type FrozenWeights = 'as-stored' | 'nf4';
 
 /**
- * Keeps the linear layers of a model, all but its head, in codes: those of an AWQ or GPTQ checkpoint, or NF4 with double
+ * Keeps the linear layers of a model, all but its head, in codes: those of an AWQ, GPTQ or bitsandbytes checkpoint, or NF4 with double
  * quantisation. Every product decodes its weight anew. To be called before anything is computed, so that no layer is ever in
  * memory as floats; blocks of GGUF files need no call, `LoadOptions.weights` keeps them in their own bits.
  * @returns bytes of the codes
@@ -18,7 +19,7 @@ export async function keepFrozenWeights(model: LanguageModel, kind: FrozenWeight
     if (weight.trainable) continue;
     if (!weight.keepCodes() && kind === 'nf4') {
       using values = unscoped(() => weight.stored());
-      weight.keepCodes(nf4Codes(device, await quantizeNf4(device, values)));
+      weight.keepCodes(tableCodes(device, await quantizeNf4(device, values)));
     }
     bytes += weight.codeBytes;
   }

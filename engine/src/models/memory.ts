@@ -18,6 +18,8 @@ export interface MemoryPlan {
     readonly lora?: { readonly r: number; readonly targetModules?: TargetModules };
     readonly checkpointing?: CheckpointPolicy;
     readonly optimizer?: OptimizerKind;
+    /** Bits of an element of the frozen layers beside an adapter, when they are kept in codes. */
+    readonly frozenBits?: number;
     /** Whether a moving average of what is trained is kept. */
     readonly average?: boolean;
   };
@@ -76,8 +78,14 @@ export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEst
   const branches = lora ? loraElements(config, blocks, lora) : 0;
   const trainable = training ? (lora ? branches : parameters) : 0;
   const compute = elementBytes(dtype);
-  const frozen =
-    training && !lora ? 0 : ((blockMatrices + head) * (training ? 2 : 1) + experts) * compute + vectors * 4;
+  const layouts = (training ? 2 : 1) * compute;
+  const largest = Math.max(...blocks.flatMap(({ linears }) => linears.map(size)));
+  // Codes, and the one weight that is decoded.
+  const layers =
+    training?.frozenBits === undefined
+      ? blockMatrices * layouts
+      : (blockMatrices * training.frozenBits) / 8 + largest * compute;
+  const frozen = training && !lora ? 0 : layers + head * layouts + experts * compute + vectors * 4;
   const weights = frozen + trainable * (4 + (dtype === 'f32' ? 0 : compute));
   const gradients = trainable * 4;
   const optimizer = trainable * (optimizerBytes[training?.optimizer ?? 'adamw'] + (training?.average ? 4 : 0));

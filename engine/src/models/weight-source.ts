@@ -1,16 +1,26 @@
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
 import { byteLength, isBlockFormat } from '../device/dtype.js';
-import { dequantize, type QuantizedTensor, quantizeQ8, readFloats, readQuantizedWeight } from '../formats/index.js';
+import {
+  dequantize,
+  type QuantizedTensor,
+  quantizeQ8,
+  readFloats,
+  readQuantizedWeight,
+  readTableQuantized,
+  type TableQuantizedTensor,
+} from '../formats/index.js';
 import type { TensorEntry } from '../formats/model-source.js';
 import { fitsGroupCodes, groupCodes } from '../nn/codes/group-codes.js';
+import { tableCodes } from '../nn/codes/table-codes.js';
 import type { WeightSource } from '../nn/parameter.js';
 import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 
 /** A tensor of a file, mapped, and changed as its transform says. */
 export function fileSource(device: Device, stored: TensorEntry): WeightSource {
-  const { transform, heads = 1, quantized } = stored;
+  const { transform, heads = 1, quantized, tableQuantized } = stored;
+  if (tableQuantized) return tableSource(device, tableQuantized, stored.shape);
   if (quantized) return dequantizedSource(device, quantized, stored.shape);
   const map = (): Tensor =>
     unscoped(() => {
@@ -43,9 +53,9 @@ function dequantizedSource(device: Device, tensor: QuantizedTensor, shape: reado
 
 /** A matrix of a file in GGUF's Q8_0, rounded to it when it is opened; undefined where its rows are no whole blocks. */
 export function eightBitSource(device: Device, stored: TensorEntry): WeightSource | undefined {
-  const { dtype, shape, transform, quantized } = stored;
+  const { dtype, shape, transform, quantized, tableQuantized } = stored;
   const floats = dtype === 'f32' || dtype === 'f16' || dtype === 'bf16';
-  if (!floats || transform || quantized || shape.length !== 2 || shape[1]! % 32 !== 0) return undefined;
+  if (!floats || transform || quantized || tableQuantized || shape.length !== 2 || shape[1]! % 32 !== 0) return undefined;
   return {
     direct: false,
     open: () =>
@@ -54,6 +64,21 @@ export function eightBitSource(device: Device, stored: TensorEntry): WeightSourc
         device.write(blocks, quantizeQ8(readFloats(stored)));
         return blocks;
       }),
+  };
+}
+
+/** A 4-bit weight of bitsandbytes, as f32. */
+function tableSource(device: Device, tensor: TableQuantizedTensor, shape: readonly number[]): WeightSource {
+  const codes = () => tableCodes(device, readTableQuantized(tensor));
+  return {
+    direct: false,
+    open: () => {
+      using decoding = codes();
+      const values = unscoped(() => Tensor.empty(device, shape, 'f32'));
+      decoding.decode(values);
+      return values;
+    },
+    codes,
   };
 }
 

@@ -62,6 +62,8 @@ export async function findNonfinite(
 
 function isFloat({ dtype, layout, shape }: Operand): boolean {
   return (
-    layout === 'strided' && (dtype === 'f32' || dtype === 'bf16' || dtype === 'f16') && shape.every((extent) => extent > 0)
+    layout === 'strided' &&
+    (dtype === 'f32' || dtype === 'bf16' || dtype === 'f16') &&
+    shape.every((extent) => extent > 0)
   );
 }

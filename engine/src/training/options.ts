@@ -23,7 +23,9 @@ export const optimizerOptions = z.strictObject({
   rates: z
     .record(z.string().refine(isPattern, 'no regular expression'), z.number().min(0))
     .optional()
-    .describe('multiples of the learning rate by a regular expression over parameter names; the first that matches counts'),
+    .describe(
+      'multiples of the learning rate by a regular expression over parameter names; the first that matches counts',
+    ),
   maxGradNorm: z.number().min(0).default(1).describe('gradients are scaled down to this global norm; 0 is off'),
 });
 
@@ -67,7 +69,9 @@ export const spikeOptions = z.strictObject({
   action: z
     .enum(['none', 'skip', 'rollback'])
     .default('none')
-    .describe('skip: the step changes nothing; rollback: back to the last checkpoint, and on behind the rows of the step'),
+    .describe(
+      'skip: the step changes nothing; rollback: back to the last checkpoint, and on behind the rows of the step',
+    ),
   window: z.int().min(2).default(128).describe('steps that are compared with'),
   deviations: z.number().positive().default(6).describe('standard deviations above the mean that are too many'),
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
+import { Tensor } from '../tensor/tensor.js';
 import type { TrainingEvent } from './events.js';
 import { nextTokenObjective } from './next-token.js';
 import type { TrainingOptions } from './options.js';
@@ -94,8 +95,10 @@ describe('train', () => {
 
   it('computes the same with gradient checkpointing', async () => {
     const plain = await trainTiny(tinyOptions());
-    const again = await trainTiny(tinyOptions({ gradientCheckpointing: true }));
-    for (const [step, loss] of again.result.losses.entries()) expect(loss).toBeCloseTo(plain.result.losses[step]!, 4);
+    for (const gradientCheckpointing of [true, { every: 2 }, { first: 1 }]) {
+      const again = await trainTiny(tinyOptions({ gradientCheckpointing }));
+      for (const [step, loss] of again.result.losses.entries()) expect(loss).toBeCloseTo(plain.result.losses[step]!, 4);
+    }
   });
 
   it('takes nothing new from the device once it is under way', async () => {
@@ -134,10 +137,121 @@ describe('train', () => {
     const best = Math.min(...evaluations.map((event) => event.metrics.loss!));
     expect(result.evaluation?.loss).toBe(best);
     expect(evaluations.at(-4)?.metrics.loss).toBe(best);
-    expect(events.at(-1)).toMatchObject({ type: 'checkpoint' });
-    expect(events.at(-2)).toMatchObject({ type: 'stopped', step: result.step });
+    expect(events.filter((event) => event.type === 'stopped')).toMatchObject([{ step: result.step }]);
     expect(evaluations[0]?.metrics.accuracy).toBeGreaterThanOrEqual(0);
     expect(result.step).toBeLessThan(200);
+  });
+});
+
+describe('what is left out or undone', () => {
+  /** Rows of which one has targets that contradict all others: its loss lies far above theirs. */
+  const withOutlier = (at: number) => {
+    const source = tinyRows(24);
+    return {
+      ...source,
+      read: async (indices: ArrayLike<number>) => {
+        const rows = await source.read(indices);
+        return rows.map((row, i) =>
+          indices[i] === at ? { ...row, tokens: row.tokens.map((t) => (t * 7 + 5) % 40) } : row,
+        );
+      },
+    };
+  };
+  const options = (action: 'skip' | 'rollback') =>
+    tinyOptions({
+      maxSteps: 40,
+      batchSize: 2,
+      accumulation: 1,
+      order: 'sequential',
+      optimizer: { learningRate: 0.02 },
+      checkpoints: { steps: 5, keep: 2, background: true },
+      spikes: { action, window: 8, deviations: 3 },
+    });
+
+  it('a spike is skipped: the step changes nothing', async () => {
+    const { events, result } = await trainTiny(options('skip'), { rows: withOutlier(10) });
+    const skipped = events.filter((event) => event.type === 'skipped');
+    expect(skipped.length).toBeGreaterThan(0);
+    expect(skipped.every(({ reason }) => reason === 'spike')).toBe(true);
+    // Its row comes again in every epoch of twelve steps; the first epoch has little to compare with yet.
+    expect(skipped.map(({ step }) => (step - 1) % 12)).toContain(5);
+    expect(result.step).toBe(40);
+  });
+
+  it('a spike is rolled back: the run goes on from the checkpoint before it, with later rows', async () => {
+    const run = { rows: withOutlier(10), folder };
+    const { events, result, weights } = await trainTiny(options('rollback'), run);
+    const back = events.filter((event) => event.type === 'rolledBack');
+    expect(back.length).toBeGreaterThan(0);
+    for (const { step, from } of back) expect(step).toBeLessThan(from);
+    expect(result.step).toBe(40);
+    // Interrupted after it went back, and resumed.
+    const stop = new AbortController();
+    const onEvent = (event: TrainingEvent) => {
+      if (event.type === 'rolledBack') stop.abort();
+    };
+    const other = { ...run, folder: `${folder}-resumed` };
+    const first = await trainTiny(options('rollback'), { ...other, onEvent, signal: stop.signal });
+    expect(first.result.aborted).toBe(true);
+    expect((await trainTiny(options('rollback'), { ...other, resume: true })).weights).toEqual(weights);
+  });
+
+  it('a number that is not finite is traced to the operation that made it', async () => {
+    using model = tinyModel(device);
+    const objective = nextTokenObjective(model);
+    const run = (spoil: () => void) =>
+      train({
+        model,
+        objective: {
+          ...objective,
+          loss: (batch, context) => {
+            spoil();
+            return objective.loss(batch, context);
+          },
+        },
+        rows: tinyRows(),
+        options: tinyOptions(),
+      });
+    const { weight } = model.linears.get('model.layers.1.mlp.down_proj')!;
+    const values = await weight.value().floats();
+    const fill = (value: number) => {
+      using spoilt = Tensor.full(device, weight.shape, value);
+      weight.assign(spoilt);
+    };
+    // Products with such weights overflow.
+    await expect(run(() => fill(3e38))).rejects.toThrow(
+      /first in LINEAR of model\.layers\.1\.mlp\.down_proj, in the forward/,
+    );
+    await expect(run(() => fill(Number.NaN))).rejects.toThrow(
+      /first in the parameter model\.layers\.1\.mlp\.down_proj/,
+    );
+    using again = Tensor.from(device, values, [...weight.shape]);
+    weight.assign(again);
+    await run(() => {});
+  });
+});
+
+describe('the average of the weights', () => {
+  it('is what is evaluated and what is left, and is resumed', async () => {
+    const options = tinyOptions({
+      averageDecay: 0.8,
+      maxSteps: 9,
+      evaluation: { steps: 3 } as never,
+      checkpoints: { steps: 2 } as never,
+    });
+    const heldOut = { source: tinyRows(5, 9), rows: [0, 1, 2, 3, 4] };
+    const plain = await trainTiny({ ...options, averageDecay: undefined }, { heldOut });
+    const whole = await trainTiny(options, { heldOut, folder });
+    expect(whole.result.losses).toEqual(plain.result.losses);
+    expect(whole.weights).not.toEqual(plain.weights);
+    expect(whole.result.evaluation).not.toEqual(plain.result.evaluation);
+    const stop = new AbortController();
+    const onEvent = (event: TrainingEvent) => void (event.type === 'step' && event.step === 5 && stop.abort());
+    const at = `${folder}-5`;
+    await trainTiny(options, { heldOut, folder: at, onEvent, signal: stop.signal });
+    const resumed = await trainTiny(options, { heldOut, folder: at, resume: true });
+    expect(resumed.weights).toEqual(whole.weights);
+    expect(resumed.result.evaluations).toEqual(whole.result.evaluations);
   });
 });
 
@@ -155,6 +269,67 @@ describe('checkpoints', () => {
       'trainer_state.json',
       'training_state.safetensors',
     ]);
+  });
+
+  it('of multiples of keepEvery are kept for good', async () => {
+    const checkpoints = { steps: 1, keep: 1, keepEvery: 3, background: true };
+    await trainTiny(tinyOptions({ checkpoints, maxSteps: 8 }), { folder });
+    expect(readdirSync(folder).sort()).toEqual(['checkpoint-3', 'checkpoint-6', 'checkpoint-8']);
+  });
+
+  it('are the same whether written in the background or not', async () => {
+    const saved = async (background: boolean) => {
+      const at = `${folder}-${background}`;
+      await trainTiny(tinyOptions({ checkpoints: { steps: 2, keep: 9, background }, maxSteps: 6 }), { folder: at });
+      return readdirSync(at).map((name) =>
+        readFileSync(join(at, name, 'training_state.safetensors')).toString('base64'),
+      );
+    };
+    expect(await saved(true)).toEqual(await saved(false));
+  });
+
+  it.each(['adamw_8bit', 'lion', 'adafactor', 'muon'] as const)(
+    'resume to the same bits on another number of threads, %s',
+    async (type) => {
+      const options = tinyOptions({ ...every2, maxSteps: 7, optimizer: { type, learningRate: 0.003 } });
+      const whole = await trainTiny(options, { folder: `${folder}-whole` });
+      const stop = new AbortController();
+      const onEvent = (event: TrainingEvent) => void (event.type === 'step' && event.step === 3 && stop.abort());
+      await trainTiny(options, { folder, onEvent, signal: stop.signal });
+      using single = cpuDevice({ threads: 1 });
+      using model = tinyModel(single);
+      await train({ model, objective: nextTokenObjective(model), rows: tinyRows(), options, folder, resume: true });
+      expect(await weightsOf(model)).toEqual(whole.weights);
+    },
+  );
+
+  it('choose the best by a metric, and give up by it', async () => {
+    const heldOut = { source: tinyRows(5, 9), rows: [0, 1, 2, 3, 4] };
+    const evaluation = {
+      steps: 1,
+      keepBest: true,
+      metric: 'accuracy',
+      goal: 'higher',
+      patience: 4,
+      minImprovement: 0.02,
+    } as const;
+    const { result } = await trainTiny(tinyOptions({ maxSteps: 60, evaluation: evaluation as never }), {
+      heldOut,
+      folder,
+    });
+    const accuracies = result.evaluations.map(({ metrics }) => metrics.accuracy!);
+    expect(result.evaluation?.accuracy).toBe(Math.max(...accuracies));
+    let [best, since] = [-1, 0];
+    for (const accuracy of accuracies) {
+      expect(since).toBeLessThan(4);
+      since = accuracy - best > 0.02 ? 0 : since + 1;
+      best = Math.max(best, accuracy);
+    }
+    expect(since).toBe(4);
+    const unknown = tinyOptions({ evaluation: { ...evaluation, metric: 'f1' } as never });
+    await expect(trainTiny(unknown, { heldOut, folder: `${folder}-x` })).rejects.toThrow(
+      "have no 'f1'; they have loss, accuracy",
+    );
   });
 
   for (const [what, options, dtype] of [

@@ -246,7 +246,10 @@ class TrainingLoop<Row, Batch> {
   }
 
   /** Whether a step's gradients may be used. What is not finite and cannot be helped ends the run. */
-  private async judge(outcome: StepOutcome, rows: readonly (readonly Row[])[]): Promise<'applies' | 'overflow' | 'spike'> {
+  private async judge(
+    outcome: StepOutcome,
+    rows: readonly (readonly Row[])[],
+  ): Promise<'applies' | 'overflow' | 'spike'> {
     const { state } = this;
     const { lossScale, spikes } = this.spec.options;
     const { loss, gradNorm, weight } = outcome;

@@ -12,9 +12,10 @@ function layers(text: string, before: unknown): number[] {
 /** `largeforge train distill`. */
 export const trainDistill = trainCommand({
   trainer: 'distill',
+  modelAlias: 'student',
   summary: 'distillation: a small model learns what a large one would say',
   examples: [
-    'largeforge train distill --model ./small --teacher ./large --dataset rows.jsonl --output-dir ./student',
+    'largeforge train distill --student ./small --teacher ./large --dataset rows.jsonl --output-dir ./student',
     'largeforge train distill --model ./large --teacher ./large --keep-layers 0 2 4 6 --full --dataset rows.jsonl --output-dir ./student',
   ],
   formats: 'messages, sharegpt, alpaca, prompt-completion, text',

@@ -75,7 +75,9 @@ describe('twelve steps as PEFT takes them, f32', () => {
     const bytes = await keepFrozenWeights(model, 'nf4');
     const elements = [...model.linears.values()].reduce((sum, { weight }) => sum + weight.elements, 0);
     // The tables of 16 and 256 numbers, which every layer has, are most of what exceeds 4.13 bits in layers this small.
-    expect(bytes - model.linears.size * 4 * (16 + 256 + 1)).toBeLessThan((elements * 4.13) / 8 + model.linears.size * 4);
+    expect(bytes - model.linears.size * 4 * (16 + 256 + 1)).toBeLessThan(
+      (elements * 4.13) / 8 + model.linears.size * 4,
+    );
     loadAdapter(model, join(fixtures, 'peft/nf4'), { trainable: true });
     const ours = await run(model);
     expect(largestDifference(ours.losses, record.runs.nf4!.losses)).toBeLessThan(1e-3);
@@ -84,6 +86,20 @@ describe('twelve steps as PEFT takes them, f32', () => {
     const other = await open();
     loadAdapter(other, join(fixtures, 'peft/nf4'), { trainable: true });
     expect(largestDifference((await run(other)).losses, record.runs.nf4!.losses)).toBeGreaterThan(1e-3);
+  });
+});
+
+describe('frozen layers as they are stored', () => {
+  it('a 4-bit checkpoint of bitsandbytes trains like the model that was quantised in memory', async () => {
+    const model = asCausal(await loadModel(device, join(fixtures, 'peft/nf4-base'), { dtype: 'f32' }));
+    expect(await keepFrozenWeights(model, 'as-stored')).toBeGreaterThan(0);
+    loadAdapter(model, join(fixtures, 'peft/nf4'), { trainable: true });
+    const ours = await run(model);
+    expect(largestDifference(ours.losses, record.runs.nf4!.losses)).toBeLessThan(1e-4);
+    // Decoded beforehand it computes the same.
+    const plain = asCausal(await loadModel(device, join(fixtures, 'peft/nf4-base'), { dtype: 'f32' }));
+    loadAdapter(plain, join(fixtures, 'peft/nf4'), { trainable: true });
+    expect(largestDifference((await run(plain)).losses, ours.losses)).toBeLessThan(1e-4);
   });
 });
 

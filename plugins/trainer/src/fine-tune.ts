@@ -13,6 +13,7 @@ import {
   type TrainingResult,
   train,
 } from '@largeforge/engine';
+import { trainerErrors } from './errors.js';
 import { type LearningRates, loopOptions } from './loop-options.js';
 import type { TrainerOptions } from './options.js';
 import { announcePlan } from './plan.js';
@@ -56,11 +57,14 @@ export async function fineTune<Row, Batch>(
   const folder = options.outputDir === undefined ? context.outputDir : context.resolvePath(options.outputDir);
   const training = loopOptions(options, tuning.learningRates, tuning.binTokens);
   const rows = { rows: tuning.rows, ...divideRows(tuning, options) };
-  announcePlan(context, options, training, { source: tuning.source, frozen: tuning.frozen ?? [], folder, ...rows });
+  const planned = { source: tuning.source, frozen: tuning.frozen ?? [], folder, ...rows };
+  const gradientCheckpointing = announcePlan(context, options, training, planned);
   if (options.dryRun) return { steps: 0 };
   const { library, threads, device: index } = await context.backend();
   const device = openDevice({ library, threads, index });
   try {
+    const { kind, name } = device.properties;
+    if (options.deterministic && kind !== 'cpu') throw trainerErrors.LF_TRAINER_NOT_DETERMINISTIC({ device: name });
     const model = await openModel(context, device, tuning.source, options);
     const save = saver(model, tuning, tuning.tokenizer, options);
     const objective = await tuning.objective(model);
@@ -75,7 +79,7 @@ export async function fineTune<Row, Batch>(
       overwrite: context.force,
       signal: context.signal,
       saveWeights: save,
-      options: training,
+      options: { ...training, gradientCheckpointing },
       async onEvent(event) {
         await pruning?.follow(event);
         await report(context, event);

@@ -16,7 +16,8 @@ export function loopOptions(
   rates: LearningRates,
   binTokens = options.maxLength,
 ): TrainingOptions {
-  const { weightDecay, beta1, beta2, epsilon, maxGradNorm, full } = options;
+  const { weightDecay, beta1, beta2, epsilon, maxGradNorm, momentum, full } = options;
+  const { loraPlusRatio, layerDecay, rates: factors } = options;
   const { scheduler: type, warmupSteps, warmupRatio, minimumRatio } = options;
   const { decayRatio, decayShape, cycles, power, points } = options;
   const { epochs, maxSteps, batchSize, order, seed, gradientCheckpointing, neftuneAlpha } = options;
@@ -28,9 +29,18 @@ export function loopOptions(
     order,
     seed,
     packing: options.packing ? binTokens : undefined,
-    gradientCheckpointing,
+    // Decided when the memory is known.
+    gradientCheckpointing: gradientCheckpointing === 'auto' ? false : gradientCheckpointing,
     neftuneAlpha,
+    lossScale: options.precision === 'f16' ? options.lossScale : undefined,
+    averageDecay: options.averageDecay,
+    spikes: options.spikes,
     optimizer: {
+      type: options.optimizer,
+      momentum,
+      loraPlusRatio,
+      layerDecay,
+      rates: factors,
       learningRate: options.learningRate ?? (full ? rates.full : rates.adapter),
       weightDecay,
       beta1,
@@ -39,12 +49,21 @@ export function loopOptions(
       maxGradNorm,
     },
     schedule: { type, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape, cycles, power, points },
-    checkpoints: { steps: options.saveSteps, minutes: options.saveMinutes, keep: options.keepCheckpoints },
+    checkpoints: {
+      steps: options.saveSteps,
+      minutes: options.saveMinutes,
+      keep: options.keepCheckpoints,
+      keepEvery: options.keepEvery,
+      background: options.backgroundCheckpoints,
+    },
     evaluation: {
       steps: options.evalSteps,
       onStart: options.evalOnStart,
       keepBest: options.keepBest,
+      metric: options.metric,
+      goal: options.goal,
       patience: options.patience,
+      minImprovement: options.minImprovement,
     },
   });
 }

@@ -1,5 +1,14 @@
 import { dataOptions } from '@largeforge/data';
-import { checkpointOptions, evaluationOptions, optimizerOptions, scheduleOptions } from '@largeforge/engine';
+import {
+  checkpointOptions,
+  checkpointPolicy,
+  evaluationOptions,
+  lossScaleOptions,
+  optimizerOptions,
+  scheduleOptions,
+  spikeOptions,
+  trainingOptions,
+} from '@largeforge/engine';
 import { z } from 'zod';
 import { pruningOptions } from './weight-pruning.js';
 
@@ -14,6 +23,10 @@ const lora = z.strictObject({
     .default('all-linear')
     .describe('all-linear, names of modules, or a regular expression over whole names, as PEFT takes them'),
   rslora: z.boolean().default(false).describe('rank-stabilised scale'),
+  dora: z
+    .boolean()
+    .default(false)
+    .describe("train the lengths of the weights' rows apart from their directions (DoRA)"),
   bias: z.enum(['none', 'all', 'lora_only']).default('none').describe('biases of the base model that are trained too'),
   modulesToSave: z.array(path).default([]).describe('modules that are trained in full beside the adapter'),
 });
@@ -26,7 +39,18 @@ const dataset = z.preprocess(
 
 const { type, warmupSteps, warmupRatio, minimumRatio, decayRatio, decayShape, cycles, power, points } =
   scheduleOptions.shape;
-const { weightDecay, beta1, beta2, epsilon, maxGradNorm } = optimizerOptions.shape;
+const { weightDecay, beta1, beta2, epsilon, maxGradNorm, momentum, loraPlusRatio, layerDecay, rates } =
+  optimizerOptions.shape;
+
+/** `all`, `none`, `auto`, `every:2` and `first:8` stand for what the policy is in full, so that a flag can say it. */
+const policy = z.preprocess(
+  (value) => {
+    if (value === 'all' || value === 'none') return value === 'all';
+    const [, kind, count] = (typeof value === 'string' && /^(every|first):(\d+)$/.exec(value)) || [];
+    return kind === undefined ? value : { [kind]: Number(count) };
+  },
+  z.union([checkpointPolicy, z.literal('auto')]),
+);
 
 /**
  * Options that every trainer has; a trainer puts them into its own schema beside those of its method, and has them
@@ -60,6 +84,11 @@ export const trainerOptions = z.strictObject({
     .positive()
     .optional()
     .describe('peak; unless given, what suits the method, lower in full than with LoRA'),
+  optimizer: optimizerOptions.shape.type,
+  momentum,
+  loraPlusRatio,
+  layerDecay,
+  rates,
   weightDecay,
   beta1,
   beta2,
@@ -74,21 +103,43 @@ export const trainerOptions = z.strictObject({
   cycles,
   power,
   points,
-  precision: z.enum(['bf16', 'f32']).default('bf16').describe('of weights and activations; sums and masters are f32'),
-  gradientCheckpointing: z
+  precision: z
+    .enum(['bf16', 'f16', 'f32'])
+    .default('bf16')
+    .describe('of weights and activations; sums and masters are f32, f16 scales the loss'),
+  lossScale: lossScaleOptions.prefault({}).describe('of f16'),
+  frozenWeights: z
+    .enum(['float', 'as-stored', 'nf4'])
+    .default('float')
+    .describe(
+      'of the layers beside an adapter: floats; the bits of a quantised GGUF, AWQ or GPTQ model; or NF4 with double quantisation (QLoRA)',
+    ),
+  gradientCheckpointing: policy
+    .default(false)
+    .describe(
+      'compute blocks again instead of keeping what they computed: all, none, every:N, first:N, or auto, as many as the free memory asks for',
+    ),
+  averageDecay: trainingOptions.shape.averageDecay,
+  spikes: spikeOptions.prefault({}).describe('what is done about a step whose loss lies far above those before it'),
+  deterministic: z
     .boolean()
     .default(false)
-    .describe('compute blocks again instead of keeping what they computed'),
+    .describe('refuse a backend that does not promise the same bits for the same seed'),
   neftuneAlpha: z.number().positive().optional().describe('noise on embeddings (NEFTune)'),
   pruning: pruningOptions.optional().describe('weights that become 0, or stay 0, while every weight is trained'),
   seed: z.int().nonnegative().default(42).describe('of everything that is random'),
   saveSteps: checkpointOptions.shape.steps,
   saveMinutes: checkpointOptions.shape.minutes,
   keepCheckpoints: checkpointOptions.shape.keep,
+  keepEvery: checkpointOptions.shape.keepEvery,
+  backgroundCheckpoints: checkpointOptions.shape.background,
   evalSteps: evaluationOptions.shape.steps,
   evalOnStart: evaluationOptions.shape.onStart,
   keepBest: evaluationOptions.shape.keepBest,
+  metric: evaluationOptions.shape.metric,
+  goal: evaluationOptions.shape.goal,
   patience: evaluationOptions.shape.patience,
+  minImprovement: evaluationOptions.shape.minImprovement,
   dryRun: z
     .boolean()
     .default(false)
@@ -108,6 +159,12 @@ export function checkTrainerOptions(options: TrainerOptions, context: z.Refineme
   if (options.evalDataset !== undefined && options.evalSplit > 0)
     wrong('evalSplit', '0 beside evalDataset, whose rows are held out already');
   if (options.keepBest && !heldOut) wrong('keepBest', 'false, or held-out rows (evalDataset or evalSplit)');
+  if (options.full && options.frozenWeights !== 'float')
+    wrong('frozenWeights', 'float with full: true, which leaves no layer frozen');
+  if (options.loraPlusRatio !== undefined && options.full)
+    wrong('loraPlusRatio', 'none in full training, which has no B');
+  if (options.lora.dora && options.lora.dropout > 0)
+    context.addIssue({ code: 'custom', path: ['lora', 'dropout'], message: '0 with dora' });
   if (options.scheduler === 'list' && !options.points)
     wrong('points', 'pairs of a share of the steps and a share of the peak');
   if (options.patience !== undefined && !heldOut)

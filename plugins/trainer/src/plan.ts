@@ -1,6 +1,7 @@
 import { freemem } from 'node:os';
 import type { StepContext } from '@largeforge/core';
 import {
+  type CheckpointPolicy,
   estimateMemory,
   type MemoryEstimate,
   type ModelSource,
@@ -24,13 +25,16 @@ interface PlannedRows {
   readonly heldOut?: { readonly rows: ArrayLike<number> };
 }
 
-/** Tells, before anything is computed, what will run and how much memory it takes. */
+/**
+ * Tells, before anything is computed, what will run and how much memory it takes.
+ * @returns which blocks are computed again
+ */
 export function announcePlan(
   context: StepContext<'train'>,
   options: TrainerOptions,
   training: TrainingOptions,
   planned: PlannedRows,
-): void {
+): CheckpointPolicy {
   const { events, name: task } = context;
   const { steps, perEpoch, units } = countSteps(training, planned);
   const { learningRate } = training.optimizer;
@@ -38,7 +42,7 @@ export function announcePlan(
   const rows = planned.training?.length ?? planned.rows.lengths.length;
   const what = options.full ? 'every weight' : options.adapter ? `the adapter ${options.adapter}` : loraWords(options);
   const lines = [
-    `plan: ${what} of ${planned.source.path}, ${training.optimizer.weightDecay > 0 ? 'AdamW with decay' : 'AdamW'}, ${options.precision}`,
+    `plan: ${what} of ${planned.source.path}, ${optimizerWords(training)}, ${options.precision}${frozenWords(options)}`,
     `  ${rows} rows${training.packing === undefined ? '' : ` in ${units} bins of ${training.packing} tokens`}, ` +
       `${batchSize * accumulation} a step: ${steps} steps, ${perEpoch} an epoch`,
     `  learning rate ${learningRate}, ${schedule.type}, ${warmupSteps(schedule, steps)} steps of warm-up`,
@@ -48,13 +52,31 @@ export function announcePlan(
     `  writes to ${planned.folder}`,
   ];
   events.emit({ type: 'plan', task, lines });
-  const estimate = trainingMemory(options, training.packing, planned);
+  const { policy, estimate } = trainingMemory(options, training.packing, planned);
+  const extra = frozenBytes(options, planned);
   events.emit({
     type: 'memory.estimate',
     task,
-    lines: memoryLines(estimate, frozenBytes(options, planned)),
+    lines: [...memoryLines(estimate, extra), ...policyLines(options, policy)],
     estimate: { ...estimate },
   });
+  return policy;
+}
+
+function optimizerWords({ optimizer: { type, weightDecay }, averageDecay }: TrainingOptions): string {
+  const names = { adamw: 'AdamW', adamw_8bit: 'AdamW in 8 bits', lion: 'Lion', adafactor: 'Adafactor', muon: 'Muon' };
+  const average = averageDecay === undefined ? '' : ', saved as a moving average';
+  return `${names[type]}${weightDecay > 0 ? ' with decay' : ''}${average}`;
+}
+
+function frozenWords({ frozenWeights }: TrainerOptions): string {
+  if (frozenWeights === 'float') return '';
+  return frozenWeights === 'nf4' ? ', frozen layers in NF4' : ', frozen layers as they are stored';
+}
+
+function policyLines({ gradientCheckpointing }: TrainerOptions, policy: CheckpointPolicy): string[] {
+  if (gradientCheckpointing !== 'auto' || typeof policy === 'boolean' || !('first' in policy)) return [];
+  return [`  ${policy.first === 0 ? 'no blocks are' : `the first ${policy.first} blocks are`} computed again`];
 }
 
 function countSteps({ packing, ...options }: TrainingOptions, { rows, training }: PlannedRows) {
@@ -71,22 +93,60 @@ function loraWords({ lora }: TrainerOptions): string {
   return `LoRA r ${r}, alpha ${alpha}${rslora ? ' (rank-stabilised)' : ''}${dropout > 0 ? `, dropout ${dropout}` : ''} on ${targets},`;
 }
 
+/** The memory that a training takes, and which blocks must be computed again for it. */
 function trainingMemory(
   options: TrainerOptions,
   binTokens: number | undefined,
-  { source, rows, training }: PlannedRows,
-): MemoryEstimate {
-  const { lora, full, precision, batchSize, gradientCheckpointing } = options;
+  planned: PlannedRows,
+): { policy: CheckpointPolicy; estimate: MemoryEstimate } {
+  const { source, rows, training } = planned;
+  const { lora, full, precision, batchSize, gradientCheckpointing, frozenWeights } = options;
   let longest = 0;
   if (binTokens !== undefined) longest = binTokens;
   else if (training) for (let i = 0; i < training.length; i++) longest = Math.max(longest, rows.lengths[training[i]!]!);
   else for (let i = 0; i < rows.lengths.length; i++) longest = Math.max(longest, rows.lengths[i]!);
   const { r, targetModules } = lora;
-  return estimateMemory(parseModelConfig(source.config), {
-    dtype: precision,
-    tokens: batchSize * longest,
-    training: { ...(full ? {} : { lora: { r, targetModules } }), checkpointing: gradientCheckpointing },
-  });
+  const config = parseModelConfig(source.config);
+  const frozenBits = frozenWeights === 'float' ? undefined : frozenWeights === 'nf4' ? nf4Bits : storedBits(source);
+  const estimate = (checkpointing: CheckpointPolicy) =>
+    estimateMemory(config, {
+      dtype: precision,
+      tokens: batchSize * longest,
+      training: {
+        ...(full ? {} : { lora: { r, targetModules } }),
+        ...(frozenBits === undefined ? {} : { frozenBits }),
+        checkpointing,
+        optimizer: options.optimizer,
+        average: options.averageDecay !== undefined,
+      },
+    });
+  if (gradientCheckpointing !== 'auto') {
+    return { policy: gradientCheckpointing, estimate: estimate(gradientCheckpointing) };
+  }
+  // What the estimate does not know (scratch memory, the process itself) must fit as well.
+  const most = 0.85 * freemem() - frozenBytes(options, planned);
+  for (let first = 0; first < config.numLayers; first++) {
+    const tried = estimate({ first });
+    if (tried.total <= most) return { policy: { first }, estimate: tried };
+  }
+  const policy = { first: config.numLayers };
+  return { policy, estimate: estimate(policy) };
+}
+
+/** Of an element in blocks of 64 with scales of 8 bits, which 256 by 256 have a scale of 32. */
+const nf4Bits = 4 + 8 / 64 + 32 / (64 * 256);
+
+/** Bits of an element of a model's layers as its files have them, on average. */
+function storedBits({ tensors }: ModelSource): number {
+  let [bytes, elements] = [0, 0];
+  for (const [name, { bytes: own, shape, quantized }] of tensors) {
+    if (shape.length !== 2 || !/\.\d+\./.test(name)) continue;
+    // Scales of 4-bit bitsandbytes weights are one part in thirty of them.
+    const parts = quantized ? [quantized.codes, quantized.scales, quantized.zeros, quantized.groupIndex] : [];
+    bytes += quantized ? parts.reduce((sum, part) => sum + (part?.bytes ?? 0), 0) : own;
+    elements += shape.reduce((a, b) => a * b, 1);
+  }
+  return elements === 0 ? 16 : (8 * bytes) / elements;
 }
 
 /** Weights of the models that are only asked. */

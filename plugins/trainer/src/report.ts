@@ -33,6 +33,23 @@ export async function report(context: StepContext<'train'>, event: TrainingEvent
         text: `the checkpoint ${event.path} is damaged (${event.reason}); the one before it is taken`,
       });
       return;
+    case 'skipped':
+      events.emit({
+        type: 'message',
+        level: event.reason === 'overflow' ? 'info' : 'warn',
+        text:
+          event.reason === 'overflow'
+            ? `step ${event.step} changes nothing: its gradients overflow f16, the loss scale is lowered`
+            : `step ${event.step} changes nothing: loss ${event.loss} and gradient norm ${event.gradNorm} lie far above those before`,
+      });
+      return;
+    case 'rolledBack':
+      events.emit({
+        type: 'message',
+        level: 'warn',
+        text: `step ${event.from} lies far above those before it: back to step ${event.step} (${event.path}), on with later rows`,
+      });
+      return;
     case 'stopped':
       events.emit({ type: 'message', level: 'info', text: `stops at step ${event.step}: ${event.reason}` });
   }

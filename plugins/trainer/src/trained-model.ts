@@ -4,6 +4,7 @@ import {
   attachLora,
   type CausalLanguageModel,
   type Device,
+  keepFrozenWeights,
   loadAdapter,
   loadModelFiles,
   type ModelSource,
@@ -28,7 +29,12 @@ export async function openModel(
   source: ModelSource,
   options: TrainerOptions,
 ): Promise<CausalLanguageModel> {
-  const model = asCausal(loadModelFiles(device, source, { dtype: options.precision }));
+  const { precision, frozenWeights } = options;
+  const coded = frozenWeights !== 'float';
+  const model = asCausal(
+    loadModelFiles(device, source, { dtype: precision, ...(coded ? { weights: 'as-stored' as const } : {}) }),
+  );
+  if (frozenWeights !== 'float') await keepFrozenWeights(model, frozenWeights);
   if (options.full) model.setTrainable(true);
   else if (options.adapter === undefined) attachLora(model, { ...options.lora, seed: options.seed });
   else loadAdapter(model, context.resolvePath(options.adapter), { trainable: true });

@@ -1,6 +1,7 @@
 import { formatErrors, quoted } from '../errors.js';
 import { FileReader } from '../file-reader.js';
 import type { TensorEntry } from '../model-source.js';
+import { bitsandbytesTensors } from './bitsandbytes.js';
 import { decodeScales, type ScaleDType } from './half.js';
 import { type QuantizedLayout, unpackWeight } from './layouts.js';
 import type { QuantizedWeight } from './weight.js';
@@ -42,6 +43,8 @@ export function quantizedTensors(
 ): ReadonlyMap<string, TensorEntry> {
   const described = config.quantization_config;
   if (described === undefined || described === null) return tensors;
+  const { quant_method: method, load_in_4bit: fourBits } = described as Record<string, unknown>;
+  if (method === 'bitsandbytes' && fourBits === true) return bitsandbytesTensors(tensors);
   const { layout, bits } = schemeOf(path, described as Record<string, unknown>);
   const fields = FIELDS[layout];
   const out = new Map(tensors);
@@ -100,7 +103,8 @@ function schemeOf(path: string, config: Record<string, unknown>): Scheme {
     formatErrors.FILE_UNSUPPORTED({
       path,
       reason: `its quantization_config ${reason}`,
-      remedy: 'Use a GPTQ, AWQ (gemm) or compressed-tensors (pack-quantized) checkpoint, or the model in bf16.',
+      remedy:
+        'Use a GPTQ, AWQ (gemm), compressed-tensors (pack-quantized) or 4-bit bitsandbytes checkpoint, or the model in bf16.',
     });
   const method = config.quant_method;
   const check = (layout: QuantizedLayout, bits: unknown, allowed: readonly number[]): Scheme => {

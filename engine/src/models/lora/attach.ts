@@ -56,7 +56,10 @@ export function attach(
 ): LoraAdapter {
   if (adapters.has(model)) throw modelErrors.LORA_ATTACHED();
   if (config.dora && config.dropout > 0 && trainable) {
-    throw modelErrors.LORA_OPTION({ option: 'dropout', reason: 'DoRA has none: its branch and its base share one input' });
+    throw modelErrors.LORA_OPTION({
+      option: 'dropout',
+      reason: 'DoRA has none: its branch and its base share one input',
+    });
   }
   const extras = extraParameters(model, config, modules);
   model.setTrainable(false);

@@ -104,7 +104,9 @@ export function readServedAdapter(model: LanguageModel, path: string): ServedAda
   const { config, files, modules, extras } = read(model, path);
   if (extras.length > 0) throw modelErrors.ADAPTER_TENSORS({ path, missing: [], unknown: extras });
   if (config.dora) {
-    const problems = ['use_dora: rows of one batch cannot use several DoRA adapters; merge it into its base model first'];
+    const problems = [
+      'use_dora: rows of one batch cannot use several DoRA adapters; merge it into its base model first',
+    ];
     throw modelErrors.ADAPTER_CONFIG({ path, problems });
   }
   return new Map(
@@ -167,11 +169,7 @@ function checkBranch(
 ): { r: number; alpha: number } {
   const { inFeatures, outFeatures } = model.linears.get(module)!;
   const r = byPattern(module, config.rankPattern, config.r);
-  const expected = [
-    [r, inFeatures],
-    [outFeatures, r],
-    [outFeatures],
-  ];
+  const expected = [[r, inFeatures], [outFeatures, r], [outFeatures]];
   branchNames(module, config).forEach((name, i) => {
     const actual = tensors.get(name)!.shape;
     if (actual.join() !== expected[i]!.join()) {

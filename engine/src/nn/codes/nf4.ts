@@ -1,9 +1,8 @@
 import * as commands from '../../device/commands/index.js';
 import type { Device } from '../../device/device.js';
-import { unscoped } from '../../tensor/scope.js';
+import type { TableQuantizedWeight } from '../../formats/index.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { dynamicMap } from './dynamic-map.js';
-import type { FrozenCodes } from './frozen-codes.js';
 
 /** Values of the 4-bit NormalFloat (Dettmers et al. 2023, QLoRA, appendix E), as bitsandbytes has them. */
 export const normalFloat4 = Float32Array.of(
@@ -29,20 +28,11 @@ export const normalFloat4 = Float32Array.of(
 const block = 64;
 const nestedBlock = 256;
 
-/** What NF4 with double quantisation keeps of a weight, as bitsandbytes stores it. */
-export interface Nf4Weight {
-  /** Two elements a byte, the first in the high half. */
-  readonly codes: Uint8Array;
-  /** Codes of the scales of blocks of 64 elements. */
-  readonly scales: Uint8Array;
-  /** Scales of blocks of 256 of these. */
-  readonly nestedScales: Float32Array;
-  /** Added to every scale. */
-  readonly offset: number;
-}
-
-/** Quantises a weight [N, K], float or of a block format: 4.13 bits an element. The weight stays the caller's. */
-export async function quantizeNf4(device: Device, weight: Tensor): Promise<Nf4Weight> {
+/**
+ * NF4 with double quantisation of a weight [N, K], float or of a block format, as bitsandbytes stores it: 4.13 bits an
+ * element. The weight stays the caller's.
+ */
+export async function quantizeNf4(device: Device, weight: Tensor): Promise<TableQuantizedWeight> {
   const { elements, shape } = weight;
   const blocks = Math.ceil(elements / block);
   using plain = Tensor.empty(device, shape, 'f32');
@@ -52,11 +42,11 @@ export async function quantizeNf4(device: Device, weight: Tensor): Promise<Nf4We
   using absmax = Tensor.empty(device, [blocks], 'f32');
   commands.quantizeTable(device.recorder, { block }, { x: plain, table, codes, absmax });
   const [packed, scales] = await Promise.all([device.read(codes, codes.bytes), absmax.floats()]);
-  return { codes: packed, ...nestScales(scales) };
+  return { codes: packed, table: normalFloat4, block, ...nestScales(scales) };
 }
 
 /** The second quantisation: scales less their mean, in 8 bits by bitsandbytes' dynamic map. */
-function nestScales(scales: Float32Array): Omit<Nf4Weight, 'codes'> {
+function nestScales(scales: Float32Array): Pick<TableQuantizedWeight, 'scales' | 'nested'> {
   const offset = Math.fround(scales.reduce((sum, scale) => sum + scale, 0) / scales.length);
   const map = dynamicMap(true);
   const nestedScales = new Float32Array(Math.ceil(scales.length / nestedBlock));
@@ -69,7 +59,7 @@ function nestScales(scales: Float32Array): Omit<Nf4Weight, 'codes'> {
       codes[b * nestedBlock + i] = nearest(map, largest > 0 ? Math.fround(value / largest) : 0);
     });
   }
-  return { scales: codes, nestedScales, offset };
+  return { scales: codes, nested: { map, scales: nestedScales, block: nestedBlock, offset } };
 }
 
 /** Index of the value of an ascending map that is nearest, the lower one on a tie. */
@@ -81,21 +71,4 @@ function nearest(map: Float32Array, value: number): number {
     else high = middle;
   }
   return low;
-}
-
-/** A weight in NF4 on the device. */
-export function nf4Codes(device: Device, weight: Nf4Weight): FrozenCodes {
-  const kept = <T extends Uint8Array | Float32Array>(data: T) =>
-    unscoped(() => Tensor.from(device, data, [data.length], undefined, 'persistent'));
-  const [codes, scale, nestedScale] = [kept(weight.codes), kept(weight.scales), kept(weight.nestedScales)];
-  const [table, map] = [kept(normalFloat4), kept(dynamicMap(true))];
-  const tensors = [codes, scale, nestedScale, table, map];
-  const nested = { map, scale: nestedScale, block: nestedBlock, offset: weight.offset };
-  return {
-    bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
-    decode: (out) => commands.dequantize(device.recorder, { bits: 4, codes, table, block, scale, nested }, out),
-    [Symbol.dispose]: () => {
-      for (const tensor of tensors) tensor.dispose();
-    },
-  };
 }

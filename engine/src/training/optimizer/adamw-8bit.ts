@@ -1,9 +1,9 @@
 import * as commands from '../../device/commands/index.js';
+import { dynamicMap } from '../../nn/codes/dynamic-map.js';
 import type { Parameter } from '../../nn/parameter.js';
 import { unscoped } from '../../tensor/scope.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { type AdamWOptions, adamwParams } from './adamw.js';
-import { dynamicMap } from '../../nn/codes/dynamic-map.js';
 import { operandsOf, RuleState, type UpdateRule } from './rule.js';
 
 /** Smaller parameters keep moments of 32 bits, as in bitsandbytes. */
@@ -31,7 +31,11 @@ export function adamw8bitRule(parameter: Parameter, options: AdamWOptions): Upda
   return {
     state: state.tensors,
     record: (update) =>
-      commands.adamw8bit(device.recorder, adamwParams(options, update), { ...operandsOf(parameter, update.scale), m, v }),
+      commands.adamw8bit(device.recorder, adamwParams(options, update), {
+        ...operandsOf(parameter, update.scale),
+        m,
+        v,
+      }),
     [Symbol.dispose]: () => {
       m.map.dispose();
       v.map.dispose();

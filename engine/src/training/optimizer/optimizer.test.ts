@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as commands from '../../device/commands/index.js';
 import { cpuDevice } from '../../device/cpu-device.fixture.js';
 import type { Device } from '../../device/device.js';
+import { dynamicMap } from '../../nn/codes/dynamic-map.js';
 import { Parameter } from '../../nn/parameter.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { nextLossScale } from '../loss-scale.js';
@@ -10,7 +11,6 @@ import { optimizerOptions, spikeOptions } from '../options.js';
 import { learningRate, scheduleOptions } from '../schedule.js';
 import { isSpike } from '../spike-guard.js';
 import { WeightAverage } from './average.js';
-import { dynamicMap } from '../../nn/codes/dynamic-map.js';
 import { Optimizer } from './optimizer.js';
 
 interface Run {
@@ -90,7 +90,9 @@ async function train({ shapes, options, layers = 0, decay }: Run, dtype: 'f32' |
 /** The largest difference of a number of any parameter, as a share of how far the parameter moved at most. */
 function difference(ours: Record<string, number[]>, theirs: Record<string, number[]>, rate: number, steps: number) {
   expect(Object.keys(ours)).toEqual(Object.keys(theirs));
-  const all = Object.entries(theirs).flatMap(([name, expected]) => expected.map((x, i) => Math.abs(x - ours[name]![i]!)));
+  const all = Object.entries(theirs).flatMap(([name, expected]) =>
+    expected.map((x, i) => Math.abs(x - ours[name]![i]!)),
+  );
   return Math.max(...all) / (rate * steps);
 }
 
@@ -98,7 +100,9 @@ describe('parameters move as by the reference implementation', () => {
   it.each(record.runs.map((run) => [run.source, run] as const))('%s', async (_, run) => {
     const { after, averaged } = await train(run);
     for (const [step, theirs] of Object.entries(run.after)) {
-      expect(difference(after[step]!, theirs, run.options.learningRate as number, Number(step)), step).toBeLessThan(1e-3);
+      expect(difference(after[step]!, theirs, run.options.learningRate as number, Number(step)), step).toBeLessThan(
+        1e-3,
+      );
     }
     if (run.average) expect(difference(averaged!, run.average, 1e-2, record.steps)).toBeLessThan(1e-4);
   });
@@ -153,7 +157,8 @@ describe('beside the references', () => {
     "learning rates are those of transformers' %s",
     (_, { options, rates }) => {
       const schedule = scheduleOptions.parse({ warmupSteps: 6, ...options });
-      for (const [step, rate] of rates.entries()) expect(learningRate(schedule, 1, step, 60), `${step}`).toBeCloseTo(rate, 9);
+      for (const [step, rate] of rates.entries())
+        expect(learningRate(schedule, 1, step, 60), `${step}`).toBeCloseTo(rate, 9);
     },
   );
 });

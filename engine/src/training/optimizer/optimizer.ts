@@ -54,7 +54,9 @@ export class Optimizer implements Disposable {
   measure(scale = 1): void {
     const { recorder } = this.device;
     const gradients = [...this.trained.values()].flatMap(({ parameter }) => parameter.grad ?? []);
-    gradients.forEach((gradient, i) => commands.reduce(recorder, 'sumSquares', gradient, this.sumSquares, i > 0));
+    for (const [i, gradient] of gradients.entries()) {
+      commands.reduce(recorder, 'sumSquares', gradient, this.sumSquares, i > 0);
+    }
     if (gradients.length === 0) commands.fill(recorder, 0, this.sumSquares);
     const sizes = { maxNorm: this.options.maxGradNorm, gradScale: scale };
     commands.clipScale(recorder, sizes, { sumSquares: this.sumSquares, out: this.norm });

@@ -33,8 +33,8 @@ beforeAll(() => {
 });
 afterAll(() => device[Symbol.dispose]());
 
-const open = async (dtype: FloatDType = 'f32') =>
-  asCausal(await loadModel(device, join(fixtures, 'trl_sft/model'), { dtype }));
+const open = async (dtype: FloatDType = 'f32', path = 'trl_sft/model') =>
+  asCausal(await loadModel(device, join(fixtures, path), { dtype }));
 
 async function run(model: CausalLanguageModel, options: object = {}) {
   const { steps, batch, learningRate } = record.settings;
@@ -71,7 +71,7 @@ describe('twelve steps as PEFT takes them, f32', () => {
   });
 
   it("QLoRA on bitsandbytes' NF4 with double quantisation", async () => {
-    const model = await open();
+    const model = await open('f32', 'peft/wide');
     const bytes = await keepFrozenWeights(model, 'nf4');
     const elements = [...model.linears.values()].reduce((sum, { weight }) => sum + weight.elements, 0);
     // The tables of 16 and 256 numbers, which every layer has, are most of what exceeds 4.13 bits in layers this small.
@@ -83,7 +83,7 @@ describe('twelve steps as PEFT takes them, f32', () => {
     expect(largestDifference(ours.losses, record.runs.nf4!.losses)).toBeLessThan(1e-3);
     expect(largestDifference(ours.gradNorms, record.runs.nf4!.gradNorms)).toBeLessThan(1e-3);
     // The quantised base is another model.
-    const other = await open();
+    const other = await open('f32', 'peft/wide');
     loadAdapter(other, join(fixtures, 'peft/nf4'), { trainable: true });
     expect(largestDifference((await run(other)).losses, record.runs.nf4!.losses)).toBeGreaterThan(1e-3);
   });
@@ -91,13 +91,13 @@ describe('twelve steps as PEFT takes them, f32', () => {
 
 describe('frozen layers as they are stored', () => {
   it('a 4-bit checkpoint of bitsandbytes trains like the model that was quantised in memory', async () => {
-    const model = asCausal(await loadModel(device, join(fixtures, 'peft/nf4-base'), { dtype: 'f32' }));
+    const model = await open('f32', 'peft/nf4-base');
     expect(await keepFrozenWeights(model, 'as-stored')).toBeGreaterThan(0);
     loadAdapter(model, join(fixtures, 'peft/nf4'), { trainable: true });
     const ours = await run(model);
     expect(largestDifference(ours.losses, record.runs.nf4!.losses)).toBeLessThan(1e-4);
     // Decoded beforehand it computes the same.
-    const plain = asCausal(await loadModel(device, join(fixtures, 'peft/nf4-base'), { dtype: 'f32' }));
+    const plain = await open('f32', 'peft/nf4-base');
     loadAdapter(plain, join(fixtures, 'peft/nf4'), { trainable: true });
     expect(largestDifference((await run(plain)).losses, ours.losses)).toBeLessThan(1e-4);
   });
@@ -120,7 +120,7 @@ describe('f16 with dynamic loss scaling', () => {
   it('leaves out steps that overflow until the scale fits', async () => {
     const ours = await run(await full(), { lossScale: { initial: 2 ** 26 } });
     expect(ours.skipped.length).toBeGreaterThan(2);
-    expect(ours.skipped).toEqual(ours.skipped.map((_, i) => i + 1));
+    expect(ours.skipped.slice(0, 3)).toEqual([1, 2, 3]);
     const scales = ours.events.map(({ metrics }) => metrics.loss_scale as number);
     expect(scales.at(-1)).toBe(2 ** (26 - ours.skipped.length));
     expect(ours.gradNorms.at(-1)).toBeGreaterThan(0);

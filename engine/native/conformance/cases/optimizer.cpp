@@ -40,10 +40,22 @@ std::vector<uint32_t> adamw_params(Random& random) {
           word(1.0 - std::pow(beta1, step)), word(1.0 - std::pow(beta2, step))};
 }
 
+Tensor contiguous(Random& random, lf_dtype dtype, const Shape& shape, const std::vector<double>& values) {
+  Tensor tensor = Tensor::make(random, dtype, shape, Strides::kContiguous);
+  tensor.set_values(values);
+  return tensor;
+}
+
 int64_t product(const Shape& shape) {
   int64_t n = 1;
   for (int64_t extent : shape) n *= extent;
   return n;
+}
+
+Tensor codes(Random& random, lf_dtype dtype, const Shape& shape, int64_t low, int64_t high) {
+  std::vector<double> values(static_cast<size_t>(product(shape)));
+  for (double& x : values) x = static_cast<double>(random.integer(low, high));
+  return contiguous(random, dtype, shape, values);
 }
 
 }  // namespace
@@ -77,8 +89,8 @@ Case make_adamw_8bit(Random& random) {
   const Shape shape = parameter_shape(random);
   const int64_t blocks = (product(shape) + 255) / 256;
   add_parameter(c, random, shape);
-  c.add(Role::kUpdated, integers(random, LF_U8, shape, 0, 255));
-  c.add(Role::kUpdated, integers(random, LF_U8, shape, 0, 255));
+  c.add(Role::kUpdated, codes(random, LF_U8, shape, 0, 255));
+  c.add(Role::kUpdated, codes(random, LF_U8, shape, 0, 255));
   c.add(Role::kUpdated, positive(random, {blocks}, 0.1));
   c.add(Role::kUpdated, positive(random, {blocks}, 0.1));
   std::vector<double> m_map(256), v_map(256);
@@ -87,8 +99,8 @@ Case make_adamw_8bit(Random& random) {
     m_map[static_cast<size_t>(i)] = x * std::fabs(x);
     v_map[static_cast<size_t>(i)] = i / 255.0 * i / 255.0;
   }
-  c.add(Role::kRead, numbers(random, LF_F32, {256}, m_map));
-  c.add(Role::kRead, numbers(random, LF_F32, {256}, v_map));
+  c.add(Role::kRead, contiguous(random, LF_F32, {256}, m_map));
+  c.add(Role::kRead, contiguous(random, LF_F32, {256}, v_map));
   add_scale_and_copy(c, random, shape);
   return c;
 }
@@ -123,16 +135,16 @@ Case make_dequantize(Random& random) {
   const bool doubled = table && random.chance(0.5);
   c.params.words = {four ? 4u : 8u, static_cast<uint32_t>(block), static_cast<uint32_t>(nested),
                     word(doubled ? random.uniform(0.1, 1.0) : 0.0)};
-  c.add(Role::kRead, integers(random, LF_U8, {four ? (n + 1) / 2 : n}, 0, 255));
+  c.add(Role::kRead, codes(random, LF_U8, {four ? (n + 1) / 2 : n}, 0, 255));
   if (!table) {
     const lf_dtype type = random.pick({LF_F32, LF_F16});
     c.add(Role::kRead, normal(random, type, {rows, groups}, Strides::kContiguous));
     c.add_absent();
-    c.add(Role::kRead, integers(random, LF_U8, {rows, groups}, 0, four ? 15 : 255));
-    if (random.chance(0.4)) c.add(Role::kRead, integers(random, LF_I32, {columns}, 0, groups - 1));
+    c.add(Role::kRead, codes(random, LF_U8, {rows, groups}, 0, four ? 15 : 255));
+    if (random.chance(0.4)) c.add(Role::kRead, codes(random, LF_I32, {columns}, 0, groups - 1));
     else c.add_absent();
   } else {
-    if (doubled) c.add(Role::kRead, integers(random, LF_U8, {blocks}, 0, 255));
+    if (doubled) c.add(Role::kRead, codes(random, LF_U8, {blocks}, 0, 255));
     else c.add(Role::kRead, normal(random, LF_F32, {blocks}, Strides::kContiguous));
     c.add(Role::kRead, normal(random, LF_F32, {four ? 16 : 256}, Strides::kContiguous));
     c.add_absent();
@@ -154,7 +166,7 @@ Case make_quantize_table(Random& random) {
   c.add(Role::kRead, normal(random, LF_F32, {rows, columns}, Strides::kContiguous));
   std::vector<double> table(16);
   for (int i = 0; i < 16; i++) table[static_cast<size_t>(i)] = (i - 7) / 8.0 * std::fabs((i - 7) / 8.0);
-  c.add(Role::kRead, numbers(random, LF_F32, {16}, table));
+  c.add(Role::kRead, contiguous(random, LF_F32, {16}, table));
   c.add(Role::kWritten, Tensor::make(random, LF_U8, {(n + 1) / 2}, Strides::kContiguous));
   c.add(Role::kWritten, Tensor::make(random, LF_F32, {(n + block - 1) / block}, Strides::kContiguous));
   return c;

@@ -41,8 +41,8 @@ export abstract class BaseModel implements Disposable {
   prepare({ backward = false }: { backward?: boolean } = {}): void {
     for (const parameter of this.named.values()) {
       if (this.matrices.has(parameter)) {
-        parameter.release(parameter.forward());
-        if (backward) parameter.release(parameter.backward());
+        parameter.giveBack(parameter.forward());
+        if (backward) parameter.giveBack(parameter.backward());
       } else if (parameter.shape.length === 1) parameter.value();
       else parameter.table();
     }

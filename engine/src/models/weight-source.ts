@@ -55,7 +55,8 @@ function dequantizedSource(device: Device, tensor: QuantizedTensor, shape: reado
 export function eightBitSource(device: Device, stored: TensorEntry): WeightSource | undefined {
   const { dtype, shape, transform, quantized, tableQuantized } = stored;
   const floats = dtype === 'f32' || dtype === 'f16' || dtype === 'bf16';
-  if (!floats || transform || quantized || tableQuantized || shape.length !== 2 || shape[1]! % 32 !== 0) return undefined;
+  if (!floats || transform || quantized || tableQuantized || shape.length !== 2 || shape[1]! % 32 !== 0)
+    return undefined;
   return {
     direct: false,
     open: () =>

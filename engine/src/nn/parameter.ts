@@ -138,14 +138,14 @@ export class Parameter implements Disposable {
 
   /**
    * What LINEAR takes: a frozen matrix packed, in its own bits where `keepsBlocks` says so, else strided values. To be
-   * given back by `release` when the command is recorded.
+   * given back by `giveBack` when the command is recorded.
    */
   forward(): Tensor {
     if (this.coded) return this.decode();
     return this.training || this.shape.length !== 2 ? this.value() : this.pack('packedForward');
   }
 
-  /** What LINEAR_BACKWARD_INPUT takes; to be given back by `release`. */
+  /** What LINEAR_BACKWARD_INPUT takes; to be given back by `giveBack`. */
   backward(): Tensor {
     if (this.coded || (this.keepsBlocks && !this.training && this.shape.length === 2 && this.inBlocks()))
       return this.decode();
@@ -158,7 +158,7 @@ export class Parameter implements Disposable {
   }
 
   /** Frees what `forward` or `backward` made for one product. */
-  release(values: Tensor): void {
+  giveBack(values: Tensor): void {
     if (this.decoded.delete(values)) values.dispose();
   }
 

@@ -57,7 +57,7 @@ export function rowNorms(weight: Parameter, { a, b, scale }: LoraBranch, rowSqua
     const w = weight.forward();
     const aw = Tensor.empty(device, [rank, rows], 'f32');
     commands.linear(recorder, { math }, { x: a.value(), w, y: aw });
-    weight.release(w);
+    weight.giveBack(w);
     const gram = Tensor.empty(device, [rank, rank], 'f32');
     commands.matmul(recorder, { transB: true, math }, { a: a.value(), b: a.value(), c: gram });
     // |w + s b A|^2 = |w|^2 + b (2 s A w + s^2 A A^T b)

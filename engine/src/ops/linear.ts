@@ -83,7 +83,7 @@ export function linear(x: Tensor, weight: Parameter, options: LinearOptions = {}
       adapter: stack?.ids,
     },
   );
-  weight.release(w);
+  weight.giveBack(w);
   loraX?.dispose();
   if (!tracked) return y;
   const needsX = weight.trainable || bias?.trainable || lora?.a.trainable;
@@ -152,7 +152,7 @@ function linearBackwardInput(gradients: Gradients, dy: Tensor, saved: LinearSave
     { loraScale: lora?.scale ?? 0, beta, math },
     { dy, w, dx, loraA: lora?.a.value(), loraB: lora?.b.value(), loraDxa: dxa, loraDx },
   );
-  weight.release(w);
+  weight.giveBack(w);
   if (loraDx) {
     const { probability, key } = lora!.dropout!;
     commands.dropout(device.recorder, probability, key, loraDx, loraDx);

@@ -60,7 +60,7 @@ const device = openDevice({
   ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
 });
 const { name: cpu, isa, computeUnits } = device.properties;
-const peer = await PytorchPeer.start(computeUnits, 'trl.py', method, JSON.stringify(lengths));
+const peer = await PytorchPeer.start(computeUnits, 'preferences.py', method, JSON.stringify(lengths));
 const model = asCausal(createModel(device, shape, { dtype: 'bf16' }));
 attachLora(model, { r: 16, alpha: 32, targetModules: 'all-linear' });
 const objective =

@@ -14,7 +14,12 @@ import {
   writeJson,
   writeWeights,
 } from '../formats/index.js';
-import { createModel } from './load.js';
+import { nextTokenObjective } from '../training/next-token.js';
+import { tinyOptions, tinyRows } from '../training/tiny-run.fixture.js';
+import { train } from '../training/train.js';
+import { keepFrozenWeights } from './frozen-weights.js';
+import { asCausal, createModel } from './load.js';
+import { attachLora } from './lora/index.js';
 import { loadModel } from './open.js';
 import { parameterToWrite } from './save.js';
 
@@ -109,6 +114,30 @@ describe('a quantised checkpoint', () => {
     using model = await loadModel(device, folder, { dtype: 'f32' });
     using values = model.parameters().get(`${LAYER}.weight`)!.toFloat32();
     expect(await values.floats()).toEqual(dequantize(WEIGHT));
+  });
+
+  it.each(SCHEMES)('keeps its codes while an adapter is trained beside it: %s', async (layout, scheme) => {
+    await write(packedTensors(layout), scheme);
+    using device = cpuDevice();
+    const losses = async (coded: boolean) => {
+      using model = asCausal(await loadModel(device, folder, { dtype: 'f32' }));
+      // Codes of 4 bits, scales in f32 and zeros in a byte for each group of 16.
+      const bytes = coded && (await keepFrozenWeights(model, 'as-stored'));
+      if (coded) expect(bytes).toBe((64 * 32) / 2 + 128 * (4 + 1));
+      attachLora(model, { r: 4, seed: 1 });
+      const { losses } = await train({
+        model,
+        objective: nextTokenObjective(model),
+        rows: tinyRows(8),
+        options: tinyOptions({ maxSteps: 4, optimizer: { learningRate: 0.05 } }),
+      });
+      expect(model.linears.get(LAYER)!.weight.codeBytes > 0).toBe(coded);
+      return losses;
+    };
+    const [inCodes, asFloats] = [await losses(true), await losses(false)];
+    inCodes.forEach((loss, step) => {
+      expect(loss).toBeCloseTo(asFloats[step]!, 5);
+    });
   });
 
   it('says which layer lacks a tensor', async () => {

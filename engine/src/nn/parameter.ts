@@ -142,7 +142,7 @@ export class Parameter implements Disposable {
    */
   forward(): Tensor {
     if (this.coded) return this.decode();
-    return this.training || this.shape.length !== 2 ? this.value() : this.pack('packedForward');
+    return this.isPacked('packedForward') ? this.pack('packedForward') : this.value();
   }
 
   /** What LINEAR_BACKWARD_INPUT takes; to be given back by `giveBack`. */
@@ -152,9 +152,9 @@ export class Parameter implements Disposable {
     return this.packedBackward();
   }
 
-  /** What CROSS_ENTROPY takes beside a frozen head: the matrix packed, in compute precision. */
+  /** The matrix in compute precision, packed where the backend packs it: what CROSS_ENTROPY takes beside a frozen head. */
   packedBackward(): Tensor {
-    return this.training || this.shape.length !== 2 ? this.value() : this.pack('packedBackward');
+    return this.isPacked('packedBackward') ? this.pack('packedBackward') : this.value();
   }
 
   /** Frees what `forward` or `backward` made for one product. */
@@ -281,6 +281,13 @@ export class Parameter implements Disposable {
   private inBlocks(): boolean {
     using source = this.open();
     return isBlockFormat(source.dtype);
+  }
+
+  /** Whether the matrix is kept in a layout of the backend's; f16 need not have one. */
+  private isPacked(layout: LayoutKind): boolean {
+    if (this.training || this.shape.length !== 2) return false;
+    const [n, k] = this.shape as [number, number];
+    return this.packed.has(layout) || this.dtype !== 'f16' || this.device.packs(this.dtype, layout, n, k);
   }
 
   private pack(layout: LayoutKind): Tensor {

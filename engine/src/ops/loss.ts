@@ -69,7 +69,7 @@ export function crossEntropy(
     dx: gradient,
     dw: head.trainable ? head.gradientToAdd() : undefined,
     dbias: bias?.trainable ? bias.gradientToAdd() : undefined,
-    wBackward: wantsDx && !head.trainable ? head.packedBackward() : undefined,
+    wBackward: wantsDx && !head.trainable ? packedHead(head) : undefined,
   });
   const operands = fused ? gradientOperands(x, x.requiresGrad, dx) : { x, w: head.forward(), bias: bias?.value() };
   commands.crossEntropy(
@@ -150,4 +150,10 @@ export function squaredError(x: Tensor, target: Tensor, gradScale: number): Tens
   }
   difference.dispose();
   return losses;
+}
+
+/** A head that the backend keeps packed for the gradient of its input; others serve as they are. */
+function packedHead(head: Parameter): Tensor | undefined {
+  const packed = head.packedBackward();
+  return packed.layout === 'packedBackward' ? packed : undefined;
 }

@@ -84,6 +84,31 @@ function zerosOf(model: string, name: string): number[] {
 }
 
 describe('a fine-tuning step', () => {
+  it('trains beside layers in NF4, in f16 and with moments of 8 bits, and saves the average', async () => {
+    const { outputs, events } = await run({
+      outputDir: './out',
+      frozenWeights: 'nf4',
+      precision: 'f16',
+      optimizer: 'adamw_8bit',
+      gradientCheckpointing: 'auto',
+      averageDecay: 0.5,
+      lora: { r: 8, dora: true },
+      loraPlusRatio: 4,
+      maxSteps: 12,
+      evalSplit: 0.2,
+      evalOnStart: true,
+      deterministic: true,
+    });
+    const plan = events.flatMap((event) =>
+      event.type === 'plan' || event.type === 'memory.estimate' ? event.lines : [],
+    );
+    expect(plan.join('\n')).toMatch(/AdamW in 8 bits, saved as a moving average, f16, frozen layers in NF4/);
+    expect(plan.join('\n')).toMatch(/no blocks are computed again/);
+    const evaluated = events.filter((event) => event.type === 'train.evaluated');
+    expect(outputs.evalLoss).toBeLessThan(evaluated[0]!.metrics.loss!);
+    expect(readdirSync(join(folder, 'out'))).toContain('adapter_model.safetensors');
+  });
+
   it('tells what the data is, what will run and what memory it takes, before it trains; then the loss falls', async () => {
     const { outputs, events } = await run({
       maxSteps: 12,

@@ -28,6 +28,24 @@ describe('the flags of a trainer', () => {
     expect(trainerOptions.parse(options)).toMatchObject({ lora: { r: 8, dropout: 0 }, maxLength: 1024 });
   });
 
+  it.each([
+    ['all', true],
+    [true, true],
+    ['none', false],
+    ['every:2', { every: 2 }],
+    ['first:8', { first: 8 }],
+    ['auto', 'auto'],
+  ])('say which blocks are computed again: %s', (flag, expected) => {
+    const options = stepOptions({ model: 'm', dataset: ['a'], gradientCheckpointing: flag });
+    expect(trainerOptions.parse(options).gradientCheckpointing).toEqual(expected);
+    expect(trainerOptions.safeParse({ ...options, gradientCheckpointing: 'some' }).success).toBe(false);
+  });
+
+  it('say what kind of LoRA is meant', () => {
+    const options = stepOptions({ model: 'm', dataset: ['a'], loraDora: true, loraRslora: true, loraPlusRatio: 16 });
+    expect(trainerOptions.parse(options)).toMatchObject({ lora: { dora: true, rslora: true }, loraPlusRatio: 16 });
+  });
+
   it('take one target module as it is: all-linear, or a pattern', () => {
     expect(stepOptions({ dataset: ['a'], loraTargetModules: ['all-linear'] })).toMatchObject({
       lora: { targetModules: 'all-linear' },
@@ -68,6 +86,18 @@ describe('the command of a trainer', () => {
         },
       ],
       expected,
+    );
+  });
+
+  it.each(['student', 'model'])('takes the model by its own name too: --%s', async (flag) => {
+    const distil = trainCommand({ trainer: 'd', summary: '', examples: [], formats: '', modelAlias: 'student' });
+    const runSteps = vi.fn(async () => {});
+    await distil.run({ options: { [flag]: 'm', dataset: ['a'] }, arguments: [] } as never, { runSteps } as never);
+    expect(runSteps).toHaveBeenCalledWith(
+      [expect.objectContaining({ with: { model: 'm', dataset: { paths: ['a'] } } })],
+      {
+        resume: false,
+      },
     );
   });
 });

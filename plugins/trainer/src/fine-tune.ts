@@ -98,6 +98,7 @@ function withParameters(model: CausalLanguageModel, added: ReadonlyMap<string, P
   if (!added || added.size === 0) return model;
   return {
     device: model.device,
+    config: model.config,
     trainableParameters: () => new Map([...model.trainableParameters(), ...added]),
     zeroGrad() {
       model.zeroGrad();

@@ -26,6 +26,8 @@ describe('the options of a trainer', () => {
     [{ pruning: { sparsity: 0.5 } }, 'pruning'],
     [{ patience: 2 }, 'patience'],
     [{ scheduler: 'list' }, 'points'],
+    [{ full: true, frozenWeights: 'nf4' }, 'frozenWeights'],
+    [{ full: true, loraPlusRatio: 16 }, 'loraPlusRatio'],
   ])('are refused when they contradict each other: %o', (options, key) => {
     const { error } = schema.safeParse({ ...given, ...options });
     expect(error?.issues.map((issue) => issue.path)).toEqual([[key]]);

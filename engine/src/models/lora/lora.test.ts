@@ -282,7 +282,6 @@ test('an adapter of some layers is saved with the names of those layers', async 
 });
 
 test.each([
-  [{ use_dora: true }, /use_dora: DoRA is not supported/],
   [{ peft_type: 'IA3' }, /peft_type/],
   [{ r: 0 }, /r: /],
 ])('an adapter whose config has %j is refused', async (change, message) => {

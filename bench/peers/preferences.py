@@ -1,6 +1,6 @@
 """TRL's side of the preference benchmark: one JSON line for each optimiser step, so that the caller can alternate.
 
-    python trl.py THREADS dpo|orpo LENGTHS
+    python preferences.py THREADS dpo|orpo LENGTHS
 
 Trains a LoRA adapter (r 16 on all linear layers) of a random model of the shape of SmolLM2-135M in bf16, on pairs of these
 lengths (JSON). Each line of standard input is one step, answered with {"seconds": ...};

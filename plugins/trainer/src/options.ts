@@ -112,7 +112,7 @@ export const trainerOptions = z.strictObject({
     .enum(['float', 'as-stored', 'nf4'])
     .default('float')
     .describe(
-      'of the layers beside an adapter: floats; the bits of a quantised GGUF, AWQ or GPTQ model; or NF4 with double quantisation (QLoRA)',
+      'of the layers beside an adapter: floats; the bits of a quantised GGUF, AWQ, GPTQ or bitsandbytes model; or NF4 with double quantisation (QLoRA)',
     ),
   gradientCheckpointing: policy
     .default(false)

@@ -121,11 +121,15 @@ describe('merging', () => {
       expect(file.readUInt16LE(2 * i)).toBe(nearestBf16(value));
     });
     const config = JSON.parse(readFileSync(join(adapterOutputDir, 'adapter_config.json'), 'utf8'));
-    expect(config).toMatchObject({ peft_type: 'LORA', r: 6, lora_alpha: 6 });
+    expect(config).toMatchObject({
+      peft_type: 'LORA',
+      r: 6,
+      lora_alpha: 6,
+      base_model_name_or_path: fixture('base'),
+    });
     // The combined adapter alone gives the same model.
     const again = await merging.run('merge-lora', {
       adapter: adapterOutputDir,
-      baseModel: fixture('base'),
       outputDir: merging.path('again'),
     });
     expect(weight(again.model as string, modules[0]!)).toEqual(values);

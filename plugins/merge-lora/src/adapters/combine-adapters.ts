@@ -18,10 +18,12 @@ const PREFIX = 'base_model.model.';
 /**
  * Makes one adapter of several and writes it as PEFT would: its scale is 1 everywhere.
  * @param model that the adapters are for
+ * @param base path or name of the model, as the combined adapter says it
  * @throws LF_MERGE_ADAPTERS, and what reading an adapter throws
  */
 export async function combineAdapters(
   model: CausalLanguageModel,
+  base: string,
   adapters: readonly { readonly path: string }[],
   options: CombineOptions,
   folder: string,
@@ -56,7 +58,11 @@ export async function combineAdapters(
     const first = adapters[0]!.path;
     const tokenizer = readTokenizerFiles(first);
     if (tokenizer) writeTokenizerFiles(folder, tokenizer);
-    await writeAdapter(folder, configOf(readAdapter(first).config, ranks), tensors);
+    await writeAdapter(
+      folder,
+      configOf({ ...readAdapter(first).config, base_model_name_or_path: base }, ranks),
+      tensors,
+    );
   } finally {
     for (const adapter of served) {
       for (const { a, b } of adapter.values()) {

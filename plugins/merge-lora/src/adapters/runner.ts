@@ -78,9 +78,14 @@ export const mergeRunner = defineStepRunner('optimize', {
     try {
       const source = withTokenizerOf(first.path, readModelSource(base));
       const model = asCausal(await loadModel(device, base, { dtype: 'f32' }));
-      const alone = adapters.length === 1 && first.weight === 1 && options.adapterOutputDir === undefined;
+      const alone =
+        adapters.length === 1 &&
+        first.weight === 1 &&
+        options.adapterOutputDir === undefined &&
+        // Tasks are asked of the adapter as its folder describes it, whose base may be another one.
+        !(options.gate.tasks && options.baseModel !== undefined);
       if (!alone)
-        await combineAdapters(model, adapters, { ...options, weights: adapters.map((a) => a.weight) }, combined);
+        await combineAdapters(model, base, adapters, { ...options, weights: adapters.map((a) => a.weight) }, combined);
       const applied = alone ? first.path : combined;
       const { modules } = loadAdapter(model, applied);
       const windows = await mergeWindows(context, options, source, model.config.vocabSize);

@@ -88,7 +88,9 @@ export class WeightPruning implements Disposable {
   private async maskEach(maskOf: (values: Float32Array) => Float32Array): Promise<void> {
     const { device } = this.model;
     for (const { weight } of this.model.linears.values()) {
-      const values = await weight.master!.floats();
+      // Layers that are frozen are left as they are.
+      if (!weight.master) continue;
+      const values = await weight.master.floats();
       this.masks.get(weight)?.dispose();
       const mask = unscoped(() => Tensor.from(device, maskOf(values), weight.shape, 'f32', 'persistent'));
       this.masks.set(weight, mask);

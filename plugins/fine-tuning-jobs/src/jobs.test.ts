@@ -7,8 +7,11 @@ import { Application } from '@largeforge/core';
 import generate from '@largeforge/generate';
 import serverOpenai from '@largeforge/server-openai';
 import OpenAI, { toFile } from 'openai';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import fineTuningJobs from './index.js';
+
+// Trainings are processes of their own, which a busy machine may keep waiting.
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 const base = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
 const adminKey = 'admin-key-of-the-test';

@@ -37,6 +37,8 @@ struct ArithmeticMma {
 
   LF_ON_DEVICE static void multiply(Sums& sums, const A& a, const B& b) {
     const int first_row = lane_id() / 4 * kRows, first_column = lane_id() % 4 * 4;
+    // Not all of it: the kernels repeat this for every tile, and compilers would take minutes.
+#pragma unroll 2
     for (int k = 0; k < kTile; k++) {
       float x[kRows], y[4];
 #pragma unroll

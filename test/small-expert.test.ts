@@ -128,4 +128,4 @@ it('goes from a base model to a small expert that is served; a gate that fails s
   const report = JSON.parse(readFileSync(join(folder, 'model-rejected', 'report.json'), 'utf8'));
   expect(report.checks.map(({ passed }: { passed: boolean }) => passed)).toEqual([false, false]);
   expect(existsSync(join(folder, 'model-rejected', 'model.safetensors'))).toBe(false);
-});
+}, 600_000);

@@ -178,7 +178,7 @@ describe('a step that prunes', () => {
     }
     expect(divergences[0]).toBeLessThan(divergences[1]!);
     expect(divergences[1]).toBeLessThan(divergences[2]!);
-  });
+  }, 300_000);
 
   it('makes a model smaller that serves as any other, its config rewritten', async () => {
     await using test = await start();

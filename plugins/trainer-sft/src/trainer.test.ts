@@ -213,7 +213,7 @@ describe('a fine-tuning step', () => {
     await expect(cut).rejects.toThrow();
     const resumed = await run({ ...options, saveSteps: 1 }, { resume: true });
     expect(digest(file(resumed.outputs))).toBe(expected);
-  });
+  }, 300_000);
 
   it('keeps the zeros of a pruned model when it is trained on', async () => {
     const pruned = await run({ full: true, maxSteps: 2, pruning: { sparsity: 0.5, endRatio: 0, every: 1 } });
@@ -225,5 +225,5 @@ describe('a fine-tuning step', () => {
     );
     const layer = 'model.layers.1.self_attn.q_proj.weight';
     expect(zerosOf(recovered.outputs.model as string, layer)).toEqual(zerosOf(source, layer));
-  });
+  }, 300_000);
 });

@@ -10,7 +10,7 @@
 namespace lf_gpu {
 namespace {
 
-enum { kOutOfMemory = 2, kNoDevice = 100 };
+enum { kOutOfMemory = 2, kNoDevice = 100, kInvalidDevice = 101 };
 enum { kMultiprocessors = 63, kSharedOfBlock = 74, kWarpSize = 87 };
 
 struct Symbols {
@@ -88,8 +88,9 @@ class HipDriver final : public Driver {
     int count = 0;
     int status = f.hipInit(0);
     if (!status) status = f.hipGetDeviceCount(&count);
-    if (status == kNoDevice || (!status && count == 0)) {
-      *reason = "ROCm finds no GPU (HIP error 100). Look at \"rocminfo\", at the permissions of /dev/kfd (the user must be in the groups "
+    // Without a GPU, versions answer with the one or the other.
+    if (status == kNoDevice || status == kInvalidDevice || (!status && count == 0)) {
+      *reason = "ROCm finds no GPU (HIP error " + std::to_string(status) + "). Look at \"rocminfo\", at the permissions of /dev/kfd (the user must be in the groups "
                 "render and video) and at HIP_VISIBLE_DEVICES";
       return false;
     }

@@ -174,7 +174,7 @@ class Protocol {
     for (uint32_t count : {0u, 2u, 0x10000000u, 0xffffffffu}) {
       expect(session_.run(with_header(3, count)), LF_INVALID, "a command whose number of operands is wrong");
     }
-    for (uint32_t op : {0u, 99u, 127u, 128u, 0xffffffffu}) {
+    for (uint32_t op : {0u, 99u, 255u, 256u, 0xffffffffu}) {
       const Outcome outcome = session_.run(with_header(0, op));
       expect(outcome, LF_UNSUPPORTED, "an op that does not exist");
       expect(session_.supports(with_header(0, op)), LF_UNSUPPORTED, "`supports` of an op that does not exist");

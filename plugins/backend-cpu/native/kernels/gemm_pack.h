@@ -78,7 +78,7 @@ static inline void gather_square(u32v (&t)[kLanes], const T* src, int64_t row_st
 template <typename Words, typename T>
 static void pack_words(const T* src, int64_t row_stride, int64_t k_stride, int64_t rows, int64_t depth,
                        WordTarget target, int64_t padded_rows) {
-  constexpr int kUnit = Words::kUnit, kSpan = kLanes * kUnit;
+  constexpr int kUnit = Words::kUnit, kSpan = kLanes * kUnit, kAhead = 32;
   const bool to_rows = target.word_stride == 1;
   const bool from_rows = k_stride == 1 || depth == 1;
   const int64_t words = ceil_div(depth, kUnit);
@@ -97,7 +97,10 @@ static void pack_words(const T* src, int64_t row_stride, int64_t k_stride, int64
       const T* p = src + w * kUnit * k_stride;
       const int64_t n = smaller<int64_t>(kUnit, depth - w * kUnit);
       uint32_t* out = target.data + w * target.word_stride;
-      for (int64_t i = 0; i < kUnit * rows; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(p + 8 * kUnit * k_stride + i);
+      // Rows lie farther apart than hardware prefetchers follow. Whole lines, the last of them too.
+      const char* ahead = reinterpret_cast<const char*>(p + kAhead * k_stride);
+      for (int u = 0; u < kUnit; u++, ahead += k_stride * int64_t(sizeof(T)))
+        for (int64_t i = 0; i < rows * int64_t(sizeof(T)) + 63; i += 64) __builtin_prefetch(ahead + i);
       int64_t r = 0;
       for (; r + kLanes <= rows; r += kLanes) store_words(out + r, Words::across(p + r, k_stride, n, kLanes));
       if (r < rows) store_words(out + r, Words::across(p + r, k_stride, n, rows - r)), r += kLanes;

@@ -88,9 +88,8 @@ struct PairWords {
   }
   template <typename T>
   LF_INLINE u32v across(const T* p, int64_t stride, int64_t n, int64_t lanes) {
-    u32v low = __builtin_convertvector(bits(p, lanes), u32v);
-    if (n < 2) return low;
-    return low | __builtin_convertvector(bits(p + stride, lanes), u32v) << 16;
+    const u32v low = widen_u16(bits(p, lanes));
+    return n < 2 ? low : low | widen_u16(bits(p + stride, lanes)) << 16;
   }
   LF_INLINE f32v multiply_add(uint32_t a, u32v b, f32v acc) {
     return (f32v)_mm512_dpbf16_ps((__m512)acc, (__m512bh)broadcast_u32(a), (__m512bh)b);

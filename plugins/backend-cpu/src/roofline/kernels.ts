@@ -206,6 +206,8 @@ export const KERNELS: readonly KernelWork[] = [
   linear(512, 4096, 4096, 'bf16'),
   linearBackward(2048, 1536, 576, 'input'),
   linearBackward(2048, 1536, 576, 'weight'),
+  linearBackward(2048, 1536, 16, 'weight'),
+  linearBackward(2048, 16, 1536, 'weight'),
   linear(1, 11008, 4096, 'bf16'),
   linear(8, 11008, 4096, 'bf16'),
   linear(32, 11008, 4096, 'bf16'),

@@ -35,14 +35,14 @@ const randomTokens = (length, stream) => {
   return Int32Array.from({ length }, () => random.below(shape.vocab_size));
 };
 
-/** LoRA r 16 on every linear layer: forward, backward, clip and AdamW over 4 rows of 512 tokens, every token a target. */
-const loraStep = (dtype) => ({
-  name: `lora-${dtype}`,
-  peer: `lora ${dtype}`,
+/** Forward, backward, clip and AdamW over 4 rows of 512 tokens, every token a target. */
+const trainingStep = (name, dtype, prepare) => ({
+  name: `${name}-${dtype}`,
+  peer: `${name} ${dtype}`,
   tokens: 4 * 512,
   async measure(device, report, repetitions) {
     const model = asCausal(createModel(device, shape, { dtype }));
-    attachLora(model, { r: 16, alpha: 32, targetModules: 'all-linear' });
+    prepare(model);
     const rows = Array.from({ length: 4 }, (_, i) => ({
       tokens: randomTokens(512, i),
       mask: new Uint8Array(512).fill(1),
@@ -69,23 +69,37 @@ const loraStep = (dtype) => ({
   },
 });
 
-/** 512 tokens of one prompt to the first token, through the generation engine. */
-const prefill = (dtype) => ({
-  name: `prefill-${dtype}`,
-  peer: `prefill ${dtype}`,
-  tokens: 512,
+/** LoRA r 16 on every linear layer. */
+const loraStep = (dtype) =>
+  trainingStep('lora', dtype, (model) => attachLora(model, { r: 16, alpha: 32, targetModules: 'all-linear' }));
+
+/** Every weight trained: f32 masters, moments and gradients. */
+const fullStep = (dtype) =>
+  trainingStep('full', dtype, (model) => {
+    for (const parameter of model.parameters.values()) parameter.trainable = true;
+  });
+
+function engineOf(model, batchTokens) {
+  return new GenerationEngine({
+    executor: new ModelExecutor(model, { maxSequences: 1 }),
+    contextLength: 4096,
+    eosTokenIds: [],
+    decoder: () => ({ push: () => '', flush: () => '' }),
+    limits: { maxBatchTokens: batchTokens, maxPrefillChunk: batchTokens },
+  });
+}
+
+/** One prompt to its first token, through the generation engine. */
+const prefill = (length, dtype) => ({
+  name: `prefill-${length}-${dtype}`,
+  peer: `prefill ${dtype} ${length}`,
+  tokens: length,
   async measure(device, report, repetitions) {
     const model = asCausal(createModel(device, shape, { dtype }));
-    const engine = new GenerationEngine({
-      executor: new ModelExecutor(model, { maxSequences: 1 }),
-      contextLength: 2048,
-      eosTokenIds: [],
-      decoder: () => ({ push: () => '', flush: () => '' }),
-      limits: { maxBatchTokens: 512, maxPrefillChunk: 512 },
-    });
+    const engine = engineOf(model, length);
     for (let i = 0; i < repetitions; i++) {
       const start = performance.now();
-      for await (const _ of engine.generate({ promptTokens: randomTokens(512, i), sampling: greedy, maxTokens: 1 }));
+      for await (const _ of engine.generate({ promptTokens: randomTokens(length, i), sampling: greedy, maxTokens: 1 }));
       await report((performance.now() - start) / 1000, i);
     }
     await engine.close();
@@ -93,4 +107,31 @@ const prefill = (dtype) => ({
   },
 });
 
-export const rows = [loraStep('f32'), loraStep('bf16'), prefill('f32'), prefill('bf16')];
+/** 128 tokens of one sequence, from the first on. */
+const decode = (dtype) => ({
+  name: `decode-${dtype}`,
+  peer: `decode ${dtype}`,
+  tokens: 128,
+  async measure(device, report, repetitions) {
+    const model = asCausal(createModel(device, shape, { dtype }));
+    const engine = engineOf(model, 512);
+    for (let i = 0; i < repetitions; i++) {
+      let start;
+      const request = { promptTokens: randomTokens(8, i), sampling: greedy, maxTokens: 129, ignoreEos: true };
+      for await (const _ of engine.generate(request)) start ??= performance.now();
+      await report((performance.now() - start) / 1000, i);
+    }
+    await engine.close();
+    model.dispose();
+  },
+});
+
+export const rows = [
+  loraStep('f32'),
+  loraStep('bf16'),
+  fullStep('bf16'),
+  prefill(512, 'f32'),
+  prefill(512, 'bf16'),
+  prefill(2048, 'bf16'),
+  decode('bf16'),
+];

@@ -1,10 +1,17 @@
 /**
- * Measures the engine beside PyTorch in one run: each repetition of ours is followed by one of the peer's, so that a
- * machine whose speed drifts drifts for both. Prints medians, spreads and ratios with the CPU, its ISA and the threads.
+ * Measures the engine beside PyTorch in one run: each repetition of ours is followed by one of each peer's, so that a
+ * machine whose speed drifts drifts for all. Prints medians, spreads, ratios and peak memory with the CPU, its ISA and the
+ * threads. Each row is a process of its own, so that one's memory is not another's.
  *
- *   node bench/run.mjs [--only NAME] [--json FILE] [--threads N] [--repetitions N]
+ *   node bench/run.mjs [--only NAME] [--json FILE] [--threads N] [--repetitions N] [--compiled]
+ *
+ * --compiled adds torch.compile as a peer of the training steps, which compiles for minutes first.
  */
-import { writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { locateLibrary } from '@largeforge/backend-cpu';
 import { openDevice } from '@largeforge/engine';
@@ -17,74 +24,103 @@ const { values } = parseArgs({
     json: { type: 'string' },
     threads: { type: 'string' },
     repetitions: { type: 'string', default: '5' },
+    compiled: { type: 'boolean', default: false },
   },
 });
 const repetitions = Number(values.repetitions);
-const chosen = rows.filter((row) => values.only === undefined || row.name === values.only);
-if (chosen.length === 0) {
-  process.stderr.write(`there is no row "${values.only}"; rows: ${rows.map((row) => row.name).join(', ')}\n`);
-  process.exit(2);
-}
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
-const spread = (list) => `${Math.min(...list).toFixed(3)}-${Math.max(...list).toFixed(3)}`;
-
 const probe = openDevice({ library: locateLibrary() });
 const { name: cpu, isa, computeUnits } = probe.properties;
 probe[Symbol.dispose]();
 const threads = values.threads === undefined ? computeUnits : Number(values.threads);
-const results = [];
 
-for (const row of chosen) {
+/** What a list of seconds says of `tokens` tokens. */
+const summary = (seconds, tokens) => ({
+  seconds: median(seconds),
+  least: Math.min(...seconds),
+  most: Math.max(...seconds),
+  tokensPerSecond: tokens / median(seconds),
+});
+
+async function startPeers(row) {
+  const modes = values.compiled && /^(lora|full) /.test(row.peer) ? [[], ['compile']] : [[]];
+  const started = [];
+  for (const mode of modes) {
+    const process = await PytorchPeer.start(threads, 'pytorch.py', ...mode);
+    if (process) started.push({ process, seconds: [], peakBytes: 0 });
+  }
+  return started;
+}
+
+async function measure(row) {
   const device = openDevice({ library: locateLibrary(), threads });
   const ours = [];
-  const theirs = [];
-  const peer = await PytorchPeer.start(threads);
+  const peers = await startPeers(row);
   await row.measure(
     device,
     async (seconds, index) => {
-      // The first repetition packs weights and fills caches, on both sides.
-      const peerSeconds = peer && (await peer.run(row.peer));
-      if (index === 0) return;
-      ours.push(seconds);
-      if (peer) theirs.push(peerSeconds);
+      // The first repetition packs weights and fills caches, on all sides.
+      if (index > 0) ours.push(seconds);
+      for (const peer of peers) {
+        const answer = await peer.process.answer(row.peer);
+        peer.peakBytes = answer.peak;
+        if (index > 0) peer.seconds.push(answer.seconds);
+      }
     },
     repetitions + 1,
   );
-  const peakBytes = device.memory().peak;
   device[Symbol.dispose]();
-  peer?.stop();
-  results.push({
+  for (const { process } of peers) process.stop();
+  return {
     name: row.name,
     tokens: row.tokens,
-    ours: {
-      seconds: median(ours),
-      spread: spread(ours),
-      tokensPerSecond: row.tokens / median(ours),
-      deviceBytes: peakBytes,
-    },
-    peer: peer && {
-      name: peer.name,
-      seconds: median(theirs),
-      spread: spread(theirs),
-      tokensPerSecond: row.tokens / median(theirs),
-    },
-    ratio: peer && median(theirs.map((seconds, i) => seconds / ours[i])),
-  });
-  print(results.at(-1));
+    ours: { ...summary(ours, row.tokens), peakBytes: process.resourceUsage().maxRSS * 1024 },
+    peers: peers.map(({ process: { name }, seconds, peakBytes }) => ({
+      name,
+      ...summary(seconds, row.tokens),
+      peakBytes,
+      ratio: median(seconds.map((theirs, i) => theirs / ours[i])),
+    })),
+  };
 }
 
-function print({ name, ours, peer, ratio }) {
-  const side = (who, { tokensPerSecond, seconds, spread: range }) =>
-    `${who} ${tokensPerSecond.toFixed(0)} tokens/s (${seconds.toFixed(3)} s, ${range})`;
-  const theirs = peer ? `${side(peer.name, peer)}  ratio ${ratio.toFixed(2)}` : 'PyTorch is not installed';
-  console.log(`${name.padEnd(14)} ${side('largeforge', ours)}  ${theirs}`);
+function print({ name, ours, peers }) {
+  const side = (who, { tokensPerSecond, seconds, least, most, peakBytes }) =>
+    `${who} ${tokensPerSecond.toFixed(0)} tokens/s (${seconds.toFixed(3)} s, ${least.toFixed(3)}-${most.toFixed(3)}), ${(peakBytes / 1e9).toFixed(2)} GB`;
+  console.log(`${name.padEnd(18)} ${side('largeforge', ours)}`);
+  for (const peer of peers) console.log(`${''.padEnd(18)} ${side(peer.name, peer)}  ratio ${peer.ratio.toFixed(2)}`);
 }
 
-console.log(`${cpu}, ${isa}, ${threads} threads, Node ${process.versions.node}; medians of ${repetitions}`);
+/** Measures a row in a process of its own, which prints what it measured. */
+function measureApart({ name }) {
+  const folder = mkdtempSync(join(tmpdir(), 'largeforge-bench-'));
+  try {
+    const file = join(folder, 'row.json');
+    const args = ['--only', name, '--json', file, '--threads', String(threads), '--repetitions', values.repetitions];
+    if (values.compiled) args.push('--compiled');
+    const { status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), ...args], { stdio: 'inherit' });
+    if (status !== 0) process.exit(status ?? 1);
+    return JSON.parse(readFileSync(file, 'utf8')).results[0];
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+let results;
+if (values.only === undefined) {
+  results = rows.map(measureApart);
+} else {
+  const row = rows.find(({ name }) => name === values.only);
+  if (!row) {
+    process.stderr.write(`there is no row "${values.only}"; rows: ${rows.map(({ name }) => name).join(', ')}\n`);
+    process.exit(2);
+  }
+  results = [await measure(row)];
+  print(results[0]);
+  console.log(`${cpu}, ${isa}, ${threads} threads, Node ${process.versions.node}; medians of ${repetitions}`);
+}
 if (values.json !== undefined) {
-  writeFileSync(
-    values.json,
-    `${JSON.stringify({ date: new Date().toISOString(), cpu, isa, threads, results }, null, 2)}\n`,
-  );
+  const date = new Date().toISOString();
+  writeFileSync(values.json, `${JSON.stringify({ date, cpu, isa, threads, results }, null, 2)}\n`);
 }

@@ -34,11 +34,16 @@ export class PytorchPeer {
     return new PytorchPeer(child, lines, JSON.parse(first.value).peer);
   }
 
+  /** Seconds of a piece of work. */
   async run(work) {
+    return (await this.answer(work)).seconds;
+  }
+
+  async answer(work) {
     this.child.stdin.write(`${work}\n`);
     const { value, done } = await this.lines.next();
     if (done) throw new Error(`PyTorch ended during "${work}"`);
-    return JSON.parse(value).seconds;
+    return JSON.parse(value);
   }
 
   /** Ends the process; gives the last that it says. */

@@ -1,10 +1,12 @@
 """The PyTorch side of the benchmarks: one JSON line per measured repetition, so that the caller can alternate.
 
-Reads one command per line on standard input ("lora f32", "lora bf16", "prefill f32", "prefill bf16", "quit") and answers
-with {"seconds": ...} when that piece of work is done. Weights are random; the shape is that of SmolLM2-135M.
+Reads one command per line on standard input ("lora bf16", "full bf16", "prefill f32 512", "decode bf16", "quit") and
+answers with {"seconds": ..., "peak": bytes of the process at most} when that piece of work is done. Weights are random; the
+shape is that of SmolLM2-135M. With "compile" as the second argument the model of a training step goes through torch.compile.
 """
 
 import json
+import resource
 import sys
 import time
 
@@ -13,6 +15,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 THREADS = int(sys.argv[1]) if len(sys.argv) > 1 else torch.get_num_threads()
+COMPILE = sys.argv[2:] == ["compile"]
 BATCH, LENGTH, RANK = 4, 512, 16
 
 torch.set_num_threads(THREADS)
@@ -36,16 +39,17 @@ def make_model(dtype, lora):
     return model
 
 
-class LoraStep:
+class TrainingStep:
     """Forward, backward, clip and AdamW over 4 rows of 512 tokens, every token a target."""
 
-    def __init__(self, dtype):
-        self.model = make_model(dtype, lora=True)
+    def __init__(self, dtype, lora):
+        self.model = make_model(dtype, lora)
         self.model.train()
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.parameters = parameters
-        self.optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4)
         self.tokens = torch.randint(0, 49152, (BATCH, LENGTH))
+        if COMPILE:
+            self.model = torch.compile(self.model)
 
     def run(self):
         loss = self.model(input_ids=self.tokens, labels=self.tokens).loss
@@ -57,24 +61,50 @@ class LoraStep:
 
 
 class Prefill:
-    """512 tokens of one sequence to the logits of the last."""
+    """One prompt to the logits of its last token."""
 
-    def __init__(self, dtype):
+    def __init__(self, dtype, length):
         self.model = make_model(dtype, lora=False).eval()
-        self.tokens = torch.randint(0, 49152, (1, LENGTH))
+        self.tokens = torch.randint(0, 49152, (1, length))
 
     def run(self):
         with torch.inference_mode():
             return self.model(input_ids=self.tokens, use_cache=True, logits_to_keep=1).logits.sum().item()
 
 
-WORK = {"lora": LoraStep, "prefill": Prefill}
+class Decode:
+    """128 tokens of one sequence, each the likeliest."""
+
+    def __init__(self, dtype):
+        self.model = make_model(dtype, lora=False).eval()
+        self.tokens = torch.randint(0, 49152, (1, 8))
+
+    @torch.inference_mode()
+    def run(self):
+        out = self.model(input_ids=self.tokens, use_cache=True, logits_to_keep=1)
+        start = time.perf_counter()
+        for _ in range(128):
+            token = out.logits[:, -1:].argmax(-1)
+            out = self.model(input_ids=token, past_key_values=out.past_key_values, use_cache=True, logits_to_keep=1)
+        return Seconds(time.perf_counter() - start)
+
+
+class Seconds(float):
+    """What a piece of work measured itself, without its preparation."""
+
+
+WORK = {
+    "lora": lambda dtype: TrainingStep(dtype, lora=True),
+    "full": lambda dtype: TrainingStep(dtype, lora=False),
+    "prefill": lambda dtype, length: Prefill(dtype, int(length)),
+    "decode": Decode,
+}
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 def main():
     made = {}
-    print(json.dumps({"peer": f"PyTorch {torch.__version__} eager", "threads": THREADS}), flush=True)
+    print(json.dumps({"peer": f"PyTorch {torch.__version__} {'compiled' if COMPILE else 'eager'}", "threads": THREADS}), flush=True)
     for line in sys.stdin:
         words = line.split()
         if words == ["quit"]:
@@ -82,11 +112,13 @@ def main():
         work = made.get(line)
         if work is None:
             made.clear()
-            work = made[line] = WORK[words[0]](DTYPES[words[1]])
+            work = made[line] = WORK[words[0]](DTYPES[words[1]], *words[2:])
             work.run()
         start = time.perf_counter()
-        work.run()
-        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+        result = work.run()
+        seconds = result if isinstance(result, Seconds) else time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
 
 
 if __name__ == "__main__":

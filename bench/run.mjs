@@ -1,7 +1,8 @@
 /**
  * Measures the engine beside PyTorch in one run: each repetition of ours is followed by one of each peer's, so that a
  * machine whose speed drifts drifts for all. Prints medians, spreads, ratios and peak memory with the CPU, its ISA and the
- * threads. Each row is a process of its own, so that one's memory is not another's.
+ * threads. Each row is a process of its own, so that one's memory is not another's. The ratio of processor times is what
+ * other work on the machine disturbs least; with several threads that of PyTorch has its waiting in it, which spins.
  *
  *   node bench/run.mjs [--only NAME] [--json FILE] [--threads N] [--repetitions N] [--compiled]
  *
@@ -35,20 +36,24 @@ const { name: cpu, isa, computeUnits } = probe.properties;
 probe[Symbol.dispose]();
 const threads = values.threads === undefined ? computeUnits : Number(values.threads);
 
-/** What a list of seconds says of `tokens` tokens. */
-const summary = (seconds, tokens) => ({
-  seconds: median(seconds),
-  least: Math.min(...seconds),
-  most: Math.max(...seconds),
-  tokensPerSecond: tokens / median(seconds),
-});
+/** What measurements say of `tokens` tokens. */
+function summary(measured, tokens) {
+  const seconds = measured.map((entry) => entry.seconds);
+  return {
+    seconds: median(seconds),
+    least: Math.min(...seconds),
+    most: Math.max(...seconds),
+    processor: median(measured.map((entry) => entry.processor)),
+    tokensPerSecond: tokens / median(seconds),
+  };
+}
 
 async function startPeers(row) {
   const modes = values.compiled && /^(lora|full) /.test(row.peer) ? [[], ['compile']] : [[]];
   const started = [];
   for (const mode of modes) {
     const process = await PytorchPeer.start(threads, 'pytorch.py', ...mode);
-    if (process) started.push({ process, seconds: [], peakBytes: 0 });
+    if (process) started.push({ process, measured: [], peakBytes: 0 });
   }
   return started;
 }
@@ -59,13 +64,13 @@ async function measure(row) {
   const peers = await startPeers(row);
   await row.measure(
     device,
-    async (seconds, index) => {
+    async (time, index) => {
       // The first repetition packs weights and fills caches, on all sides.
-      if (index > 0) ours.push(seconds);
+      if (index > 0) ours.push(time);
       for (const peer of peers) {
         const answer = await peer.process.answer(row.peer);
         peer.peakBytes = answer.peak;
-        if (index > 0) peer.seconds.push(answer.seconds);
+        if (index > 0) peer.measured.push(answer);
       }
     },
     repetitions + 1,
@@ -76,20 +81,27 @@ async function measure(row) {
     name: row.name,
     tokens: row.tokens,
     ours: { ...summary(ours, row.tokens), peakBytes: process.resourceUsage().maxRSS * 1024 },
-    peers: peers.map(({ process: { name }, seconds, peakBytes }) => ({
-      name,
-      ...summary(seconds, row.tokens),
-      peakBytes,
-      ratio: median(seconds.map((theirs, i) => theirs / ours[i])),
-    })),
+    peers: peers.map(({ process: { name }, measured, peakBytes }) => {
+      const ratio = (key) => median(measured.map((theirs, i) => theirs[key] / ours[i][key]));
+      return {
+        name,
+        ...summary(measured, row.tokens),
+        peakBytes,
+        ratio: ratio('seconds'),
+        processorRatio: ratio('processor'),
+      };
+    }),
   };
 }
 
 function print({ name, ours, peers }) {
-  const side = (who, { tokensPerSecond, seconds, least, most, peakBytes }) =>
-    `${who} ${tokensPerSecond.toFixed(0)} tokens/s (${seconds.toFixed(3)} s, ${least.toFixed(3)}-${most.toFixed(3)}), ${(peakBytes / 1e9).toFixed(2)} GB`;
+  const side = (who, { tokensPerSecond, seconds, least, most, processor, peakBytes }) =>
+    `${who} ${tokensPerSecond.toFixed(0)} tokens/s (${seconds.toFixed(3)} s, ${least.toFixed(3)}-${most.toFixed(3)}; ${processor.toFixed(3)} s of processors), ${(peakBytes / 1e9).toFixed(2)} GB`;
   console.log(`${name.padEnd(18)} ${side('largeforge', ours)}`);
-  for (const peer of peers) console.log(`${''.padEnd(18)} ${side(peer.name, peer)}  ratio ${peer.ratio.toFixed(2)}`);
+  for (const peer of peers)
+    console.log(
+      `${''.padEnd(18)} ${side(peer.name, peer)}  ratio ${peer.ratio.toFixed(2)}, of processor time ${peer.processorRatio.toFixed(2)}`,
+    );
 }
 
 /** Measures a row in a process of its own, which prints what it measured. */

@@ -29,13 +29,23 @@ const linkFlags = ['-shared', '-pthread', ...(sanitize ? ['-fsanitize=address,un
 /** Instruction set levels of the CPU kernels: one table each, chosen at run time. */
 const x64 = ['-mavx2', '-mfma', '-mf16c'];
 const avx512 = [...x64, '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mprefer-vector-width=512'];
+const avx512bf16 = [...avx512, '-mavx512bf16', '-mavx512vnni'];
 const levels = [
   { name: 'portable', isa: 'portable', level: 0, flags: [] },
   ...(process.arch === 'x64'
     ? [
         { name: 'avx2', isa: 'avx2', level: 1, flags: x64 },
         { name: 'avx512', isa: 'avx512', level: 2, flags: avx512 },
-        { name: 'avx512_bf16', isa: 'avx512-bf16', level: 3, flags: [...avx512, '-mavx512bf16', '-mavx512vnni'] },
+        { name: 'avx512_bf16', isa: 'avx512-bf16', level: 3, flags: avx512bf16 },
+        // What runs on tiles, over the level above; and the same with tiles emulated, for tests.
+        {
+          name: 'amx_emulated',
+          isa: 'amx-emulated',
+          level: 4,
+          over: 'avx512_bf16',
+          flags: [...avx512bf16, '-DLF_EMULATED_TILES'],
+        },
+        { name: 'amx', isa: 'amx', level: 4, over: 'avx512_bf16', flags: [...avx512bf16, '-mamx-tile', '-mamx-bf16'] },
       ]
     : []),
 ];
@@ -142,12 +152,13 @@ const abi = join(root, 'engine/native/include');
 const command = join(root, 'engine/native/command');
 
 /** Declares the kernel sources' registration functions and the levels' tables, so that neither is listed by hand. */
-function writeKernelLists(folder, kernels) {
-  const registrations = `${kernels.map((name) => `LF_REGISTER(${name})`).join('\n')}\n`;
+function writeKernelLists(folder, kernels, tileKernels) {
+  const registrations = (names) => `${names.map((name) => `LF_REGISTER(${name})`).join('\n')}\n`;
   const tables = `${levels.map((level) => `LF_LEVEL(${level.name}, "${level.isa}")`).join('\n')}\n`;
   mkdirSync(folder, { recursive: true });
   for (const [name, text] of [
-    ['kernel_registrations.inc', registrations],
+    ['kernel_registrations.inc', registrations(kernels)],
+    ['tile_kernel_registrations.inc', registrations(tileKernels)],
     ['kernel_levels.inc', tables],
   ]) {
     const path = join(folder, name);
@@ -164,8 +175,14 @@ function planBackend() {
   const registering = kernels.filter((name) =>
     readFileSync(join(native, 'kernels', `${name}.cpp`), 'utf8').includes(`void register_${name}(`),
   );
-  writeKernelLists(generated, registering);
   const includes = [native, abi, command, generated];
+  // Kernels that multiply matrices differ where there are tiles, and sources that only hold what they share come along.
+  const onTiles = kernels.filter((name) => {
+    const files = [...closure(join(native, 'kernels', `${name}.cpp`), includes).keys()];
+    return !registering.includes(name) || files.some((file) => basename(file) === 'gemm.h');
+  });
+  const registeringOnTiles = registering.filter((name) => onTiles.includes(name));
+  writeKernelLists(generated, registering, registeringOnTiles);
   const { version } = JSON.parse(readFileSync(join(root, 'plugins/backend-cpu/package.json'), 'utf8'));
   const objects = sources(native)
     .filter((name) => name !== 'kernel_table.cpp')
@@ -176,9 +193,15 @@ function planBackend() {
     objects.push(object(build, join(command, name), `command_${name.slice(0, -4)}`, [command, abi], []));
   for (const level of levels) {
     const flags = levelFlags(level);
-    for (const name of kernels)
+    for (const name of level.over ? onTiles : kernels)
       objects.push(object(build, join(native, 'kernels', `${name}.cpp`), `${name}.${level.name}`, includes, flags));
-    objects.push(object(build, join(native, 'kernel_table.cpp'), `kernel_table.${level.name}`, includes, flags));
+    const table = [
+      `-DLF_REGISTRATIONS="${level.over ? 'tile_kernel_registrations.inc' : 'kernel_registrations.inc'}"`,
+      ...(level.over ? [`-DLF_BASE_TABLE=kernel_table_${level.over}`] : []),
+    ];
+    objects.push(
+      object(build, join(native, 'kernel_table.cpp'), `kernel_table.${level.name}`, includes, [...flags, ...table]),
+    );
   }
   const extension = process.platform === 'darwin' ? 'dylib' : 'so';
   return () => link(join(build, `liblargeforge_cpu.${extension}`), objects, linkFlags);

@@ -1,7 +1,8 @@
 """The PyTorch side of the benchmarks: one JSON line per measured repetition, so that the caller can alternate.
 
 Reads one command per line on standard input ("lora bf16", "full bf16", "prefill f32 512", "decode bf16", "quit") and
-answers with {"seconds": ..., "peak": bytes of the process at most} when that piece of work is done. Weights are random; the
+answers with {"seconds": ..., "processor": seconds of all threads, "peak": bytes of the process at most} when that piece
+of work is done. Weights are random; the
 shape is that of SmolLM2-135M. With "compile" as the second argument the model of a training step goes through torch.compile.
 """
 
@@ -57,7 +58,7 @@ class TrainingStep:
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return loss.item()
+        loss.item()
 
 
 class Prefill:
@@ -69,7 +70,7 @@ class Prefill:
 
     def run(self):
         with torch.inference_mode():
-            return self.model(input_ids=self.tokens, use_cache=True, logits_to_keep=1).logits.sum().item()
+            self.model(input_ids=self.tokens, use_cache=True, logits_to_keep=1).logits.sum().item()
 
 
 class Decode:
@@ -82,15 +83,21 @@ class Decode:
     @torch.inference_mode()
     def run(self):
         out = self.model(input_ids=self.tokens, use_cache=True, logits_to_keep=1)
-        start = time.perf_counter()
+        clock = Clock()
         for _ in range(128):
             token = out.logits[:, -1:].argmax(-1)
             out = self.model(input_ids=token, past_key_values=out.past_key_values, use_cache=True, logits_to_keep=1)
-        return Seconds(time.perf_counter() - start)
+        return clock.read()
 
 
-class Seconds(float):
-    """What a piece of work measured itself, without its preparation."""
+class Clock:
+    """The time since it was made: what passed, and what processors worked for this process."""
+
+    def __init__(self):
+        self.seconds, self.processor = time.perf_counter(), time.process_time()
+
+    def read(self):
+        return {"seconds": time.perf_counter() - self.seconds, "processor": time.process_time() - self.processor}
 
 
 WORK = {
@@ -114,11 +121,11 @@ def main():
             made.clear()
             work = made[line] = WORK[words[0]](DTYPES[words[1]], *words[2:])
             work.run()
-        start = time.perf_counter()
-        result = work.run()
-        seconds = result if isinstance(result, Seconds) else time.perf_counter() - start
+        clock = Clock()
+        # A piece of work that has a preparation measures itself.
+        measured = work.run() or clock.read()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
+        print(json.dumps({**measured, "peak": peak}), flush=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ struct Block { uint32_t elements, bytes; };
 Block block_format(uint8_t dtype) {
   switch (dtype) {
     case LF_Q4_0: return {32, 18};
-    case LF_Q4_1: return {32, 20};
+    case LF_Q4_1: case LF_Q4_Z: return {32, 20};
     case LF_Q5_0: return {32, 22};
     case LF_Q5_1: return {32, 24};
     case LF_Q8_0: return {32, 34};
@@ -165,7 +165,7 @@ uint32_t written_operands(uint32_t op) {
     case LF_OP_LINEAR_BACKWARD_INPUT: return 1u << 2 | 3u << 5;
     case LF_OP_LINEAR_BACKWARD_WEIGHT: return 3u << 2;
     case LF_OP_GROUPED_LINEAR: case LF_OP_GROUPED_LINEAR_BACKWARD_INPUT: case LF_OP_GROUPED_LINEAR_BACKWARD_WEIGHT:
-    case LF_OP_ROPE: return 1u << 3;
+    case LF_OP_ROPE: case LF_OP_BLOCKS_OF_CODES: return 1u << 3;
     case LF_OP_ATTENTION: return 3u << 5;
     case LF_OP_ATTENTION_BACKWARD: return 7u << 8;
     case LF_OP_KV_WRITE: return 3u << 3;

@@ -76,7 +76,7 @@ Tensor blocks(Random& random, lf_dtype dtype, Shape shape, double deviation) {
     // Codes have a width of 16 to 256, and 6-bit or 8-bit scales come on top in the K formats.
     double scale = deviation * random.uniform(0.5, 1.5);
     switch (dtype) {
-      case LF_Q4_0: case LF_Q4_1: scale /= 5; break;
+      case LF_Q4_0: case LF_Q4_1: case LF_Q4_Z: scale /= 5; break;
       case LF_Q5_0: case LF_Q5_1: scale /= 10; break;
       case LF_Q8_0: scale /= 70; break;
       case LF_Q4_K: scale /= 5 * 32; break;
@@ -88,6 +88,7 @@ Tensor blocks(Random& random, lf_dtype dtype, Shape shape, double deviation) {
       continue;
     }
     store_number(LF_F16, block, scale);
+    if (dtype == LF_Q4_Z) block[2] %= 17;
     if (dtype == LF_Q4_1 || dtype == LF_Q5_1) store_number(LF_F16, block + 2, -deviation * random.uniform(0.5, 1.5));
     if (dtype == LF_Q4_K || dtype == LF_Q5_K) store_number(LF_F16, block + 2, deviation * random.uniform(0.5, 1.5) / 32);
   }

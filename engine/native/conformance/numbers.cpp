@@ -52,7 +52,7 @@ uint16_t encode(Format f, double value) {
 }  // namespace
 
 bool is_float(lf_dtype dtype) { return dtype == LF_F32 || dtype == LF_BF16 || dtype == LF_F16; }
-bool is_block_format(lf_dtype dtype) { return dtype >= LF_Q4_0 && dtype <= LF_Q6_K; }
+bool is_block_format(lf_dtype dtype) { return dtype >= LF_Q4_0 && dtype <= LF_Q4_Z; }
 
 size_t element_bytes(lf_dtype dtype) {
   switch (dtype) {
@@ -66,13 +66,13 @@ size_t element_bytes(lf_dtype dtype) {
 
 size_t block_elements(lf_dtype dtype) {
   if (!is_block_format(dtype)) return 0;
-  return dtype >= LF_Q4_K ? 256 : 32;
+  return dtype >= LF_Q4_K && dtype <= LF_Q6_K ? 256 : 32;
 }
 
 size_t block_bytes(lf_dtype dtype) {
   switch (dtype) {
     case LF_Q4_0: return 18;
-    case LF_Q4_1: return 20;
+    case LF_Q4_1: case LF_Q4_Z: return 20;
     case LF_Q5_0: return 22;
     case LF_Q5_1: return 24;
     case LF_Q8_0: return 34;
@@ -103,6 +103,7 @@ const char* dtype_name(lf_dtype dtype) {
     case LF_Q4_K: return "q4_k";
     case LF_Q5_K: return "q5_k";
     case LF_Q6_K: return "q6_k";
+    case LF_Q4_Z: return "q4_z";
   }
   return "?";
 }

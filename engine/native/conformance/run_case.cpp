@@ -69,8 +69,14 @@ std::string check_untouched(size_t index, const Case& test, const std::vector<ui
     const Operand& other = test.operands[i];
     const bool here = i == index || other.shares == static_cast<int>(index);
     if (!here || !other.present || other.role == Role::kRead) continue;
+    const lf_dtype dtype = other.tensor.dtype;
+    if (is_block_format(dtype)) {
+      const size_t bytes = static_cast<size_t>(other.tensor.elements()) / block_elements(dtype) * block_bytes(dtype);
+      for (size_t b = 0; b < bytes; b++) may_change[other.tensor.offset + b] = true;
+      continue;
+    }
     for (uint64_t position : other.tensor.positions()) {
-      for (size_t b = 0; b < element_bytes(other.tensor.dtype); b++) may_change[position + b] = true;
+      for (size_t b = 0; b < element_bytes(dtype); b++) may_change[position + b] = true;
     }
   }
   for (size_t i = 0; i < memory.size(); i++) {

@@ -119,9 +119,9 @@ export class Device implements Disposable {
   }
 
   /** Whether the backend keeps a weight of this precision in a layout. */
-  packs(dtype: DType, layout: LayoutKind, n: number, k: number): boolean {
+  packs(dtype: DType, layout: LayoutKind, n: number, k: number, group = 0): boolean {
     try {
-      this.packedBytes(dtype, layout, n, k);
+      this.packedBytes(dtype, layout, n, k, group);
       return true;
     } catch {
       return false;
@@ -129,9 +129,9 @@ export class Device implements Disposable {
   }
 
   /** Bytes of a weight [n, k] in a packed layout. */
-  packedBytes(dtype: DType, layout: LayoutKind, n: number, k: number): number {
+  packedBytes(dtype: DType, layout: LayoutKind, n: number, k: number, group = 0): number {
     try {
-      return this.native.packedSize(dtypeCode(dtype), Layout[layout], n, k, 0);
+      return this.native.packedSize(dtypeCode(dtype), Layout[layout], n, k, group);
     } catch (error) {
       throw backendError(error);
     }

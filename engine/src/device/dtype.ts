@@ -18,6 +18,7 @@ const CODES = {
   q4_k: 21,
   q5_k: 22,
   q6_k: 23,
+  q4_z: 24,
 } as const;
 
 export type DType = keyof typeof CODES;
@@ -37,7 +38,7 @@ const BYTES: Partial<Record<DType, number>> = {
   i4: 1,
 };
 
-/** Elements and bytes of one block of the GGUF formats. */
+/** Elements and bytes of one block of the GGUF formats, and of GPTQ's and AWQ's weights. */
 const BLOCKS: Partial<Record<DType, { elements: number; bytes: number }>> = {
   q4_0: { elements: 32, bytes: 18 },
   q4_1: { elements: 32, bytes: 20 },
@@ -47,6 +48,7 @@ const BLOCKS: Partial<Record<DType, { elements: number; bytes: number }>> = {
   q4_k: { elements: 256, bytes: 144 },
   q5_k: { elements: 256, bytes: 176 },
   q6_k: { elements: 256, bytes: 210 },
+  q4_z: { elements: 32, bytes: 20 },
 };
 
 export function dtypeCode(dtype: DType): number {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type DType, dtypeCode } from './dtype.js';
-import { Binary, Layout, MathMode, Op, Random, Reduce, Unary } from './opcodes.js';
+import { Binary, CodeOrder, Layout, MathMode, Op, Random, Reduce, Unary } from './opcodes.js';
 
 const header = readFileSync(new URL('../../native/include/largeforge/backend.h', import.meta.url), 'utf8');
 
@@ -23,6 +23,7 @@ describe('codes are those of backend.h', () => {
   test('unary kinds', () => expect(uppercased(Unary)).toEqual(members('lf_unary', 'LF_')));
   test('random kinds', () => expect(uppercased(Random)).toEqual(members('lf_random', 'LF_')));
   test('layouts', () => expect(uppercased(Layout)).toEqual(members('lf_layout', 'LF_LAYOUT_')));
+  test('orders of codes', () => expect(uppercased(CodeOrder)).toEqual(members('lf_code_order', 'LF_CODES_')));
   test('math', () => expect(uppercased(MathMode)).toEqual(members('lf_math', 'LF_MATH_')));
   test('reductions', () => {
     const { max, ...rest } = Reduce;

@@ -40,6 +40,7 @@ export const Op = {
   ADAMW: 81,
   SAMPLE: 96,
   MEAN_POOL: 97,
+  BLOCKS_OF_CODES: 110,
   LION: 125,
   ADAMW_8BIT: 126,
   ADAFACTOR: 127,
@@ -80,6 +81,10 @@ export type UnaryKind = keyof typeof Unary;
 /** `lf_reduce` */
 export const Reduce = { sum: 0, mean: 1, max: 2, sumSquares: 3, absMax: 4, countNonfinite: 5 } as const;
 export type ReduceKind = keyof typeof Reduce;
+
+/** `lf_code_order` */
+export const CodeOrder = { alongK: 0, awq: 1 } as const;
+export type CodeOrderKind = keyof typeof CodeOrder;
 
 /** `lf_random` */
 export const Random = { uniform: 0, normal: 1 } as const;

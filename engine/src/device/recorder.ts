@@ -9,6 +9,8 @@ export interface Operand {
   readonly layout: LayoutKind;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
+  /** Elements that share a scale, of a packed weight whose format leaves it open. */
+  readonly group?: number;
 }
 
 /**
@@ -124,6 +126,7 @@ export class CommandRecorder {
       words[at + 4 + i] = shape[i]!;
       words[at + 8 + i] = strides[i]!;
     }
+    words[at + 12] = tensor.group ?? 0;
   }
 
   /** Has an inspector told of each command, until it is taken off (undefined). */

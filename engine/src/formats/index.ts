@@ -24,7 +24,13 @@ export {
   type TableQuantizedWeight,
 } from './quantized/bitsandbytes.js';
 export { quantizeQ8 } from './quantized/blocks.js';
-export { type QuantizedTensor, readFloats, readQuantizedWeight } from './quantized/checkpoint.js';
+export {
+  hasNaturalGroups,
+  type QuantizedTensor,
+  readFloats,
+  readQuantizedWeight,
+  readQuantizedZeros,
+} from './quantized/checkpoint.js';
 export { bytesOf, encodeScales, rounded, type ScaleDType } from './quantized/half.js';
 export { type PackedTensors, packWeight, type QuantizedLayout, unpackWeight } from './quantized/layouts.js';
 export { dequantize, type QuantizedWeight } from './quantized/weight.js';

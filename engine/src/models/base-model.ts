@@ -1,7 +1,9 @@
 import type { Device } from '../device/device.js';
 import type { FloatDType } from '../device/dtype.js';
+import type { LayoutKind } from '../device/opcodes.js';
 import type { Linear } from '../nn/linear.js';
 import type { Parameter } from '../nn/parameter.js';
+import { modelErrors } from './errors.js';
 import { adapterParameters } from './lora/parameters.js';
 import type { ParameterSet } from './parameter-set.js';
 
@@ -38,7 +40,14 @@ export abstract class BaseModel implements Disposable {
     for (const parameter of this.trainableParameters().values()) parameter.zeroGrad();
   }
 
+  /** Throws LF_ENGINE_MODEL_TOO_LARGE when the layouts would not fit: before anything is read. */
   prepare({ backward = false }: { backward?: boolean } = {}): void {
+    const layouts: LayoutKind[] = backward ? ['packedForward', 'packedBackward'] : ['packedForward'];
+    const needed = [...this.matrices].reduce((sum, parameter) => sum + parameter.missingBytes(layouts), 0);
+    const { free } = this.device.memory();
+    if (needed > free) {
+      throw modelErrors.MODEL_TOO_LARGE({ parameters: this.elements(), needed, free });
+    }
     for (const parameter of this.named.values()) {
       if (this.matrices.has(parameter)) {
         parameter.giveBack(parameter.forward());
@@ -46,6 +55,10 @@ export abstract class BaseModel implements Disposable {
       } else if (parameter.shape.length === 1) parameter.value();
       else parameter.table();
     }
+  }
+
+  private elements(): number {
+    return [...this.named.values()].reduce((sum, parameter) => sum + parameter.elements, 0);
   }
 
   dispose(): void {

@@ -3,6 +3,8 @@ import { defineEngineErrors } from '../errors.js';
 const list = (items: readonly string[], most = 12) =>
   items.length <= most ? items.join(', ') : `${items.slice(0, most).join(', ')} and ${items.length - most} more`;
 
+const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+
 interface AdapterMismatch {
   readonly path: string;
   readonly missing?: readonly string[];
@@ -63,6 +65,12 @@ export const modelErrors = defineEngineErrors({
     message: ({ length, limit }: { length: number; limit: number }) =>
       `a sequence of ${length} tokens exceeds the model's ${limit} positions`,
     remedy: () => 'Shorten the sequence.',
+  },
+  MODEL_TOO_LARGE: {
+    message: ({ parameters, needed, free }: { parameters: number; needed: number; free: number }) =>
+      `the weights of a model of ${(parameters / 1e9).toFixed(1)} billion parameters take ${gigabytes(needed)}, and ${gigabytes(free)} are free`,
+    remedy: () =>
+      'Use a checkpoint that is quantised to 4 bits (GGUF, GPTQ, AWQ) with its weights as stored, a smaller model, or a machine with more memory.',
   },
   LORA_TARGETS: {
     message: ({ targets, linears }: { targets: string; linears: readonly string[] }) =>

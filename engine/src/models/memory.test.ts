@@ -190,3 +190,65 @@ describe.each(CAUSAL)('parameters of %s are counted', (name) => {
     }
   });
 });
+
+/** The shape of Llama 2 70B. */
+const LARGE = {
+  model_type: 'llama',
+  vocab_size: 32000,
+  hidden_size: 8192,
+  intermediate_size: 28672,
+  num_hidden_layers: 80,
+  num_attention_heads: 64,
+  num_key_value_heads: 8,
+  head_dim: 128,
+  rms_norm_eps: 1e-5,
+  tie_word_embeddings: false,
+};
+
+describe('a model of 70 billion parameters', () => {
+  test('is planned from its shape alone', () => {
+    const config = parseModelConfig(LARGE);
+    const wide = estimateMemory(config, { dtype: 'bf16', tokens: 512 });
+    expect(wide.parameters / 1e9).toBeCloseTo(68.98, 2);
+    // The embedding table stays in its file.
+    expect(wide.weights / 1e9).toBeCloseTo(2 * (68.98 - 0.262), 1);
+    const narrow = estimateMemory(config, { dtype: 'bf16', tokens: 512, weightBits: 4.1875 });
+    expect(narrow.weights / 1e9).toBeCloseTo((68.45 * 4.1875) / 8 + 0.524, 1);
+  });
+
+  test('is refused before anything of it is read', () => {
+    const small = cpuDevice({ memoryLimit: 4e9 });
+    const layer = (i: number) =>
+      [
+        ['self_attn.q_proj', 8192, 8192],
+        ['self_attn.k_proj', 1024, 8192],
+        ['self_attn.v_proj', 1024, 8192],
+        ['self_attn.o_proj', 8192, 8192],
+        ['mlp.gate_proj', 28672, 8192],
+        ['mlp.up_proj', 28672, 8192],
+        ['mlp.down_proj', 8192, 28672],
+        ['input_layernorm', 8192],
+        ['post_attention_layernorm', 8192],
+      ].map(([name, ...shape]) => [`model.layers.${i}.${name}.weight`, shape] as [string, number[]]);
+    const tensors: [string, number[]][] = [
+      ['model.embed_tokens.weight', [32000, 8192]],
+      ['lm_head.weight', [32000, 8192]],
+      ['model.norm.weight', [8192]],
+      ...Array.from({ length: 80 }, (_, i) => layer(i)).flat(),
+    ];
+    const entries = tensors.map(([name, shape]) => {
+      const bytes = 2 * shape.reduce((a, b) => a * b, 1);
+      return [name, { name, shape, dtype: 'bf16' as const, file: '/nowhere', offset: 0, bytes }] as const;
+    });
+    const model = asCausal(loadModelFiles(small, { config: LARGE, tensors: new Map(entries) }));
+    expect(() => model.prepare()).toThrow(
+      expect.objectContaining({
+        code: 'LF_ENGINE_MODEL_TOO_LARGE',
+        message: expect.stringMatching(/69\.0 billion parameters take 137\.2 GB, and [0-4]\.\d GB are free/),
+      }),
+    );
+    expect(small.memory().allocated).toBe(0);
+    model.dispose();
+    small.close();
+  });
+});

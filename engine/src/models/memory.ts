@@ -23,6 +23,8 @@ export interface MemoryPlan {
     /** Whether a moving average of what is trained is kept. */
     readonly average?: boolean;
   };
+  /** Bits of an element of the layers' matrices, where these stay quantised (4.1875 for 4 bits in groups of 128). */
+  readonly weightBits?: number;
   /** Positions that a key-value cache holds. */
   readonly cachePositions?: number;
 }
@@ -83,7 +85,7 @@ export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEst
   // Codes, and the one weight that is decoded.
   const layers =
     training?.frozenBits === undefined
-      ? blockMatrices * layouts
+      ? blockMatrices * (training || plan.weightBits === undefined ? layouts : plan.weightBits / 8)
       : (blockMatrices * training.frozenBits) / 8 + largest * compute;
   const frozen = training && !lora ? 0 : layers + head * layouts + experts * compute + vectors * 4;
   const weights = frozen + trainable * (4 + (dtype === 'f32' ? 0 : compute));

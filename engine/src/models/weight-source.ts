@@ -1,54 +1,35 @@
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
 import { byteLength, isBlockFormat } from '../device/dtype.js';
-import {
-  dequantize,
-  type QuantizedTensor,
-  quantizeQ8,
-  readFloats,
-  readQuantizedWeight,
-  readTableQuantized,
-  type TableQuantizedTensor,
-} from '../formats/index.js';
+import { quantizeQ8, readFloats, readTableQuantized, type TableQuantizedTensor } from '../formats/index.js';
 import type { TensorEntry } from '../formats/model-source.js';
-import { fitsGroupCodes, groupCodes } from '../nn/codes/group-codes.js';
 import { tableCodes } from '../nn/codes/table-codes.js';
 import type { WeightSource } from '../nn/parameter.js';
 import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
+import { quantizedSource } from './quantized-source.js';
 
 /** A tensor of a file, mapped, and changed as its transform says. */
 export function fileSource(device: Device, stored: TensorEntry): WeightSource {
   const { transform, heads = 1, quantized, tableQuantized } = stored;
   if (tableQuantized) return tableSource(device, tableQuantized, stored.shape);
-  if (quantized) return dequantizedSource(device, quantized, stored.shape);
+  if (quantized) return quantizedSource(device, quantized, stored.shape);
   const map = (): Tensor =>
     unscoped(() => {
       const allocation = device.mapFile(stored.file, stored.offset, byteLength(stored.dtype, stored.shape));
       return Tensor.over(device, allocation, stored.shape, stored.dtype);
     });
+  const blocks = isBlockFormat(stored.dtype) ? () => ({ dtype: stored.dtype, group: 0 }) : undefined;
   switch (transform) {
     case 'unpermute-rope':
-      return derived(map, (mapped) => unpermuteRope(mapped, heads));
+      return { ...derived(map, (mapped) => unpermuteRope(mapped, heads)), blocks };
     case 'stacked-heads':
-      return derived(map, (mapped) => interleaveHeads(mapped, heads));
+      return { ...derived(map, (mapped) => interleaveHeads(mapped, heads)), blocks };
     case 'plus-one':
       return derived(map, minusOne);
     default:
-      return { direct: true, open: map };
+      return { direct: true, open: map, blocks };
   }
-}
-
-/** A weight that is quantised in its files, as f32: kernels that compute with its codes need none of this. */
-function dequantizedSource(device: Device, tensor: QuantizedTensor, shape: readonly number[]): WeightSource {
-  return {
-    direct: false,
-    open: () => unscoped(() => Tensor.from(device, dequantize(readQuantizedWeight(tensor, shape)), shape)),
-    codes: () => {
-      const weight = readQuantizedWeight(tensor, shape);
-      return fitsGroupCodes(weight) ? groupCodes(device, weight) : undefined;
-    },
-  };
 }
 
 /** A matrix of a file in GGUF's Q8_0, rounded to it when it is opened; undefined where its rows are no whole blocks. */
@@ -59,6 +40,7 @@ export function eightBitSource(device: Device, stored: TensorEntry): WeightSourc
     return undefined;
   return {
     direct: false,
+    blocks: () => ({ dtype: 'q8_0', group: 0 }),
     open: () =>
       unscoped(() => {
         const blocks = Tensor.empty(device, shape, 'q8_0');

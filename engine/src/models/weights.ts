@@ -13,8 +13,9 @@ import { eightBitSource, fileSource, stackSource, transposedSource } from './wei
 export type Initial = 'normal' | 'ones' | 'zeros';
 
 /**
- * What matrices are kept in: f32 or bf16; or as stored, which leaves frozen ones of GGUF's block formats in their own bits
- * (a weight of Q4_1 takes 5) and everything else in the precision of activations. With activations in bf16, products
+ * What matrices are kept in: f32 or bf16; or as stored, which leaves frozen ones of GGUF's block formats, and of GPTQ, AWQ
+ * and compressed-tensors checkpoints of 4 bits, in their own bits (a weight of Q4_1 takes 5, one of GPTQ in groups of 128
+ * 4.19) and everything else in the precision of activations. With activations in bf16, products
  * outside of training then round these to 8 bits in groups of 32; with activations in f32 nothing is rounded. q8_0 rounds
  * frozen matrices of products to GGUF's 8 bits, where the backend can use them so; the rest is as without a precision.
  */

@@ -1,6 +1,6 @@
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
-import { type FloatDType, isBlockFormat } from '../device/dtype.js';
+import { type DType, elementBytes, type FloatDType, isBlockFormat } from '../device/dtype.js';
 import type { LayoutKind } from '../device/opcodes.js';
 import { unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -17,6 +17,8 @@ export interface WeightSource {
   readonly direct: boolean;
   /** The values in the codes that the files have; undefined where they are no codes, or none that can be kept. */
   codes?(): FrozenCodes | undefined;
+  /** The block format that `open` gives, and how many elements of q4_z share a scale; undefined when it gives floats. */
+  readonly blocks?: () => { readonly dtype: DType; readonly group: number } | undefined;
 }
 
 /**
@@ -179,6 +181,21 @@ export class Parameter implements Disposable {
     return this.coded?.bytes ?? 0;
   }
 
+  /** Bytes that `forward`, and `backward` if it is wanted, will take; 0 for what has been made already. */
+  missingBytes(layouts: readonly LayoutKind[]): number {
+    if (this.coded) return 0;
+    if (this.training || this.shape.length !== 2) {
+      return this.strided || this.held ? 0 : this.elements * elementBytes(this.valueDType);
+    }
+    const [n, k] = this.shape as [number, number];
+    return layouts
+      .filter((layout) => !this.packed.has(layout) && this.isPacked(layout))
+      .reduce((sum, layout) => {
+        const { dtype, group } = this.packedFormat(layout, (this.ownSource(layout) ?? this.source)?.blocks?.());
+        return sum + this.device.packedBytes(dtype, layout, n, k, group);
+      }, 0);
+  }
+
   /** What EMBEDDING takes: a frozen table straight from its file, else strided values. */
   table(): Tensor {
     if (this.held || !this.source?.direct) return this.value();
@@ -279,6 +296,8 @@ export class Parameter implements Disposable {
   }
 
   private inBlocks(): boolean {
+    // To open a source may be work.
+    if (!this.held && this.source?.blocks) return this.source.blocks() !== undefined;
     using source = this.open();
     return isBlockFormat(source.dtype);
   }
@@ -294,10 +313,10 @@ export class Parameter implements Disposable {
     const known = this.packed.get(layout);
     if (known) return known;
     const [n, k] = this.shape as [number, number];
-    const own = this.held || layout !== 'packedForward' ? undefined : this.packedFrom;
+    const own = this.ownSource(layout);
     using source = own ? own.open() : this.open();
-    const kept = this.keepsBlocks && isBlockFormat(source.dtype) && this.device.packs(source.dtype, layout, n, k);
-    const tensor = unscoped(() => Tensor.packed(this.device, n, k, kept ? source.dtype : this.dtype, layout));
+    const { dtype, group } = this.packedFormat(layout, source);
+    const tensor = unscoped(() => Tensor.packed(this.device, n, k, dtype, layout, group));
     commands.pack(this.device.recorder, { src: source, dst: tensor });
     this.packed.set(layout, tensor);
     return tensor;
@@ -316,6 +335,25 @@ export class Parameter implements Disposable {
   /** The values as they are kept or stored, in whatever type; the caller disposes the tensor. */
   stored(): Tensor {
     return this.open();
+  }
+
+  /** Where a layout has its values from, when that is not the parameter's source. */
+  private ownSource(layout: LayoutKind): WeightSource | undefined {
+    return this.held || layout !== 'packedForward' ? undefined : this.packedFrom;
+  }
+
+  /** What a matrix is packed as: in the blocks that it comes in, if these are kept and the device can. */
+  private packedFormat(
+    layout: LayoutKind,
+    stored: { readonly dtype: DType; readonly group: number } | undefined,
+  ): { dtype: DType; group: number } {
+    const [n, k] = this.shape as [number, number];
+    const kept =
+      this.keepsBlocks &&
+      stored !== undefined &&
+      isBlockFormat(stored.dtype) &&
+      this.device.packs(stored.dtype, layout, n, k, stored.group);
+    return kept ? { dtype: stored.dtype, group: stored.group } : { dtype: this.dtype, group: 0 };
   }
 
   /** A handle of the values as they are kept. */

@@ -51,6 +51,8 @@ export class Tensor implements Operand, Disposable {
     readonly layout: LayoutKind,
     readonly lifetime: Lifetime,
     id?: number,
+    /** Elements of q4_z that share a scale: a multiple of 32, or 0 where every block has its own. */
+    readonly group = 0,
   ) {
     this.storage = storage;
     this.id = id ?? nextId++;
@@ -64,9 +66,10 @@ export class Tensor implements Operand, Disposable {
     shape: readonly number[],
     dtype: DType = 'f32',
     lifetime: Lifetime = 'transient',
+    group = 0,
   ): Tensor {
     const allocation = device.allocate(byteLength(dtype, shape), lifetime);
-    return Tensor.over(device, allocation, shape, dtype, lifetime);
+    return Tensor.over(device, allocation, shape, dtype, lifetime, 0, group);
   }
 
   /** A contiguous tensor over memory that it takes over. `byteOffset` counts from the start of the allocation. */
@@ -77,15 +80,27 @@ export class Tensor implements Operand, Disposable {
     dtype: DType,
     lifetime: Lifetime = 'transient',
     byteOffset = 0,
+    group = 0,
   ): Tensor {
     const strides = isBlockFormat(dtype) ? shape.map(() => 0) : contiguousStrides(shape);
     const at = allocation.byteOffset + byteOffset;
-    return new Tensor(device, new Storage(allocation), dtype, shape, strides, at, 'strided', lifetime);
+    return new Tensor(
+      device,
+      new Storage(allocation),
+      dtype,
+      shape,
+      strides,
+      at,
+      'strided',
+      lifetime,
+      undefined,
+      group,
+    );
   }
 
   /** A weight [n, k] in a layout of the backend's own; fill it with the PACK command. */
-  static packed(device: Device, n: number, k: number, dtype: DType, layout: LayoutKind): Tensor {
-    const allocation = device.allocate(device.packedBytes(dtype, layout, n, k), 'persistent');
+  static packed(device: Device, n: number, k: number, dtype: DType, layout: LayoutKind, group = 0): Tensor {
+    const allocation = device.allocate(device.packedBytes(dtype, layout, n, k, group), 'persistent');
     return new Tensor(
       device,
       new Storage(allocation),
@@ -95,6 +110,8 @@ export class Tensor implements Operand, Disposable {
       allocation.byteOffset,
       layout,
       'persistent',
+      undefined,
+      group,
     );
   }
 
@@ -306,6 +323,7 @@ export class Tensor implements Operand, Disposable {
       this.layout,
       'transient',
       id,
+      this.group,
     );
     if (id !== undefined) tensor.requiresGrad = this.requiresGrad;
     return tensor;

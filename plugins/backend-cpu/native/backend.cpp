@@ -87,7 +87,7 @@ lf_error* device_memory(lf_device* device, lf_memory_info* out) {
     lf_memory_info info{};
     info.struct_size = std::min(out->struct_size, sizeof info);
     info.total = memory.total;
-    info.free = memory.available;
+    info.free = std::min(memory.available, device->buffers.left());
     info.allocated = device->buffers.allocated();
     info.peak = device->buffers.peak();
     info.mapped = device->buffers.mapped();

@@ -120,6 +120,12 @@ uint64_t BufferTable::allocated() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return allocated_;
 }
+
+uint64_t BufferTable::left() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!limit_) return UINT64_MAX;
+  return limit_ > allocated_ ? limit_ - allocated_ : 0;
+}
 uint64_t BufferTable::peak() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return peak_;

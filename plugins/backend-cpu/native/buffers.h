@@ -39,6 +39,8 @@ class BufferTable {
   std::shared_ptr<Buffer> get_owned(uint32_t handle) const;
 
   uint64_t allocated() const;
+  // What the limit leaves.
+  uint64_t left() const;
   uint64_t peak() const;
   uint64_t mapped() const;
 

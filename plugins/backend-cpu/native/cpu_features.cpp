@@ -8,6 +8,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 #include "kernel_tables.h"
@@ -16,7 +20,7 @@ namespace lf_cpu {
 namespace {
 
 struct Features {
-  bool avx2 = false, avx512 = false, avx512_bf16 = false;
+  bool avx2 = false, avx512 = false, avx512_bf16 = false, amx = false;
 };
 
 #if defined(__x86_64__)
@@ -24,6 +28,16 @@ uint64_t enabled_state() {
   uint32_t low, high;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<uint64_t>(high) << 32) | low;
+}
+
+// Linux gives a process the memory for tile registers when it asks (arch_prctl(2), since 5.16); others need not be asked.
+bool tiles_permitted() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return true;
+#endif
 }
 
 Features detect() {
@@ -40,20 +54,26 @@ Features detect() {
   const bool zmm = (state & 0xe6) == 0xe6;  // and the mask and ZMM registers
   const uint32_t needed = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // F, DQ, BW, VL
   f.avx512 = f.avx2 && zmm && (b & needed) == needed;
-  const bool vnni = c & (1u << 11);
+  const bool vnni = c & (1u << 11), tiles = (d & (1u << 24)) && (d & (1u << 22));  // AMX-TILE, AMX-BF16
   if (f.avx512 && vnni && max_subleaf >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) f.avx512_bf16 = a & (1u << 5);
+  const bool tile_state = (state & 0x60000) == 0x60000;  // the OS saves tile configuration and data
+  f.amx = f.avx512_bf16 && tiles && tile_state && tiles_permitted();
   return f;
 }
 #else
 Features detect() { return {}; }
 #endif
 
+// For tests: the kernels of AMX on tiles that are computed one number after the other. Never chosen but by name.
+constexpr const char* kEmulated = "amx-emulated";
+
 bool runs_here(const char* level) {
   static const Features f = detect();
   if (!strcmp(level, "portable")) return true;
   if (!strcmp(level, "avx2")) return f.avx2;
   if (!strcmp(level, "avx512")) return f.avx512;
-  if (!strcmp(level, "avx512-bf16")) return f.avx512_bf16;
+  if (!strcmp(level, "avx512-bf16") || !strcmp(level, kEmulated)) return f.avx512_bf16;
+  if (!strcmp(level, "amx")) return f.amx;
   return false;
 }
 
@@ -63,7 +83,7 @@ const char* runnable_levels() {
   static const std::string levels = [] {
     std::string text;
     for (const Level& level : kLevels) {
-      if (!runs_here(level.isa)) continue;
+      if (!runs_here(level.isa) || !strcmp(level.isa, kEmulated)) continue;
       if (!text.empty()) text += ' ';
       text += level.isa;
     }
@@ -82,7 +102,7 @@ const KernelTable* select_kernels(const char* name, char* reason, size_t reason_
   const Level* best = nullptr;
   bool known = false;
   for (const Level& level : kLevels) {
-    if (named && strcmp(level.isa, name) != 0) continue;
+    if (named ? strcmp(level.isa, name) != 0 : !strcmp(level.isa, kEmulated)) continue;
     known = true;
     if (runs_here(level.isa)) best = &level;
   }

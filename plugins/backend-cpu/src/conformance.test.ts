@@ -18,9 +18,11 @@ function conformance(...args: string[]): { status: number | null; output: string
 const ops = () => conformance('--list').output.trim().split('\n');
 
 /** Levels of the kernels, the best that this machine runs last. */
-const levels = ['portable', 'avx2', 'avx512', 'avx512-bf16'];
+const levels = ['portable', 'avx2', 'avx512', 'avx512-bf16', 'amx'];
 const best = loadBackend(locateLibrary()).devices()[0]?.isa ?? 'portable';
 const runnable = levels.slice(0, levels.indexOf(best) + 1);
+/** The kernels of AMX with tiles that are emulated, where the rest of that level runs. */
+const emulated = runnable.includes('avx512-bf16') ? ['amx-emulated'] : [];
 
 describe('the conformance kit', () => {
   it('has cases of every op of the ABI', () => {
@@ -50,7 +52,7 @@ describe('the conformance kit', () => {
 describe('the CPU backend conforms', () => {
   it('at the level that the machine offers at best', () => expect(levels).toContain(best));
 
-  it.each(runnable)('%s', (isa) => {
+  it.each([...runnable, ...emulated])('%s', (isa) => {
     const { status, output } = conformance(locateLibrary(), '--isa', isa, '--cases', '10', '--seed', '7');
     expect(status, output).toBe(0);
   });

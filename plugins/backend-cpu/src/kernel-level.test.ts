@@ -37,7 +37,7 @@ it('tells why there is none, and what to do', async () => {
 });
 
 // A processor that runs every level has none to try here.
-const best = ['avx512-bf16', 'avx512', 'avx2', 'portable'];
+const best = ['amx', 'avx512-bf16', 'avx512', 'avx2', 'portable'];
 const lacking = best.slice(0, best.indexOf(loadBackend(locateLibrary()).devices()[0]!.isa));
 it.each(lacking)('a level that this processor lacks is refused by name: %s', async (level) => {
   vi.stubEnv('LF_CPU_ISA', level);

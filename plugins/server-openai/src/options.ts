@@ -37,7 +37,9 @@ const key = secret(z.string().min(16, keyHint).regex(/^\S+$/, 'expected a key wi
 
 export const weightsSchema = z
   .enum(['as-stored', 'f32', 'bf16'])
-  .describe('what matrices are kept in; default as-stored: those of a quantised .gguf file in their own bits');
+  .describe(
+    'what matrices are kept in; default as-stored: those of a quantised checkpoint (GGUF, GPTQ, AWQ) in their own bits',
+  );
 
 const guessedTokens = z.int().min(1).max(32).optional().describe('tokens guessed at once');
 

@@ -23,6 +23,7 @@ Case make_matmul(Random&);
 Case make_linear(Random&);
 Case make_linear_backward_input(Random&);
 Case make_linear_backward_weight(Random&);
+Case make_blocks_of_codes(Random&);
 Case make_rope(Random&);
 Case make_attention(Random&);
 Case make_attention_backward(Random&);

@@ -18,7 +18,8 @@ Tensor output(Random& random, lf_dtype dtype, const Shape& shape, double beta) {
 Operand& add_weight(Case& c, Random& random, int64_t n, int64_t& k, lf_layout layout, bool formats) {
   const double deviation = 0.3;
   if (formats && random.chance(0.35)) {
-    const lf_dtype format = any_block_format(random);
+    const lf_dtype format = random.chance(0.1) ? LF_Q4_Z : any_block_format(random);
+    if (format == LF_Q4_Z) c.required = false;
     const int64_t block = static_cast<int64_t>(block_elements(format));
     k = (k + block - 1) / block * block;
     c.add(Role::kRead, blocks(random, format, {n, k}, deviation));
@@ -121,6 +122,21 @@ Case make_linear_backward_weight(Random& random) {
   if (weight) c.add(output_role(beta), output(random, LF_F32, {n, k}, beta));
   else c.add_absent();
   if (bias) c.add(output_role(beta), output(random, LF_F32, {n}, beta));
+  return c;
+}
+
+Case make_blocks_of_codes(Random& random) {
+  Case c{LF_OP_BLOCKS_OF_CODES};
+  c.required = false;
+  const bool awq = random.chance(0.5);
+  const int64_t group = 32 * random.integer(1, 4), k = 32 * random.integer(1, 9);
+  const int64_t n = awq ? 8 * random.integer(1, 6) : random.extent(50), groups = (k + group - 1) / group;
+  c.params.words = {awq ? LF_CODES_AWQ : LF_CODES_ALONG_K, static_cast<uint32_t>(group)};
+  c.add(Role::kRead, integers(random, LF_I32, awq ? Shape{n / 8, k} : Shape{n, k / 8}, INT32_MIN, INT32_MAX));
+  c.add(Role::kRead, normal(random, any_float(random), {n, groups}, Strides::kAny, 0.1));
+  if (random.chance(0.7)) c.add(Role::kRead, integers(random, LF_U8, {n, groups}, 0, 16));
+  else c.add_absent();
+  c.add(Role::kWritten, Tensor::make(random, LF_Q4_Z, {n, k}, Strides::kContiguous));
   return c;
 }
 

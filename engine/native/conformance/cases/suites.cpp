@@ -24,6 +24,7 @@ const std::vector<Suite>& suites() {
       SUITE(LINEAR, linear),
       SUITE(LINEAR_BACKWARD_INPUT, linear_backward_input),
       SUITE(LINEAR_BACKWARD_WEIGHT, linear_backward_weight),
+      SUITE(BLOCKS_OF_CODES, blocks_of_codes),
       SUITE(ROPE, rope),
       SUITE(ATTENTION, attention),
       SUITE(ATTENTION_BACKWARD, attention_backward),

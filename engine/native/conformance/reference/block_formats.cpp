@@ -1,4 +1,4 @@
-// The GGUF block formats, decoded element by element from the description of their layout (ggml's block_q* structures).
+// The block formats, decoded element by element from the description of their layout (ggml's block_q* structures).
 #include "../tensor.h"
 
 namespace conformance {
@@ -24,6 +24,7 @@ double element(lf_dtype dtype, const uint8_t* b, int i) {
   switch (dtype) {
     case LF_Q4_0: return half(b) * (nibble(b + 2, i, 16) - 8);
     case LF_Q4_1: return half(b) * nibble(b + 4, i, 16) + half(b + 2);
+    case LF_Q4_Z: return half(b) * (nibble(b + 4, i, 16) - b[2]);
     case LF_Q5_0: return half(b) * (nibble(b + 6, i, 16) + 16 * bit(b + 2, i) - 16);
     case LF_Q5_1: return half(b) * (nibble(b + 8, i, 16) + 16 * bit(b + 4, i)) + half(b + 2);
     case LF_Q8_0: return half(b) * static_cast<int8_t>(b[2 + i]);

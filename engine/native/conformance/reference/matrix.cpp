@@ -86,8 +86,11 @@ void reference_linear(const Params& p, Array* o) {
       }
       if (bias.present) sum.add(bias.at(j));
       const double z = sum.value, y = unary(p.u(3), z);
-      // What the activation makes of an error in its argument.
-      const double slope = std::fabs(unary_slope(p.u(3), z));
+      // What the activation makes of an error in its argument, which may lie on either side of a bend.
+      const uint32_t kind = p.u(3);
+      const double off = kEpsilon * sum.size;
+      const double slope = std::fmax(std::fabs(unary_slope(kind, z)),
+                                     std::fmax(std::fabs(unary_slope(kind, z - off)), std::fabs(unary_slope(kind, z + off))));
       sum.value = y;
       sum.size = p.u(3) ? sum.size * (slope + 0.01) + std::fabs(y) : sum.size;
       set_with_beta(o[3], i * n + j, sum, p.f(1));
@@ -140,6 +143,24 @@ void reference_linear_backward_weight(const Params& p, Array* o) {
     Sum sum;
     for (int64_t i = 0; i < m; i++) sum.add(p.f(0) * dy.at(i * n + j));
     if (o[3].present) set_with_beta(o[3], j, sum, p.f(1));
+  }
+}
+
+void reference_blocks_of_codes(const Params& p, Array* o) {
+  const Array &codes = o[0], &scales = o[1], &zeros = o[2];
+  const int64_t n = o[3].extent(0), k = o[3].extent(1), group = p.u(1), groups = scales.extent(1);
+  // Where in a word of AWQ the code of each of eight columns lies.
+  const int places[] = {0, 4, 1, 5, 2, 6, 3, 7};
+  for (int64_t r = 0; r < n; r++) {
+    for (int64_t c = 0; c < k; c++) {
+      const bool awq = p.u(0) == LF_CODES_AWQ;
+      const int64_t word = awq ? codes.whole(r / 8 * k + c) : codes.whole(r * (k / 8) + c / 8);
+      const int place = awq ? places[r % 8] : static_cast<int>(c % 8);
+      const int64_t g = r * groups + c / group, zero = zeros.present ? zeros.whole(g) : 8;
+      const int64_t code = static_cast<int64_t>(static_cast<uint32_t>(word) >> (4 * place) & 15);
+      const double value = round_to(LF_F16, scales.at(g)) * static_cast<double>(code - zero);
+      o[3].set(r * k + c, value, std::fabs(value));
+    }
   }
 }
 

@@ -70,6 +70,7 @@ void reference_matmul(const Params&, Array*);
 void reference_linear(const Params&, Array*);
 void reference_linear_backward_input(const Params&, Array*);
 void reference_linear_backward_weight(const Params&, Array*);
+void reference_blocks_of_codes(const Params&, Array*);
 void reference_rope(const Params&, Array*);
 void reference_attention(const Params&, Array*);
 void reference_attention_backward(const Params&, Array*);

@@ -56,7 +56,10 @@ typedef enum lf_dtype {
   LF_Q8_0 = 20,
   LF_Q4_K = 21,
   LF_Q5_K = 22,
-  LF_Q6_K = 23
+  LF_Q6_K = 23,
+  /* Weights of GPTQ, AWQ and their like: blocks of 32 codes of 4 bits, f16 scale, u8 zero, u8 unused, 16 bytes of codes in
+   * the order of Q4_0; an element is scale * (code - zero), zero up to 16. */
+  LF_Q4_Z = 24
 } lf_dtype;
 
 typedef enum lf_layout {
@@ -183,7 +186,7 @@ typedef enum lf_op {
   /* operands: src [N, K], dst* (packed layout), scales?, zeros?, group_index?. Lays a weight out for LINEAR or
    * LINEAR_BACKWARD_INPUT as dst.layout says. src is strided float, a block format, or integer codes. dst.dtype is
    * the precision kept; its size comes from `packed_size`. A block format is kept forward in its own bits when dst.dtype
-   * is src.dtype. */
+   * is src.dtype; of Q4_Z then dst.group, a multiple of 32, says how many elements share a scale and a zero (0: 32). */
   LF_OP_PACK = 36,
   /* params: u math. operands: x [M, K], offsets i32 [E+1], w [E, N, K] (strided float), y* [M, N].
    * Rows offsets[e]..offsets[e+1] of y are those of x times w[e]^T. Offsets rise from 0 to M. */
@@ -287,6 +290,15 @@ typedef enum lf_op {
    * divided by its Euclidean norm. */
   LF_OP_MEAN_POOL = 97,
 
+  /* ---- quantised checkpoints ---- */
+
+  /* params: u order (lf_code_order), u group.
+   * operands: codes i32 [N, K/8], or [N/8, K] in the order of AWQ, scales (float) [N, ceil(K/group)], zeros? u8 (the same
+   *           shape; 8 without), dst* q4_z [N, K].
+   * Blocks of codes as GPTQ, AWQ and compressed-tensors store them, eight of 4 bits a word. group is a multiple of 32.
+   * Scales are rounded to f16. */
+  LF_OP_BLOCKS_OF_CODES = 110,
+
   /* ---- further optimisers, and weights that are trained beside ---- */
 
   /* params: f lr, f beta1, f beta2, f weight_decay. operands: param+ f32, grad (float), m+ f32, scale? f32 [2] (the second
@@ -344,6 +356,10 @@ typedef enum lf_reduce {
   LF_ABS_MAX = 4,
   LF_COUNT_NONFINITE = 5
 } lf_reduce;
+
+/* Which codes a 32-bit word holds, the lowest bits first. ALONG_K: eight neighbours along K. AWQ: of one k, columns 0, 2, 4,
+ * 6, 1, 3, 5 and 7 of eight neighbours along N. */
+typedef enum lf_code_order { LF_CODES_ALONG_K = 0, LF_CODES_AWQ = 1 } lf_code_order;
 
 typedef enum lf_random { LF_UNIFORM = 0, LF_NORMAL = 1 } lf_random;
 

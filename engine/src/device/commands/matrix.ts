@@ -1,4 +1,4 @@
-import { type MathKind, MathMode, Op, Unary, type UnaryKind } from '../opcodes.js';
+import { CodeOrder, type CodeOrderKind, type MathKind, MathMode, Op, Unary, type UnaryKind } from '../opcodes.js';
 import type { CommandRecorder, Operand } from '../recorder.js';
 
 /** c = alpha * op(a) op(b) + beta * c, with op(a) [M, K] and op(b) [K, N]. */
@@ -181,4 +181,19 @@ export function quantizeTable(
   r.operand(t.table);
   r.operand(t.codes);
   r.operand(t.absmax);
+}
+
+/** Blocks q4_z [N, K] of 4-bit codes as checkpoints store them: i32 [N, K / 8], or [N / 8, K] in AWQ's order. */
+export function blocksOfCodes(
+  r: CommandRecorder,
+  { order, group }: { order: CodeOrderKind; group: number },
+  t: { codes: Operand; scales: Operand; zeros?: Operand; dst: Operand },
+): void {
+  const p = r.begin(Op.BLOCKS_OF_CODES, 2, 4);
+  r.words[p] = CodeOrder[order];
+  r.words[p + 1] = group;
+  r.operand(t.codes);
+  r.operand(t.scales);
+  r.operand(t.zeros);
+  r.operand(t.dst);
 }

@@ -3,7 +3,7 @@ import { FileReader } from '../file-reader.js';
 import type { TensorEntry } from '../model-source.js';
 import { bitsandbytesTensors } from './bitsandbytes.js';
 import { decodeScales, type ScaleDType } from './half.js';
-import { type QuantizedLayout, unpackWeight } from './layouts.js';
+import { type QuantizedLayout, unpackWeight, unpackZeros } from './layouts.js';
 import type { QuantizedWeight } from './weight.js';
 
 /** A quantised weight that lies in files as several tensors. */
@@ -151,6 +151,18 @@ export function readQuantizedWeight(tensor: QuantizedTensor, shape: readonly num
   }
   const scales = layout === 'pack-quantized' ? stored : transposedScales(stored, groups, outFeatures);
   return { ...size, codes, scales, zeros: unpacked, groupIndex };
+}
+
+/** The zeros [N, groups] of a quantised weight. */
+export function readQuantizedZeros({ zeros, layout, bits, groups }: QuantizedTensor, outFeatures: number): Uint16Array {
+  return unpackZeros(zeros && integers(zeros), layout, { outFeatures, bits, groups });
+}
+
+/** Whether groups are runs of neighbouring columns, as they are unless columns were quantised in another order. */
+export function hasNaturalGroups({ groupIndex, groups }: QuantizedTensor, inFeatures: number): boolean {
+  if (!groupIndex) return true;
+  const size = Math.ceil(inFeatures / groups);
+  return integers(groupIndex).every((group, k) => group === Math.floor(k / size));
 }
 
 function transposedScales(scales: Float32Array, groups: number, outFeatures: number): Float32Array {

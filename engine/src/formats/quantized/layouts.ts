@@ -57,31 +57,38 @@ export function unpackWeight(
   layout: QuantizedLayout,
   shape: Pick<QuantizedWeight, 'outFeatures' | 'inFeatures' | 'bits' | 'groups'>,
 ): Pick<QuantizedWeight, 'codes' | 'zeros'> {
-  const { outFeatures: n, inFeatures: k, groups, bits } = shape;
+  const { outFeatures: n, inFeatures: k, bits } = shape;
+  const zeros = unpackZeros(packed.zeros, layout, shape);
+  switch (layout) {
+    case 'gptq':
+    case 'gptq_v2':
+      return { codes: unpackRows(transposed(packed.codes, (k * bits) / 32, n), n, k, bits), zeros };
+    case 'awq':
+      return { codes: transposed(deinterleaved(unpackRows(packed.codes, k, n, bits)), k, n), zeros };
+    case 'pack-quantized':
+      return { codes: unpackRows(packed.codes, n, k, bits), zeros };
+  }
+}
+
+/** The zeros [N, groups] of what `packWeight` packed. */
+export function unpackZeros(
+  packed: Int32Array | undefined,
+  layout: QuantizedLayout,
+  { outFeatures: n, groups, bits }: Pick<QuantizedWeight, 'outFeatures' | 'bits' | 'groups'>,
+): Uint16Array {
+  if (!packed) return new Uint16Array(n * groups).fill(2 ** (bits - 1));
   switch (layout) {
     case 'gptq':
     case 'gptq_v2': {
-      const words = (k * bits) / 32;
-      const zeros = unpackRows(packed.zeros!, groups, n, bits);
-      return {
-        codes: unpackRows(transposed(packed.codes, words, n), n, k, bits),
-        // As the reference does, v1 adds the one back within the range of the bits that follow: 2^bits is possible.
-        zeros: Uint16Array.from(transposed(zeros, groups, n), (zero) => zero + (layout === 'gptq' ? 1 : 0)),
-      };
+      // As the reference does, v1 adds the one back within the range of the bits that follow: 2^bits is possible.
+      const one = layout === 'gptq' ? 1 : 0;
+      return Uint16Array.from(transposed(unpackRows(packed, groups, n, bits), groups, n), (zero) => zero + one);
     }
     case 'awq':
-      return {
-        codes: transposed(deinterleaved(unpackRows(packed.codes, k, n, bits)), k, n),
-        zeros: Uint16Array.from(transposed(deinterleaved(unpackRows(packed.zeros!, groups, n, bits)), groups, n)),
-      };
+      return Uint16Array.from(transposed(deinterleaved(unpackRows(packed, groups, n, bits)), groups, n));
     case 'pack-quantized': {
-      const zeros = packed.zeros && transposed(packed.zeros, (n * bits) / 32, groups);
-      return {
-        codes: unpackRows(packed.codes, n, k, bits),
-        zeros: zeros
-          ? Uint16Array.from(transposed(unpackRows(zeros, groups, n, bits), groups, n))
-          : new Uint16Array(n * groups).fill(2 ** (bits - 1)),
-      };
+      const turned = transposed(packed, (n * bits) / 32, groups);
+      return Uint16Array.from(transposed(unpackRows(turned, groups, n, bits), groups, n));
     }
   }
 }

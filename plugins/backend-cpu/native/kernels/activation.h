@@ -37,7 +37,7 @@ LF_INLINE f32v gelu_tanh_gate(f32v x) { return sigmoid(x * fma(x * x, broadcast(
 template <uint32_t kind>
 LF_INLINE f32v unary(f32v x) {
   if constexpr (kind == LF_SILU) return x / (1.0f + exp(-x));
-  else if constexpr (kind == LF_GELU) return 0.5f * x * (1.0f + erf(x * 0.707106781f));
+  else if constexpr (kind == LF_GELU) return gelu(x);
   else if constexpr (kind == LF_GELU_TANH) return x * gelu_tanh_gate(x);
   else if constexpr (kind == LF_RELU) return select(x < broadcast(0.0f), broadcast(0.0f), x);
   else if constexpr (kind == LF_TANH) return tanh(x);

@@ -6,6 +6,7 @@
 
 #include "gemm_output.h"
 #include "gemm_panel.h"
+#include "gemm_tiles.h"
 #include "packed_format.h"
 
 namespace lf_cpu {
@@ -266,6 +267,15 @@ class Multiplication {
   template <typename Element>
   static void multiply_rows(const uint32_t* rows, int64_t lda, int64_t count, const Element* panel, int64_t words,
                             int vectors, float* tile, bool accumulate) {
+#if LF_ISA_LEVEL >= 4
+    if constexpr (__is_same(Words, PairWords)) {
+      TileUse use;
+      if (vectors == 1) multiply_rows_of_tiles<1>(use, rows, lda, count, panel, words, tile, accumulate);
+      else if (vectors == 2) multiply_rows_of_tiles<2>(use, rows, lda, count, panel, words, tile, accumulate);
+      else multiply_rows_of_tiles<3>(use, rows, lda, count, panel, words, tile, accumulate);
+      return;
+    }
+#endif
     static constexpr MicroTable<Words, Element> micro;
     for (int64_t r = 0; r < count; r += kMicroRows)
       micro.at[smaller<int64_t>(kMicroRows, count - r) - 1][vectors - 1](rows + r * lda, lda, panel, words,
@@ -314,8 +324,8 @@ const char* multiply(Context& ctx, const char* op, const Product& product, void*
 
 int64_t panel_width() { return kPanel; }
 
-uint64_t packed_bytes(lf_dtype dtype, int64_t columns, int64_t k) {
-  if (is_block_format(dtype)) return packed_format_bytes(dtype, columns, k);
+uint64_t packed_bytes(lf_dtype dtype, int64_t columns, int64_t k, uint32_t group) {
+  if (is_block_format(dtype)) return packed_format_bytes(dtype, columns, k, group);
   if (dtype != LF_F32 && dtype != LF_BF16) return 0;
   return uint64_t(ceil_div(columns, kPanel)) * stored_rows(dtype, k) * stored_row_bytes(dtype);
 }

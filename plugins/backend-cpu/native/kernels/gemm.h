@@ -26,6 +26,7 @@ struct Columns {
   bool packed = false;
   int64_t column_stride = 0, k_stride = 0;
   int64_t group_bytes = 0;  // from one adapter's matrix to the next
+  uint32_t group = 0;       // elements that share a scale, of a packed block format that leaves it open
 };
 
 // A run of rows that use the same adapter; -1 is none.
@@ -71,7 +72,7 @@ const char* multiply(Context& ctx, const char* op, const Product& product, void*
 
 // Bytes of a packed matrix of `columns` columns and depth `k`; 0 when it cannot be kept in `dtype`. Block formats keep
 // their own bits (packed_format.h), and the functions below are not for them.
-uint64_t packed_bytes(lf_dtype dtype, int64_t columns, int64_t k);
+uint64_t packed_bytes(lf_dtype dtype, int64_t columns, int64_t k, uint32_t group);
 // Lays out columns [first, first + count) x [k0, k0 + depth) of `source` into a packed matrix of dtype `dtype`, of
 // `columns` columns and depth `k` in all. `first` is a multiple of the panel's width; k0 is even. `scratch` holds
 // pack_scratch(depth) bytes.
@@ -90,7 +91,7 @@ LF_INLINE Rows rows_of(const View& v, bool transposed = false) {
 // A weight [columns, k], or [k, columns] when `transposed`.
 LF_INLINE Columns columns_of(const View& v, bool transposed = false) {
   Columns c;
-  c.data = v.data, c.dtype = v.dtype, c.packed = v.layout != LF_LAYOUT_STRIDED;
+  c.data = v.data, c.dtype = v.dtype, c.packed = v.layout != LF_LAYOUT_STRIDED, c.group = v.group;
   c.column_stride = v.stride[transposed ? 1 : 0], c.k_stride = v.stride[transposed ? 0 : 1];
   return c;
 }

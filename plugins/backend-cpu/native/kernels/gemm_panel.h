@@ -46,7 +46,7 @@ static void fill_panel(const Columns& source, const uint8_t* data, int64_t colum
   const WordTarget target = {words, 1, kPanel};
   const int64_t count = smaller<int64_t>(kPanel, columns - column);
   if (source.packed && is_block_format(source.dtype)) {
-    unpack_format(source.dtype, data, k, column, kPanel, k0, depth, scratch);
+    unpack_format(source.dtype, source.group, data, k, column, kPanel, k0, depth, scratch);
     pack_words<Words>(static_cast<const float*>(scratch), 1, kPanel, kPanel, depth, target, kPanel);
   } else if (source.packed) {
     const uint8_t* panel = data + column / kPanel * stored_rows(source.dtype, k) * stored_row_bytes(source.dtype);

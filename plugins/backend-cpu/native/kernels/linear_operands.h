@@ -36,7 +36,7 @@ static inline const char* expect_weight(Context& ctx, const char* op, const char
   if (is_block_format(w.dtype) && !forward)
     return ctx.fail(LF_UNSUPPORTED, "%s: operand %s cannot be packed backward as %s, only as f32 or bf16", op, name,
                     dtype_name(w.dtype));
-  if (packed_bytes(w.dtype, w.shape[forward ? 0 : 1], w.shape[forward ? 1 : 0]) == 0 && element_count(w) > 0)
+  if (packed_bytes(w.dtype, w.shape[forward ? 0 : 1], w.shape[forward ? 1 : 0], w.group) == 0 && element_count(w) > 0)
     return ctx.fail(LF_UNSUPPORTED, "%s: operand %s cannot be packed as %s, only as f32, bf16 or a block format", op, name,
                     dtype_name(w.dtype));
   return nullptr;

@@ -53,6 +53,7 @@ LF_INLINE const char* dtype_name(lf_dtype dtype) {
     case LF_Q4_K: return "q4_k";
     case LF_Q5_K: return "q5_k";
     case LF_Q6_K: return "q6_k";
+    case LF_Q4_Z: return "q4_z";
   }
   return "unknown";
 }

@@ -11,11 +11,11 @@ constexpr const char* kOp = "PACK";
 constexpr int64_t kDepth = 512;     // elements of a panel laid out at a time; whole blocks of every format
 constexpr int64_t kBlockRows = 32;  // rows of a block format decoded at a time for the backward layout
 
-uint64_t packed_size(uint32_t dtype, uint32_t layout, uint32_t n, uint32_t k, uint32_t) {
+uint64_t packed_size(uint32_t dtype, uint32_t layout, uint32_t n, uint32_t k, uint32_t group) {
   if (layout != LF_LAYOUT_PACKED_FORWARD && layout != LF_LAYOUT_PACKED_BACKWARD) return 0;
   const bool forward = layout == LF_LAYOUT_PACKED_FORWARD;
   if (!forward && is_block_format(lf_dtype(dtype))) return 0;
-  return packed_bytes(lf_dtype(dtype), forward ? n : k, forward ? k : n);
+  return packed_bytes(lf_dtype(dtype), forward ? n : k, forward ? k : n, group);
 }
 
 const char* check(Context& ctx, const uint32_t*, const View* o, int) {
@@ -36,7 +36,7 @@ const char* check(Context& ctx, const uint32_t*, const View* o, int) {
 // Blocks of weights, kept in their own bits.
 const char* pack_blocks(Context& ctx, const View& src, const View& dst) {
   ctx.for_each(ceil_div(src.shape[0], kPackedColumns), [&](int64_t panel, int) {
-    pack_format_panel(src.dtype, src.data, src.shape[0], src.shape[1], panel, dst.data);
+    pack_format_panel(src.dtype, dst.group, src.data, src.shape[0], src.shape[1], panel, dst.data);
   });
   return nullptr;
 }

@@ -39,7 +39,7 @@ void read_block(lf_dtype dtype, const uint8_t* p, Block& b) {
   b.scale = half_bits(p), b.minimum = half_bits(p + 2);
   switch (dtype) {
     case LF_Q4_0: return read_nibbles(p + 2, b.codes);
-    case LF_Q4_1: return read_nibbles(p + 4, b.codes);
+    case LF_Q4_1: case LF_Q4_Z: return read_nibbles(p + 4, b.codes);
     case LF_Q5_0: read_nibbles(p + 6, b.codes); return add_fifth_bits(p + 2, b.codes);
     case LF_Q5_1: read_nibbles(p + 8, b.codes); return add_fifth_bits(p + 4, b.codes);
     case LF_Q8_0:
@@ -92,6 +92,11 @@ void put_scales(const PackedFormat& f, const Block& b, const PackedPanel& p, int
   const int64_t at = group * kPackedColumns + column, super = group / kSuperGroups * kPackedColumns + column;
   const int within = int(group % kSuperGroups);
   switch (f.scales) {
+    case Scales::kZero:
+      if (group % f.span) break;
+      store_half(p.scales, group / f.span * kPackedColumns + column, b.scale);
+      p.minima[group / f.span * kPackedColumns + column] = uint8_t(b.minimum & 255);
+      break;
     case Scales::kHalfMinimum: store_half(p.minima, at, b.minimum); [[fallthrough]];
     case Scales::kHalf: store_half(p.scales, at, b.scale); break;
     case Scales::kSuper:
@@ -126,14 +131,15 @@ void unpack(const PackedPanel& p, int lane, int64_t k0, int64_t depth, float* ds
 
 }  // namespace
 
-uint64_t packed_format_bytes(lf_dtype dtype, int64_t n, int64_t k) {
-  const PackedFormat f = packed_format(dtype);
-  if (!f.bits || k % block_elements(dtype)) return 0;
+uint64_t packed_format_bytes(lf_dtype dtype, int64_t n, int64_t k, uint32_t group) {
+  const PackedFormat f = packed_format(dtype, group);
+  if (!f.bits || k % block_elements(dtype) || group % kGroup) return 0;
   return uint64_t(ceil_div(n, kPackedColumns)) * packed_panel_bytes(f, k);
 }
 
-void pack_format_panel(lf_dtype dtype, const uint8_t* src, int64_t n, int64_t k, int64_t panel, uint8_t* packed) {
-  const PackedFormat f = packed_format(dtype);
+void pack_format_panel(lf_dtype dtype, uint32_t group, const uint8_t* src, int64_t n, int64_t k, int64_t panel,
+                       uint8_t* packed) {
+  const PackedFormat f = packed_format(dtype, group);
   const PackedPanel p = packed_panel(f, packed, panel, k);
   __builtin_memset(p.codes, 0, packed_panel_bytes(f, k));
   const int64_t elements = block_elements(dtype), blocks = k / elements, groups = elements / kGroup;
@@ -149,12 +155,12 @@ void pack_format_panel(lf_dtype dtype, const uint8_t* src, int64_t n, int64_t k,
     }
 }
 
-void unpack_format(lf_dtype dtype, const uint8_t* packed, int64_t k, int64_t column, int64_t count, int64_t k0,
-                   int64_t depth, float* dst) {
+void unpack_format(lf_dtype dtype, uint32_t group, const uint8_t* packed, int64_t k, int64_t column, int64_t count,
+                   int64_t k0, int64_t depth, float* dst) {
   with_packed_format(dtype, [&](auto type) {
     constexpr lf_dtype kType = decltype(type)::value;
     for (int64_t c = 0; c < count; c += kLanes) {
-      const PackedPanel p = packed_panel(packed_format(kType), packed, (column + c) / kPackedColumns, k);
+      const PackedPanel p = packed_panel(packed_format(kType, group), packed, (column + c) / kPackedColumns, k);
       unpack<kType>(p, int((column + c) % kPackedColumns), k0, depth, dst + c, count);
     }
   });

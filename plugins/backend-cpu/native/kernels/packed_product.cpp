@@ -146,7 +146,7 @@ struct PanelProducts {
 template <lf_dtype kType>
 void multiply_panels(Context& ctx, const Product& p, const Activations& x) {
   static constexpr PanelProducts<kType> products;
-  constexpr PackedFormat f = packed_format(kType);
+  const PackedFormat f = packed_format(kType, p.b.group);
   const int64_t panel_bytes = packed_panel_bytes(f, p.k);
   const int64_t panels = ceil_div(p.n, kPackedColumns), blocks = ceil_div(p.m, kTaskRows);
   // Few and equal tasks: each costs an exchange between the threads.

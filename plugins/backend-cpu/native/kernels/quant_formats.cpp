@@ -1,4 +1,4 @@
-// Decoding of the GGUF block formats. Layouts are those of ggml's block_q* structures: scales are f16, the low nibbles
+// Decoding of the block formats. Layouts of GGUF's are those of ggml's block_q* structures: scales are f16, the low nibbles
 // of a run of bytes come before the high ones.
 #include "quant_formats.h"
 
@@ -34,6 +34,17 @@ void decode_q4_1(const uint8_t* block, float* y) {
   for (int i = 0; i < 16; i++) {
     y[i] = float(q[i] & 15) * scale + minimum;
     y[i + 16] = float(q[i] >> 4) * scale + minimum;
+  }
+}
+
+// f16 scale | u8 zero | u8 unused | 16 bytes of nibbles; value = (q - zero) * scale.
+void decode_q4_z(const uint8_t* block, float* y) {
+  const float scale = half_at(block);
+  const int zero = block[2];
+  const uint8_t* q = block + 4;
+  for (int i = 0; i < 16; i++) {
+    y[i] = float((q[i] & 15) - zero) * scale;
+    y[i + 16] = float((q[i] >> 4) - zero) * scale;
   }
 }
 
@@ -138,6 +149,7 @@ void dequantize_row(lf_dtype dtype, const void* src, int64_t n, float* dst) {
     case LF_Q4_K: decode = decode_q4_k; break;
     case LF_Q5_K: decode = decode_q5_k; break;
     case LF_Q6_K: decode = decode_q6_k; break;
+    case LF_Q4_Z: decode = decode_q4_z; break;
     default: return;
   }
   const uint8_t* block = static_cast<const uint8_t*>(src);

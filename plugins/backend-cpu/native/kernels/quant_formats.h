@@ -1,4 +1,4 @@
-// The GGUF block formats: a row is a sequence of blocks, each with its own scale (and minimum).
+// The block formats of GGUF, and that of GPTQ and AWQ weights: a row is a sequence of blocks, each with its own scale (and minimum).
 #pragma once
 #include "operands.h"
 
@@ -8,7 +8,7 @@ namespace LF_ISA {
 // Elements in a block; 0 when `dtype` is not a block format. A row must be a whole number of blocks.
 LF_INLINE int64_t block_elements(lf_dtype dtype) {
   switch (dtype) {
-    case LF_Q4_0: case LF_Q4_1: case LF_Q5_0: case LF_Q5_1: case LF_Q8_0: return 32;
+    case LF_Q4_0: case LF_Q4_1: case LF_Q5_0: case LF_Q5_1: case LF_Q8_0: case LF_Q4_Z: return 32;
     case LF_Q4_K: case LF_Q5_K: case LF_Q6_K: return 256;
     default: return 0;
   }
@@ -16,7 +16,7 @@ LF_INLINE int64_t block_elements(lf_dtype dtype) {
 LF_INLINE int64_t block_bytes(lf_dtype dtype) {
   switch (dtype) {
     case LF_Q4_0: return 18;
-    case LF_Q4_1: return 20;
+    case LF_Q4_1: case LF_Q4_Z: return 20;
     case LF_Q5_0: return 22;
     case LF_Q5_1: return 24;
     case LF_Q8_0: return 34;

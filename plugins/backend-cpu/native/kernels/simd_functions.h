@@ -74,16 +74,8 @@ LF_INLINE f32v tanh(f32v x) {
   return select(a < broadcast(0.625f), small, copy_sign(large, x));
 }
 
-LF_INLINE f32v erf(f32v x) {
-  f32v a = abs(x), z = x * x;
-  f32v p = broadcast(-0x1.395c82p-11f);
-  p = fma(p, z, broadcast(0x1.4716c0p-8f));
-  p = fma(p, z, broadcast(-0x1.b686ecp-6f));
-  p = fma(p, z, broadcast(0x1.ce1a46p-4f));
-  p = fma(p, z, broadcast(-0x1.8126e6p-2f));
-  p = fma(p, z, broadcast(0x1.06eba6p-3f));
-  f32v small = fma(p, x, x);
-  // log(erfc(a)) as a polynomial; erf is 1 in f32 from 3.92 on.
+// 1 - erf(a) for a >= 0.925, by a polynomial of its logarithm; 0 from 4 on, where it is below 2e-8.
+LF_INLINE f32v erfc_tail(f32v a) {
   f32v t = min(a, broadcast(4.0f));
   f32v q = broadcast(0x1.98d53ep-13f);
   q = fma(q, t, broadcast(-0x1.8da1d4p-9f));
@@ -92,8 +84,34 @@ LF_INLINE f32v erf(f32v x) {
   q = fma(q, t, broadcast(-0x1.4647b2p-1f));
   q = fma(q, t, broadcast(-0x1.20ac30p+0f));
   q = fma(q, t, broadcast(-0x1.b220d8p-13f));
-  f32v large = copy_sign(1.0f - exp(q), x);
-  f32v r = select(a < broadcast(0.925f), small, large);
+  return select(a < broadcast(4.0f), exp(q), broadcast(0.0f));
+}
+
+// erf(x) for |x| < 0.925.
+LF_INLINE f32v erf_middle(f32v x) {
+  f32v z = x * x;
+  f32v p = broadcast(-0x1.395c82p-11f);
+  p = fma(p, z, broadcast(0x1.4716c0p-8f));
+  p = fma(p, z, broadcast(-0x1.b686ecp-6f));
+  p = fma(p, z, broadcast(0x1.ce1a46p-4f));
+  p = fma(p, z, broadcast(-0x1.8126e6p-2f));
+  p = fma(p, z, broadcast(0x1.06eba6p-3f));
+  return fma(p, x, x);
+}
+
+LF_INLINE f32v erf(f32v x) {
+  f32v a = abs(x);
+  f32v r = select(a < broadcast(0.925f), erf_middle(x), copy_sign(1.0f - erfc_tail(a), x));
+  return select(x == x, r, x);
+}
+
+// x times the normal distribution function of x (Hendrycks & Gimpel 2016), with all digits below 0 too.
+LF_INLINE f32v gelu(f32v x) {
+  f32v u = x * 0.707106781f, a = abs(u), half = 0.5f * x;
+  f32v middle = fma(half, erf_middle(u), half);
+  f32v tail = half * erfc_tail(a);
+  f32v above = select(a < broadcast(4.0f), x - tail, x);
+  f32v r = select(a < broadcast(0.925f), middle, select(x < broadcast(0.0f), tail, above));
   return select(x == x, r, x);
 }
 

@@ -2,6 +2,7 @@
 #include "limits.h"
 
 #include "kernels/simd.h"
+#include "kernels/tile_unit.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
@@ -33,7 +34,22 @@ double peak_f32(int64_t rounds, float* keep) {
   return 2.0 * kLanes * kChains * 16 * double(rounds);
 }
 
-#if LF_ISA_LEVEL >= 3
+#if LF_ISA_LEVEL >= 4
+double peak_bf16(int64_t rounds, float* keep) {
+  configure_tiles(kTileUnitRows);
+  zero_tile<0>(), zero_tile<1>(), zero_tile<2>(), zero_tile<3>(), zero_tile<4>(), zero_tile<5>();
+  zero_tile<6>(), zero_tile<7>();
+  for (int64_t round = 0; round < rounds; round++) {
+    multiply_bf16_tiles<0>(), multiply_bf16_tiles<1>(), multiply_bf16_tiles<2>();
+    multiply_bf16_tiles<3>(), multiply_bf16_tiles<4>(), multiply_bf16_tiles<5>();
+  }
+  float sums[16 * 16];
+  store_tile<0>(sums, 64);
+  release_tiles();
+  *keep = sums[0];
+  return 2.0 * 16 * 16 * 32 * 6 * double(rounds);
+}
+#elif LF_ISA_LEVEL >= 3
 double peak_bf16(int64_t rounds, float* keep) {
   f32v sums[kChains] = {};
   __m512i a = _mm512_set1_epi16(0x3f80), b = _mm512_set1_epi16(0x3f00);
@@ -46,6 +62,9 @@ double peak_bf16(int64_t rounds, float* keep) {
   *keep = total(sums);
   return 2.0 * 32 * kChains * 16 * double(rounds);
 }
+#endif
+
+#if LF_ISA_LEVEL >= 3
 
 double peak_int8(int64_t rounds, float* keep) {
   __m512i sums[kChains];

@@ -1,0 +1,126 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { cpuDevice } from '../device/cpu-device.fixture.js';
+import type { Device } from '../device/device.js';
+import {
+  bytesOf,
+  dequantize,
+  encodeScales,
+  packWeight,
+  type QuantizedLayout,
+  type QuantizedTensor,
+  type QuantizedWeight,
+} from '../formats/index.js';
+import type { TensorEntry } from '../formats/model-source.js';
+import { Parameter } from '../nn/parameter.js';
+import { linear } from '../ops/linear.js';
+import { Tensor } from '../tensor/tensor.js';
+import { quantizedSource } from './quantized-source.js';
+
+const [N, K, GROUPS] = [40, 192, 3];
+const LAYOUTS: readonly QuantizedLayout[] = ['gptq', 'gptq_v2', 'awq', 'pack-quantized'];
+
+const weight: QuantizedWeight = {
+  outFeatures: N,
+  inFeatures: K,
+  bits: 4,
+  groups: GROUPS,
+  codes: Uint8Array.from({ length: N * K }, (_, i) => (i * 7 + (i >> 4)) % 16),
+  scales: Float32Array.from({ length: N * GROUPS }, (_, i) => (1 + (i % 13)) / 64),
+  zeros: Uint16Array.from({ length: N * GROUPS }, (_, i) => 1 + (i % 15)),
+};
+const symmetric: QuantizedWeight = { ...weight, zeros: new Uint16Array(N * GROUPS).fill(8) };
+
+describe.each([['portable'], [undefined]])('with the kernels %s', (isa) => {
+  let device: Device;
+  let folder: string;
+  beforeAll(() => {
+    device = cpuDevice({ isa });
+    folder = mkdtempSync(join(tmpdir(), 'largeforge-'));
+  });
+  afterAll(() => {
+    device.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  function entry(name: string, dtype: 'i32' | 'f16', shape: readonly number[], data: Uint8Array): TensorEntry {
+    const file = join(folder, `${name}-${Math.random()}`);
+    // What comes before it in a file is no multiple of a page.
+    writeFileSync(file, Buffer.concat([Buffer.alloc(24), data]));
+    return { name, dtype, shape, file, offset: 24, bytes: data.byteLength };
+  }
+
+  function stored(layout: QuantizedLayout, values: QuantizedWeight, groupIndex?: Int32Array): QuantizedTensor {
+    const { codes, zeros } = packWeight(values, layout);
+    const across = layout !== 'pack-quantized';
+    const turned = values.scales.map((_, i) => values.scales[(i % N) * GROUPS + Math.floor(i / N)]!);
+    const shapes = {
+      gptq: { codes: [K / 8, N], zeros: [GROUPS, N / 8] },
+      gptq_v2: { codes: [K / 8, N], zeros: [GROUPS, N / 8] },
+      awq: { codes: [K, N / 8], zeros: [GROUPS, N / 8] },
+      'pack-quantized': { codes: [N, K / 8], zeros: [N / 8, GROUPS] },
+    }[layout];
+    return {
+      layout,
+      bits: 4,
+      groups: GROUPS,
+      codes: entry('codes', 'i32', shapes.codes, bytesOf(codes)),
+      scales: across
+        ? entry('scales', 'f16', [GROUPS, N], encodeScales(turned, 'f16'))
+        : entry('scales', 'f16', [N, GROUPS], encodeScales(values.scales, 'f16')),
+      zeros: zeros && entry('zeros', 'i32', shapes.zeros, bytesOf(zeros)),
+      groupIndex: groupIndex && entry('g_idx', 'i32', [K], bytesOf(groupIndex)),
+    };
+  }
+
+  function parameter(tensor: QuantizedTensor, dtype: 'f32' | 'bf16' = 'f32'): Parameter {
+    const made = new Parameter(device, 'w', [N, K], dtype, quantizedSource(device, tensor, [N, K]));
+    made.keepsBlocks = true;
+    return made;
+  }
+
+  test.each(LAYOUTS)('%s codes are the values that they stand for', async (layout) => {
+    for (const values of [weight, symmetric]) {
+      using w = parameter(stored(layout, values));
+      using read = w.toFloat32();
+      expect(await read.floats()).toEqual(dequantize(values));
+    }
+  });
+
+  test.each(LAYOUTS)('a product with %s codes as they are', async (layout) => {
+    using w = parameter(stored(layout, weight));
+    const packed = w.forward();
+    expect([packed.dtype, packed.layout, packed.group]).toEqual(['q4_z', 'packedForward', 64]);
+    // 4 bits a code, and three bytes for each group of 64.
+    expect(device.packedBytes('q4_z', 'packedForward', 48, K, 64)).toBe(48 * (K / 2 + 3 * GROUPS) + 3 * 48);
+    const values = dequantize(weight);
+    const x = Float32Array.from({ length: 9 * K }, (_, i) => Math.sin(i * 0.7));
+    const expected = (row: number, n: number) =>
+      values.subarray(n * K, (n + 1) * K).reduce((sum, value, k) => sum + value * x[row * K + k]!, 0);
+    for (const dtype of ['f32', 'bf16'] as const) {
+      using input = Tensor.from(device, x, [9, K], dtype);
+      using y = linear(input, w);
+      const result = await y.floats();
+      // bf16 activations are rounded to 8 bits in groups of 32.
+      const tolerance = dtype === 'f32' ? 1e-4 : 0.25;
+      for (let row = 0; row < 9; row++)
+        for (let n = 0; n < N; n++) expect(Math.abs(result[row * N + n]! - expected(row, n))).toBeLessThan(tolerance);
+    }
+  });
+
+  test('groups in the order of columns may be named', async () => {
+    const named = Int32Array.from({ length: K }, (_, k) => Math.floor(k / 64));
+    using w = parameter(stored('gptq', weight, named));
+    expect(w.forward().dtype).toBe('q4_z');
+  });
+
+  test('groups in another order are decoded', async () => {
+    const groupIndex = Int32Array.from({ length: K }, (_, k) => k % GROUPS);
+    using w = parameter(stored('gptq', weight, groupIndex));
+    expect(w.forward().dtype).toBe('f32');
+    using read = w.toFloat32();
+    expect(await read.floats()).toEqual(dequantize({ ...weight, groupIndex }));
+  });
+});

@@ -1,8 +1,9 @@
 /**
  * Decoding of one sequence: tokens a second after the first, of our engine on a GGUF file in its own bits and of llama.cpp
- * on the same file, one after the other in each repetition. Both take the likeliest token each time.
+ * on the same file, one after the other in each repetition. Both take the likeliest token each time. With --prompt it is a
+ * prompt of that many tokens to its first token instead.
  *
- *   node bench/decode.mjs [--model FILE.gguf] [--tokens 128] [--threads N] [--repetitions 5] [--json FILE]
+ *   node bench/decode.mjs [--model FILE.gguf] [--tokens 128] [--prompt N] [--threads N] [--repetitions 5] [--json FILE]
  *
  * Beside the time that passed it gives the processor time of each side's process, which other work on the machine disturbs
  * less. With several threads that of llama.cpp includes its waiting, which spins.
@@ -27,6 +28,7 @@ const { values } = parseArgs({
   options: {
     model: { type: 'string', default: process.env.LARGEFORGE_BENCH_MODEL },
     tokens: { type: 'string', default: '128' },
+    prompt: { type: 'string' },
     threads: { type: 'string' },
     repetitions: { type: 'string', default: '5' },
     json: { type: 'string' },
@@ -36,16 +38,19 @@ if (!values.model) {
   process.stderr.write('--model: which GGUF file? "npm run bench -- --only decode" takes that of SmolLM2-135M\n');
   process.exit(2);
 }
-const count = Number(values.tokens);
+const work = values.prompt === undefined ? 'decode' : 'prefill';
+const count = Number(values.prompt ?? values.tokens);
 const repetitions = Number(values.repetitions);
 const threads = values.threads === undefined ? undefined : Number(values.threads);
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 
+const loadStart = performance.now();
 const device = openDevice({ library: locateLibrary(), threads });
 const { name: cpu, isa, computeUnits } = device.properties;
 const model = asCausal(await loadModel(device, values.model, { weights: 'as-stored' }));
 model.prepare();
 await device.flush();
+const loadSeconds = (performance.now() - loadStart) / 1000;
 const weights = device.memory().allocated;
 const tokenizer = Tokenizer.of(readModelSource(values.model));
 const engine = createGenerationEngine({ model, tokenizer });
@@ -61,12 +66,24 @@ async function startPeer() {
   const first = await lines.next();
   if (first.done) return undefined;
   const run = async () => {
-    child.stdin.write(`${count}\n`);
+    child.stdin.write(`${work} ${count}\n`);
     const { value, done } = await lines.next();
-    if (done) throw new Error('llama.cpp ended while it decoded');
+    if (done) throw new Error('llama.cpp ended while it worked');
     return JSON.parse(value);
   };
-  return { name: JSON.parse(first.value).peer, run, stop: () => child.stdin.end('quit\n') };
+  const { peer: name, load } = JSON.parse(first.value);
+  return { name, load, run, stop: () => child.stdin.end('quit\n') };
+}
+
+/** A prompt to its first token. */
+async function prefill(round) {
+  const vocabulary = model.config.vocabSize;
+  const prompt = Array.from({ length: count }, (_, i) => 1 + ((i * 7919 + round) % (vocabulary - 1)));
+  const start = performance.now();
+  const cpuStart = process.cpuUsage();
+  for await (const _ of engine.generate({ promptTokens: prompt, maxTokens: 1, ignoreEos: true, sampling: greedy }));
+  const { user, system } = process.cpuUsage(cpuStart);
+  return { seconds: (performance.now() - start) / 1000, processor: (user + system) / 1e6 };
 }
 
 async function decode() {
@@ -86,7 +103,7 @@ const peer = await startPeer();
 const ours = [];
 const theirs = [];
 for (let i = 0; i <= repetitions; i++) {
-  const own = await decode();
+  const own = work === 'prefill' ? await prefill(i) : await decode();
   const other = await peer?.run();
   // The first repetition fills caches, on both sides.
   if (i === 0) continue;
@@ -94,6 +111,7 @@ for (let i = 0; i <= repetitions; i++) {
   if (other) theirs.push(other);
 }
 peer?.stop();
+const peakBytes = process.resourceUsage().maxRSS * 1024;
 await engine.close();
 device[Symbol.dispose]();
 
@@ -106,9 +124,14 @@ if (peer) {
   console.log(describe(peer.name, theirs));
   console.log(`ratio ${ratio('seconds').toFixed(2)}, of processor time ${ratio('processor').toFixed(2)}`);
 } else console.log('llama-cpp-python is not installed: no ratio');
-console.log(`packed weights ${(weights / 1e6).toFixed(0)} MB`);
+const memory = (bytes, seconds) => `${(bytes / 1e6).toFixed(0)} MB at most, loaded in ${seconds.toFixed(2)} s`;
+console.log(`largeforge: ${memory(peakBytes, loadSeconds)}; packed weights ${(weights / 1e6).toFixed(0)} MB`);
+if (peer) console.log(`${peer.name}: ${memory(theirs.at(-1).peak, peer.load)}`);
 console.log(`${cpu}, ${isa}, ${threads ?? computeUnits} threads; medians of ${repetitions}, ${count} tokens each`);
 if (values.json !== undefined) {
-  const result = { date: new Date().toISOString(), cpu, isa, threads: threads ?? computeUnits, count, ours, theirs };
+  const result = {
+    ...{ date: new Date().toISOString(), cpu, isa, threads: threads ?? computeUnits, work, count },
+    ...{ ours, theirs, loadSeconds, peakBytes, peerLoadSeconds: peer?.load },
+  };
   writeFileSync(values.json, `${JSON.stringify({ ...result, peer: peer?.name, weights }, null, 2)}\n`);
 }

@@ -183,6 +183,10 @@ uint32_t written_operands(uint32_t op) {
     case LF_OP_ADAFACTOR: return 1u << 0 | 3u << 2 | 1u << 5;
     case LF_OP_DEQUANTIZE: return 1u << 5;
     case LF_OP_QUANTIZE_TABLE: return 3u << 2;
+    case LF_OP_QUANTIZE_GROUPS: return 15u << 2;
+    case LF_OP_QUANTIZE_BLOCK: return 15u << 4;
+    case LF_OP_QUANTIZE_SWEEP: return 1u << 3 | 3u << 5;
+    case LF_OP_ENCODE_BLOCKS: return 1u << 2;
     default: return 0;
   }
 }

@@ -1,7 +1,7 @@
 export type { Allocation } from './arena.js';
 export { backendDevices, locateBackendLibrary } from './backend-library.js';
 export { loadBackend, loadBinding } from './binding.js';
-export type { AdamWParams, AttentionParams, CrossEntropyParams, RandomKey } from './commands/index.js';
+export type { AdamWParams, AttentionParams, CrossEntropyParams, QuantizeGrid, RandomKey } from './commands/index.js';
 export * as commands from './commands/index.js';
 export { Device, type DeviceSpec, type DeviceStats, type Lifetime, openDevice } from './device.js';
 export { byteLength, type DType, dtypeCode, elementBytes, type FloatDType, isBlockFormat } from './dtype.js';

@@ -7,7 +7,9 @@ const header = readFileSync(new URL('../../native/include/largeforge/backend.h',
 
 /** Members of an enumeration of backend.h, without its prefix. */
 function members(name: string, prefix: string): Record<string, number> {
-  const body = new RegExp(`typedef enum ${name} \\{([^}]*)\\}`).exec(header)![1]!.replace(/\/\*[\s\S]*?\*\//g, '');
+  const body = new RegExp(`typedef enum ${name} \\{([\\s\\S]*?)\\} ${name};`)
+    .exec(header)![1]!
+    .replace(/\/\*[\s\S]*?\*\//g, '');
   const found = [...body.matchAll(new RegExp(`${prefix}(\\w+) = (\\d+)`, 'g'))];
   return Object.fromEntries(found.map(([, member, value]) => [member!, Number(value)]));
 }

@@ -46,6 +46,10 @@ export const Op = {
   ADAFACTOR: 127,
   DEQUANTIZE: 128,
   QUANTIZE_TABLE: 129,
+  QUANTIZE_GROUPS: 145,
+  QUANTIZE_BLOCK: 146,
+  QUANTIZE_SWEEP: 147,
+  ENCODE_BLOCKS: 148,
 } as const;
 
 export type OpName = keyof typeof Op;

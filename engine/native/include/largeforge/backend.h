@@ -327,7 +327,39 @@ typedef enum lf_op {
   /* params: u block (even). operands: x f32 [N, K] contiguous, table f32 [16] ascending, codes* u8 [ceil(n / 2)],
    * absmax* f32 [ceil(n / block)]. The codes of 4 bits that DEQUANTIZE takes with this table: absmax is the largest
    * magnitude of a block, a code that of the table's value nearest to x / absmax, the lower on a tie. */
-  LF_OP_QUANTIZE_TABLE = 129
+  LF_OP_QUANTIZE_TABLE = 129,
+
+  /* ---- quantisation of weights. Both find grids: a group of columns of a row has values (code - zero) * scale, codes
+   * below 2^bits. The range of a group, 0 included, is tried whole and in `shares` - 1 steps of 0.02 less; then `refits` times
+   * the scale that fits the codes best by least squares; the least sum of importance * error^2 wins. A symmetric
+   * grid has its zero at 2^(bits-1) and scale = 2 * largest / (2^bits - 1); else the zero is the nearest code to 0. Scales
+   * are rounded to `dtype` first. Values and zeros are nearest codes, ties to even, within the range. A group of zeros has
+   * scale 1 and the middle zero. ---- */
+
+  /* params: u bits, u group, u symmetric, u shares, u refits, u dtype (f32, f16 or bf16).
+   * operands: w f32 [N, K], importance? f32 [K], codes* u8 [N, K], scales* f32 [N, K/group], zeros* f32 [N, K/group],
+   *           values*? f32 [N, K]. Rounds to the nearest; importance defaults to 1. */
+  LF_OP_QUANTIZE_GROUPS = 145,
+  /* params as QUANTIZE_GROUPS.
+   * operands: w f32 [N, B], carried? f32 [N, B], upper f32 [B, B], columns? i32 [B], scales+ f32 [N, G], zeros+ f32 [N, G],
+   *           codes* u8 [N, B], errors* f32 [N, B].
+   * Column j of B is rounded after what the errors before it ask for was added:
+   * target[j] = w[j] + (carried[j] + sum over i < j of errors[i] upper[i, j]) / upper[j, j], errors = w - value; below its
+   * diagonal `upper` is not read. With `columns` the grid of column j is the one that scales and zeros have at columns[j];
+   * without, those of the B/group groups are found as each begins, for the targets that its columns would have if none of
+   * them were rounded, with importance upper[j, j]^2. */
+  LF_OP_QUANTIZE_BLOCK = 146,
+  /* params as QUANTIZE_GROUPS; shares, refits and symmetric are not used.
+   * operands: w f32 [N, B], slope f32 [N, B], square f32 [B, B], scales+ f32 [N, B/group], zeros f32 [N, B/group],
+   *           codes+ u8 [N, B], errors+ f32 [N, B].
+   * One sweep of coordinate descent over a block of columns: lowers tr(E H E^T), E = errors = w - value. slope is E H in
+   * these columns, square is H there. For each group in turn, first its scale: the one for which the quadratic is least
+   * with the codes as they are, if positive, rounded to dtype, taken if the quadratic falls; then each column's code: that
+   * nearest to w[j] - errors[j] + slope[j] / square[j, j], where slope follows every change. */
+  LF_OP_QUANTIZE_SWEEP = 147,
+  /* operands: src float [N, K], importance? f32 [K], dst* [N, K] (a block format). Encodes weights. Scales are chosen for a
+   * small sum of importance * error^2; of Q8_0 the scale is the largest magnitude of a block over 127. */
+  LF_OP_ENCODE_BLOCKS = 148
 } lf_op;
 
 typedef enum lf_binary { LF_ADD = 0, LF_SUB = 1, LF_MUL = 2, LF_DIV = 3, LF_MAX = 4, LF_MIN = 5 } lf_binary;

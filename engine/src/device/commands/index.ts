@@ -8,3 +8,4 @@ export * from './loss.js';
 export * from './matrix.js';
 export * from './norm.js';
 export * from './optimizer.js';
+export * from './quantize.js';

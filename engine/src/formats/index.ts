@@ -2,6 +2,9 @@ export { type AdapterSource, isAdapterFolder, readAdapter, writeAdapter } from '
 export { writeJson, writeTextFile } from './atomic-file.js';
 export type { GgufValue } from './gguf/metadata.js';
 export { type GgufFile, type GgufTensor, readGguf } from './gguf/read.js';
+export { type GgufEntry, writeGguf } from './gguf/write.js';
+export { ggufArchitecture, ggufMetadata, ggufPlace, ropeFactors } from './gguf-model/write.js';
+export { ggufTokenizerMetadata } from './gguf-tokenizer/write.js';
 export {
   type CachedModel,
   datasetInHubCache,

@@ -42,8 +42,8 @@ export class StagedModel implements Disposable {
     // A config.json of before would describe the new weights wrongly; with none the folder is no model.
     rmSync(join(folder, 'config.json'), { force: true });
     for (const name of readdirSync(folder)) if (OF_BEFORE.test(name)) rmSync(join(folder, name));
-    const names = readdirSync(partial).filter((name) => name !== 'config.json');
-    for (const name of [...names, 'config.json']) renameSync(join(partial, name), join(folder, name));
+    const names = readdirSync(partial).sort((a, b) => Number(a === 'config.json') - Number(b === 'config.json'));
+    for (const name of names) renameSync(join(partial, name), join(folder, name));
   }
 
   [Symbol.dispose](): void {

@@ -22,7 +22,8 @@ export interface Folding {
 
 /**
  * Where the inputs of a group of linear layers can be scaled: at the norm before them, at the values before the output of
- * attention, at the up projection before the down projection. Undefined where something in between is not linear.
+ * attention, at the up projection before the down projection. Undefined where something in between is not linear, or where
+ * others read the same inputs.
  */
 export function foldingOf(
   model: CausalLanguageModel,
@@ -36,7 +37,10 @@ export function foldingOf(
   const linear = (name: string) => model.linears.get(prefix + name)!;
   const { qkv, feedForward } = modules;
   const inputs = qkv.kind === 'separate' ? qkv.names : [qkv.name];
-  if (names.some((name) => inputs.includes(name))) return atNorm(model, prefix + modules.attentionNorm, consumers);
+  const all = (readers: readonly string[]) => readers.every((name) => names.includes(name));
+  if (names.some((name) => inputs.includes(name))) {
+    return all(inputs) ? atNorm(model, prefix + modules.attentionNorm, consumers) : undefined;
+  }
   if (names.includes(modules.attentionOutput)) {
     const channels = numKvHeads * headDim;
     const shared = numHeads / numKvHeads;
@@ -53,7 +57,9 @@ export function foldingOf(
     return atRows(source, rowOf, { consumers, channels, channelOf }, model.dtype as ScaleDType);
   }
   const last = feedForward.names.at(-1)!;
-  if (!names.includes(last)) return atNorm(model, prefix + modules.feedForwardNorm, consumers);
+  if (!names.includes(last)) {
+    return all(feedForward.names.slice(0, -1)) ? atNorm(model, prefix + modules.feedForwardNorm, consumers) : undefined;
+  }
   // An activation lies between up and down of a plain feed-forward.
   if (feedForward.kind === 'plain') return undefined;
   const channels = intermediateSize;

@@ -1,11 +1,5 @@
-import type { Device, Tensor } from '@largeforge/engine';
-import { type GridOptions, outputError, roundToNearest } from '@largeforge/quantize';
-
-/** A weight [N, K] whose inputs are going to be scaled. */
-export interface ScaledWeight {
-  readonly values: Float32Array;
-  readonly outFeatures: number;
-}
+import { commands, type Device, scope, Tensor } from '@largeforge/engine';
+import { type GridOptions, searchOf } from '@largeforge/quantize';
 
 export interface ScaleChoice {
   /** [channels] what weights are multiplied by. */
@@ -14,10 +8,10 @@ export interface ScaleChoice {
   readonly gain: number;
 }
 
-export interface ScaleSearchOptions extends GridOptions {
-  readonly groupSize: number;
-  /** Ratios that are tried, from 0 to 1. */
-  readonly steps: number;
+/** A weight f32 [N, K] whose inputs are going to be scaled, and how it will be rounded. */
+export interface ScaledWeight {
+  readonly weight: Tensor;
+  readonly grid: GridOptions;
 }
 
 /** Rows of each weight that candidates are judged by. */
@@ -28,40 +22,39 @@ const ROWS = 256;
  * mean size of the weights as AutoAWQ has it, for ratios r from 0 to 1; those are best with which rounding W * s to the nearest
  * codes and dividing by s changes the outputs of the layers least. x is the root mean square of a channel's inputs.
  * @param square X^T X of the inputs, f32 [K, K]
- * @param channelOf [K] the channel of each input
+ * @param place the channel of each input, [K]
+ * @param steps ratios that are tried, from 0 to 1
  */
 export async function searchScales(
   device: Device,
   weights: readonly ScaledWeight[],
   square: Tensor,
   place: { readonly channels: number; readonly channelOf: Int32Array },
-  options: ScaleSearchOptions,
+  steps: number,
 ): Promise<ScaleChoice> {
   const { channels, channelOf } = place;
-  const k = channelOf.length;
-  const sampled = weights.map(({ values, outFeatures }) => sampleRows(values, outFeatures, k));
+  const sampled = weights.map(({ weight, grid }) => ({ rows: sampleRows(weight), grid }));
   const inputs = channelMeans(await diagonal(square), place, Math.sqrt);
-  const sizes = channelMeans(relativeSizes(sampled, k, options.groupSize), place, (mean) => mean);
-  const plain = await loss(device, sampled, square, new Float32Array(k).fill(1), options);
-  let best: ScaleChoice = { scales: new Float32Array(channels).fill(1), gain: 1 };
-  if (!(plain > 0)) return best;
+  const sizes = channelMeans(await relativeSizes(sampled), place, (mean) => mean);
+  const candidates: Float32Array[] = [new Float32Array(channels).fill(1)];
   for (const withWeights of [false, true]) {
-    for (let step = withWeights ? 0 : 1; step <= options.steps; step++) {
-      const ratio = step / options.steps;
-      const scales = normalized(
-        inputs.map((input, c) => input ** ratio / (withWeights ? (sizes[c]! + 1e-4) ** (1 - ratio) : 1)),
-      );
-      const own = await loss(
-        device,
-        sampled,
-        square,
-        channelOf.length === channels ? scales : spread(scales, channelOf),
-        options,
-      );
-      if (own / plain < best.gain) best = { scales, gain: own / plain };
+    for (let step = withWeights ? 0 : 1; step <= steps; step++) {
+      const ratio = step / steps;
+      const scaleOf = (input: number, c: number) =>
+        input ** ratio / (withWeights ? (sizes[c]! + 1e-4) ** (1 - ratio) : 1);
+      candidates.push(normalized(inputs.map(scaleOf)));
     }
   }
-  return best;
+  const losses = await lossesOf(
+    device,
+    sampled,
+    square,
+    candidates.map((scales) => spread(scales, channelOf)),
+  );
+  for (const { rows } of sampled) rows.dispose();
+  let best = 0;
+  for (let i = 1; i < losses.length; i++) if (losses[i]! < losses[best]!) best = i;
+  return { scales: candidates[best]!, gain: losses[0]! > 0 ? losses[best]! / losses[0]! : 1 };
 }
 
 /** [K] of [channels]. */
@@ -69,36 +62,56 @@ export function spread(scales: Float32Array, channelOf: Int32Array): Float32Arra
   return Float32Array.from(channelOf, (channel) => scales[channel]!);
 }
 
-async function loss(
-  device: Device,
-  weights: readonly Float32Array[],
-  square: Tensor,
-  scales: Float32Array,
-  options: ScaleSearchOptions,
-): Promise<number> {
-  const k = scales.length;
-  let total = 0;
-  for (const values of weights) {
-    const scaled = values.map((value, i) => value * scales[i % k]!);
-    const { codes, scales: steps, zeros, groups } = roundToNearest(scaled, k, options.groupSize, options);
-    const difference = values.map((value, i) => {
-      const column = i % k;
-      const at = ((i - column) / k) * groups + Math.floor(column / options.groupSize);
-      return ((codes[i]! - zeros[at]!) * steps[at]!) / scales[column]! - value;
-    });
-    total += await outputError(device, difference, square);
-  }
-  return total;
+interface SampledWeight {
+  readonly rows: Tensor;
+  readonly grid: GridOptions;
 }
 
-function sampleRows(values: Float32Array, n: number, k: number): Float32Array {
-  if (n <= ROWS) return values;
-  const out = new Float32Array(ROWS * k);
-  for (let i = 0; i < ROWS; i++) {
-    const row = Math.floor((i * n) / ROWS);
-    out.set(values.subarray(row * k, (row + 1) * k), i * k);
+/** What rounding with each of some scales of the columns changes of the outputs, squared. */
+async function lossesOf(
+  device: Device,
+  weights: readonly SampledWeight[],
+  square: Tensor,
+  candidates: readonly Float32Array[],
+): Promise<Float32Array> {
+  const { recorder } = device;
+  const k = square.shape[0]!;
+  using losses = Tensor.zeros(device, [candidates.length], 'f32', 'persistent');
+  for (const [i, columns] of candidates.entries()) {
+    scope(() => {
+      const factors = Tensor.from(device, columns);
+      const inverse = Tensor.from(
+        device,
+        columns.map((scale) => 1 / scale),
+      );
+      for (const { rows, grid } of weights) {
+        const n = rows.shape[0]!;
+        const [scaled, values] = [Tensor.empty(device, [n, k]), Tensor.empty(device, [n, k])];
+        const codes = Tensor.empty(device, [n, k], 'u8');
+        const [scales, zeros] = [0, 1].map(() => Tensor.empty(device, [n, k / grid.groupSize])) as [Tensor, Tensor];
+        commands.binary(recorder, 'mul', rows, factors.view([n, k], [0, 1]), scaled);
+        commands.quantizeGroups(recorder, searchOf(grid), { w: scaled, codes, scales, zeros, values });
+        commands.binary(recorder, 'mul', values, inverse.view([n, k], [0, 1]), values);
+        commands.binary(recorder, 'sub', values, rows, values);
+        commands.matmul(recorder, { math: 'f32' }, { a: values, b: square, c: scaled });
+        commands.binary(recorder, 'mul', scaled, values, scaled);
+        commands.reduce(recorder, 'sum', scaled, losses.narrow(0, i, 1), true);
+      }
+    });
+    await device.flush();
   }
-  return out;
+  return (await losses.floats()).slice();
+}
+
+/** Some rows of a weight, as a copy. */
+function sampleRows(weight: Tensor): Tensor {
+  const { device } = weight;
+  const [n, k] = weight.shape as [number, number];
+  const count = Math.min(n, ROWS);
+  const ids = Int32Array.from({ length: count }, (_, i) => Math.floor((i * n) / count));
+  const rows = Tensor.empty(device, [count, k], 'f32', 'persistent');
+  scope(() => commands.embedding(device.recorder, Tensor.from(device, ids), weight, rows));
+  return rows;
 }
 
 async function diagonal(square: Tensor): Promise<Float32Array> {
@@ -108,18 +121,20 @@ async function diagonal(square: Tensor): Promise<Float32Array> {
 }
 
 /** Mean over rows of |w| as a share of the largest in its group, [K]. */
-function relativeSizes(weights: readonly Float32Array[], k: number, groupSize: number): Float32Array {
+async function relativeSizes(weights: readonly SampledWeight[]): Promise<Float32Array> {
+  const k = weights[0]!.rows.shape[1]!;
   const sums = new Float32Array(k);
-  let rows = 0;
-  for (const values of weights) {
-    rows += values.length / k;
-    for (let start = 0; start < values.length; start += groupSize) {
+  let count = 0;
+  for (const { rows, grid } of weights) {
+    const values = await rows.floats();
+    count += rows.shape[0]!;
+    for (let start = 0; start < values.length; start += grid.groupSize) {
       let most = 1e-6;
-      for (let i = 0; i < groupSize; i++) most = Math.max(most, Math.abs(values[start + i]!));
-      for (let i = 0; i < groupSize; i++) sums[(start + i) % k]! += Math.abs(values[start + i]!) / most;
+      for (let i = 0; i < grid.groupSize; i++) most = Math.max(most, Math.abs(values[start + i]!));
+      for (let i = 0; i < grid.groupSize; i++) sums[(start + i) % k]! += Math.abs(values[start + i]!) / most;
     }
   }
-  return sums.map((sum) => sum / rows);
+  return sums.map((sum) => sum / count);
 }
 
 function channelMeans(

@@ -1,8 +1,6 @@
 import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
 
-export { factorUpper, type UpperFactor } from './factor.js';
-
 export default definePlugin({
   name: '@largeforge/quant-gptq',
   version: '0.1.0',

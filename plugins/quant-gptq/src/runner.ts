@@ -1,34 +1,33 @@
 import { defineStepRunner } from '@largeforge/core';
 import {
+  bitsOption,
   checkQuantize,
-  finiteWeight,
-  type LayerTask,
   quantizeInputs,
   quantizeModel,
   quantizeOptions,
   quantizeOutputs,
 } from '@largeforge/quantize';
 import { z } from 'zod';
-import { gptq, prepare } from './gptq.js';
+import { gptqLayer } from './layer.js';
 
 export const gptqOptions = z.strictObject({
   ...quantizeOptions,
-  bits: z
-    .union([z.literal(2), z.literal(3), z.literal(4), z.literal(8)])
-    .default(4)
-    .describe('of a weight'),
+  bits: bitsOption.default(4),
   symmetric: z.boolean().default(true).describe('a range around 0 for each group; else a zero point of its own'),
-  actOrder: z
+  actOrder: z.boolean().default(true).describe('quantise the inputs with the largest activations first'),
+  staticGroups: z
     .boolean()
-    .default(false)
-    .describe('quantise the inputs with the largest activations first; scales are then fixed beforehand'),
+    .default(true)
+    .describe(
+      'groups are runs of inputs as they lie, with scales that are fixed beforehand; without it act-order mixes them (g_idx)',
+    ),
   damping: z
-    .number()
-    .positive()
-    .max(1)
+    .union([z.number().positive().max(1), z.array(z.number().positive().max(1)).min(1)])
     .default(0.01)
-    .describe("added to the Hessian's diagonal, as a share of its mean"),
+    .describe("added to the Hessian's diagonal, as a share of its mean; the best of several for each group of layers"),
   search: z.boolean().default(true).describe('shrink ranges where that lowers the error'),
+  sweeps: z.int().min(0).max(50).default(4).describe('of coordinate descent over scales and codes afterwards'),
+  blockSize: z.int().min(1).default(128).describe('inputs whose errors are carried to the others at once'),
   trueSequential: z
     .boolean()
     .default(false)
@@ -44,35 +43,15 @@ export const gptqRunner = defineStepRunner('optimize', {
   inputs: quantizeInputs,
   check: checkQuantize,
   run(context, options: GptqStepOptions) {
-    const { bits, symmetric, format = 'gptq', actOrder, damping, search, trueSequential } = options;
+    const { bits, symmetric, format = 'gptq', actOrder, staticGroups, damping, ...rest } = options;
+    const { search, sweeps, blockSize, trueSequential } = rest;
+    const dampings = typeof damping === 'number' ? [damping] : damping;
+    // Without an order of their own, groups need not be fixed to be runs.
+    const settings = { actOrder, staticGroups, dampings, search, sweeps, blockSize, trueSequential };
     return quantizeModel(context, options, {
-      name: 'gptq',
-      bits,
-      symmetric,
-      format,
-      settings: { actOrder, damping, search, trueSequential },
-      method: (task) => gptqLayer(task, { actOrder, damping, search, trueSequential }),
+      ...{ name: 'gptq', bits, symmetric, format, settings },
+      ordered: actOrder && !staticGroups,
+      method: (task) => gptqLayer(task, settings),
     });
   },
 });
-
-type Settings = Pick<GptqStepOptions, 'actOrder' | 'damping' | 'search' | 'trueSequential'>;
-
-async function gptqLayer(task: LayerTask, settings: Settings): Promise<void> {
-  const { device, layer, linears, stream, scheme, signal, keep } = task;
-  const options = { ...scheme, ...settings };
-  let left = linears;
-  while (left.length > 0) {
-    const inputs = await stream.squares(layer, left, signal);
-    try {
-      for (const { linears: own, square } of settings.trueSequential ? inputs.slice(0, 1) : inputs) {
-        signal.throwIfAborted();
-        using ready = await prepare(device, own[0]!.name, await square.floats(), options);
-        for (const linear of own) await keep(linear, await gptq(device, await finiteWeight(linear), ready, options));
-        left = left.filter((linear) => !own.includes(linear));
-      }
-    } finally {
-      for (const { square } of inputs) square.dispose();
-    }
-  }
-}

@@ -5,7 +5,8 @@ import {
   numberBetween,
   type StepRequest,
 } from '@largeforge/core';
-import { checkpointFormats } from './checkpoint/format.js';
+import { checkpointFormats } from './checkpoint/scheme.js';
+import { ggufRecipes } from './gguf/block-types.js';
 
 const count = integerBetween(1, 1e9);
 const flag = (key: string) => (value: unknown) => (value === undefined ? {} : { [key]: value });
@@ -16,7 +17,7 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
     name: 'quantize',
     summary: 'make a model smaller: weights of few bits',
     description:
-      'Methods are the optimizers gptq, awq and rtn (round to nearest), of the plugins that the config lists.',
+      'Methods are the optimizers gptq, awq, rtn (round to nearest) and gguf, of the plugins that the config lists.',
     examples: [
       'largeforge quantize --model ./model --method gptq --bits 4 --calibration ./wikitext-2/valid.txt --output-dir ./model-gptq',
       'largeforge quantize --model ./model --method awq --format compressed-tensors --calibration ./rows.jsonl --output-dir ./model-awq',
@@ -26,7 +27,7 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
       {
         flags: '--method <name>',
         description: 'how codes are chosen',
-        choices: ['gptq', 'awq', 'rtn'],
+        choices: ['gptq', 'awq', 'rtn', 'gguf'],
         required: true,
       },
       { flags: '--output-dir <folder>', description: 'where the quantised model goes', required: true },
@@ -38,6 +39,11 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
         parse: count,
       },
       { flags: '--format <name>', description: 'of the files', choices: checkpointFormats },
+      {
+        flags: '--type <recipe>',
+        description: 'gguf: types of the tensors, as llama.cpp names them',
+        choices: ggufRecipes,
+      },
       { flags: '--asymmetric', description: 'zero points of their own for groups; of awq always' },
       { flags: '--samples <count>', description: 'windows of the calibration text (default: 128)', parse: count },
       { flags: '--sequence-length <tokens>', description: 'of a window (default: 512)', parse: count },
@@ -52,6 +58,12 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
         choices: ['f32', 'bf16'],
       },
       { flags: '--act-order', description: 'gptq: inputs with the largest activations first' },
+      {
+        flags: '--sweeps <count>',
+        description: 'gptq, awq: of coordinate descent afterwards',
+        parse: integerBetween(0, 50),
+      },
+      { flags: '--lm-head', description: 'quantise the output head too' },
       { flags: '--true-sequential', description: 'gptq: statistics again after each part of a layer' },
       {
         flags: '--damping <share>',

@@ -3,15 +3,28 @@ import { z } from 'zod';
 import { quantizeCommand } from './command.js';
 
 export { CalibrationStream, type SharedInput } from './calibration/stream.js';
-export { type CheckpointFormat, checkpointFormats, type QuantizationScheme } from './checkpoint/format.js';
 export { PackedStore } from './checkpoint/packed-store.js';
+export {
+  type CheckpointFormat,
+  checkpointFormats,
+  type LayerScheme,
+  type QuantizationScheme,
+} from './checkpoint/scheme.js';
 export { quantizeErrors } from './errors.js';
-export { codeOf, type GridOptions, GridSearch, roundToNearest } from './grid.js';
-export { finiteWeight, linearsOf } from './layers.js';
+export { deviceWeight, finiteWeight, linearsOf } from './layers.js';
 export type { LayerTask, QuantizationMethod, QuantizedLinear } from './method.js';
-export { type QuantizeOptions, quantizeOptions } from './options.js';
-export { outputError } from './output-error.js';
+export { bitsOption, type QuantizeOptions, quantizeOptions } from './options.js';
 export { type QuantizationOutputs, type QuantizationPlan, quantizeModel } from './quantize.js';
+export {
+  type CompensationOptions,
+  type CompensationResult,
+  compensate,
+  type Preparation,
+  prepare,
+} from './rounding/compensate.js';
+export { factorUpper, type UpperFactor } from './rounding/factor.js';
+export { emptyCodes, type GridOptions, roundToNearest, searchOf, weightOf } from './rounding/grid.js';
+export { outputError, quadraticForm } from './rounding/quadratic-form.js';
 export { checkQuantize, quantizeInputs, quantizeOutputs } from './runner.js';
 
 export default definePlugin({
@@ -23,6 +36,10 @@ export default definePlugin({
     context.registries.optimizer.add('rtn', {
       describe: 'Rounds weights to the nearest code: the baseline of better quantisers',
       load: async () => (await import('./rtn.js')).rtnRunner,
+    });
+    context.registries.optimizer.add('gguf', {
+      describe: 'Quantises to the block formats of llama.cpp, as one GGUF file',
+      load: async () => (await import('./gguf/runner.js')).ggufRunner,
     });
     context.commands.add(quantizeCommand());
   },

@@ -1,6 +1,6 @@
-import type { CausalLanguageModel, Device, Linear, QuantizedWeight } from '@largeforge/engine';
-import type { CalibrationStream } from './calibration/stream.js';
-import type { QuantizationScheme } from './checkpoint/format.js';
+import type { CausalLanguageModel, Device, Linear, QuantizedWeight, ScaleDType } from '@largeforge/engine';
+import type { SharedInput } from './calibration/stream.js';
+import type { LayerScheme } from './checkpoint/scheme.js';
 
 /** What a linear layer became. */
 export interface QuantizedLinear {
@@ -9,14 +9,18 @@ export interface QuantizedLinear {
   readonly relativeError?: number;
 }
 
-/** One layer of a model, on its turn. The calibration stream holds what enters it. */
+/** One layer of a model, or its head, on its turn. */
 export interface LayerTask {
   readonly device: Device;
   readonly model: CausalLanguageModel;
-  readonly layer: number;
+  /** Undefined for the head. */
+  readonly layer: number | undefined;
+  /** The linear layers that are to be quantised. */
   readonly linears: readonly Linear[];
-  readonly stream: CalibrationStream;
-  readonly scheme: QuantizationScheme;
+  /** How each of them is quantised. */
+  schemeOf(linear: Linear): LayerScheme & { readonly scaleDType: ScaleDType };
+  /** Runs the calibration text through the layer, as it is now: X^T X of what each of some linear layers reads. */
+  squares(linears: readonly Linear[]): Promise<SharedInput[]>;
   readonly signal: AbortSignal;
   /** Hands over a quantised layer. From now on the model computes with it. Each layer is handed over once. */
   keep(linear: Linear, quantized: QuantizedLinear): Promise<void>;

@@ -1,6 +1,20 @@
 import { calibrationOptions, gateOptions } from '@largeforge/optimize';
 import { z } from 'zod';
-import { checkpointFormats } from './checkpoint/format.js';
+import { checkpointFormats } from './checkpoint/scheme.js';
+
+/** Bits that weights can have. */
+export const bitsOption = z.union([z.literal(2), z.literal(3), z.literal(4), z.literal(8)]).describe('of a weight');
+
+/** What is different for layers whose module name a pattern matches. */
+const moduleRule = z.strictObject({
+  match: z.string().min(1).describe('regular expression, found anywhere in a module name: "down_proj$"'),
+  keep: z.boolean().default(false).describe('leave the weights as they are'),
+  bits: bitsOption.optional(),
+  groupSize: z.int().min(8).optional(),
+  symmetric: z.boolean().optional(),
+});
+
+export type ModuleRule = z.output<typeof moduleRule>;
 
 /** Options that every quantiser has. */
 export const quantizeOptions = {
@@ -11,6 +25,11 @@ export const quantizeOptions = {
     .min(8)
     .optional()
     .describe('inputs that share a scale; the largest of 128, 64 and 32 that divides every width unless given'),
+  modules: z
+    .array(moduleRule)
+    .default([])
+    .describe('layers that are treated differently; the first rule that matches counts'),
+  lmHead: z.boolean().default(false).describe('quantise the output head too, where its weights are its own'),
   format: z.enum(checkpointFormats).optional().describe('of the files'),
   ...calibrationOptions,
   batchTokens: z.int().positive().default(4096).describe('tokens that go through a layer at once'),

@@ -12,6 +12,7 @@ import {
   savePretrained,
   Tensor,
   type TensorToWrite,
+  writeJson,
 } from '@largeforge/engine';
 import {
   type Comparison,
@@ -29,17 +30,11 @@ import {
   StagedModel,
 } from '@largeforge/optimize';
 import { CalibrationStream } from './calibration/stream.js';
-import {
-  type CheckpointFormat,
-  knownLoaders,
-  layoutOf,
-  packedTensors,
-  type QuantizationScheme,
-  quantizationConfig,
-  scaleDTypeOf,
-} from './checkpoint/format.js';
+import { knownLoaders, layoutOf, quantizationConfig, scaleDTypeOf } from './checkpoint/format.js';
 import { PackedStore } from './checkpoint/packed-store.js';
-import { checkLayers, chooseGroupSize, linearsOf } from './layers.js';
+import { packedTensors } from './checkpoint/packed-tensors.js';
+import { type CheckpointFormat, type LayerScheme, layerScheme, type QuantizationScheme } from './checkpoint/scheme.js';
+import { checkLayers, headOf, linearsOf, planLayers } from './layers.js';
 import type { QuantizationMethod, QuantizedLinear } from './method.js';
 import type { QuantizeOptions } from './options.js';
 
@@ -50,6 +45,8 @@ export interface QuantizationPlan {
   readonly bits: number;
   readonly symmetric: boolean;
   readonly format: CheckpointFormat;
+  /** Whether groups are runs of columns in another order than they lie in. */
+  readonly ordered?: boolean;
   readonly method: QuantizationMethod;
   /** Options of the method itself, for the report. */
   readonly settings: Readonly<Record<string, unknown>>;
@@ -78,7 +75,8 @@ export async function quantizeModel(
   const folder = options.outputDir === undefined ? context.outputDir : context.resolvePath(options.outputDir);
   const path = pathOrName(context.resolvePath, options.model);
   using staged = new StagedModel(folder, path);
-  layoutOf(plan);
+  const { bits, symmetric, format, ordered = false } = plan;
+  layoutOf({ bits, symmetric, format, ordered, head: options.lmHead, groupSize: 0, others: new Map(), kept: [] });
   const scoresBefore = await gateScores(context, path, options.gate, options.dtype);
   const { library, threads, device: index } = await context.backend();
   const device = openDevice({ library, threads, index });
@@ -86,34 +84,36 @@ export async function quantizeModel(
     const source = readModelSource(path);
     const model = asCausal(await loadModel(device, path, { dtype: options.dtype }));
     checkLayers(model);
-    const { bits, symmetric, format } = plan;
     const linears = Array.from({ length: model.config.numLayers }, (_, layer) => linearsOf(model, layer));
-    const groupSize = chooseGroupSize(linears.flat(), bits, options.groupSize);
+    const head = options.lmHead ? headOf(model) : undefined;
+    const all = [...linears.flat(), ...(head ? [head] : [])];
+    const { base, others, kept } = planLayers(all, { bits, symmetric, groupSize: options.groupSize }, options.modules);
     const scheme: QuantizationScheme = {
-      format,
-      bits,
-      groupSize,
-      symmetric,
+      ...base,
+      ...{ format, ordered, others, kept, head: head !== undefined },
       scaleDType: scaleDTypeOf(format, options.dtype),
     };
+    layoutOf(scheme);
     const tokens = await calibrationWindows(context, options, source, model);
     const compared = await comparedWindows(context, options, source, tokens);
     const original = await observe(model, compared, signal);
     const partial = staged.open();
     using store = new PackedStore(join(partial, 'layers.bin'));
-    const run = { ...context, device, model, scheme, linears, windows: tokens.windows, store };
+    const run = { ...context, device, model, scheme, linears, head, windows: tokens.windows, store };
     const { layers, packed } = await quantizeLayers(run, options, plan.method);
     await savePretrained(model, partial, {
       dtype: options.dtype,
       tokenizer: source.tokenizer,
       ...(source.generationConfig && { generationConfig: source.generationConfig }),
-      quantized: { layers: packed, config: quantizationConfig(scheme, ['lm_head']) },
+      quantized: { layers: packed, config: quantizationConfig(scheme) },
     });
+    if (format === 'gptq') writeJson(join(partial, 'quantize_config.json'), quantizationConfig(scheme));
     store[Symbol.dispose]();
     const comparison =
       compared.length === 0 ? undefined : await compareWritten(device, partial, options, compared, original, signal);
     const scoresAfter = await gateScores(context, partial, options.gate, options.dtype);
-    const sizes = sizesOf(model, linears.flat(), packed, options.dtype);
+    const quantized = all.filter(({ name }) => packed.has(name));
+    const sizes = sizesOf(model, quantized, packed, options.dtype);
     const files = finish(
       context,
       {
@@ -122,7 +122,7 @@ export async function quantizeModel(
         model: path,
         output: folder,
         facts: schemeFacts(scheme),
-        settings: { ...scheme, ...plan.settings },
+        settings: { ...scheme, others: Object.fromEntries(others), ...plan.settings },
         calibration: tokens.described,
         layers,
         sizes,
@@ -142,9 +142,14 @@ export async function quantizeModel(
 
 /** What a reader wants to know of a scheme at once. */
 function schemeFacts(scheme: QuantizationScheme): [string, string][] {
-  const { bits, groupSize, symmetric, format } = scheme;
+  const text = ({ bits, groupSize, symmetric }: LayerScheme) =>
+    `${bits} bits, groups of ${groupSize}, ${symmetric ? 'symmetric' : 'with zero points'}`;
+  const others = new Map<string, number>();
+  for (const own of scheme.others.values()) others.set(text(own), (others.get(text(own)) ?? 0) + 1);
   return [
-    ['scheme', `${bits} bits, groups of ${groupSize}, ${symmetric ? 'symmetric' : 'with zero points'}, ${format}`],
+    ['scheme', `${text(scheme)}, ${scheme.format}`],
+    ...[...others].map(([name, count]): [string, string] => [`${count} layers`, name]),
+    ...(scheme.kept.length > 0 ? [[`${scheme.kept.length} layers`, 'kept as they are'] as [string, string]] : []),
     ['loads in', knownLoaders(scheme)],
   ];
 }
@@ -154,34 +159,49 @@ interface LayersRun extends Pick<StepContext, 'name' | 'signal' | 'events'> {
   readonly model: CausalLanguageModel;
   readonly scheme: QuantizationScheme;
   readonly linears: readonly (readonly Linear[])[];
+  readonly head: Linear | undefined;
   readonly windows: readonly Int32Array[];
   readonly store: PackedStore;
 }
 
 async function quantizeLayers(
-  { device, model, scheme, linears, windows, store, name, signal, events }: LayersRun,
+  { device, model, scheme, linears, head, windows, store, name, signal, events }: LayersRun,
   options: QuantizeOptions,
   method: QuantizationMethod,
 ): Promise<{ layers: LayerReport[]; packed: Map<string, readonly TensorToWrite[]> }> {
   using stream = new CalibrationStream(model, windows, options.batchTokens);
   const packed = new Map<string, readonly TensorToWrite[]>();
   const layers: LayerReport[] = [];
+  const layout = layoutOf(scheme);
+  const schemeOf = (linear: Linear) => layerScheme(scheme, linear.name);
   const keep = async (linear: Linear, { weight, relativeError }: QuantizedLinear) => {
-    packed.set(linear.name, await store.keep(packedTensors(linear.name, weight, scheme)));
+    const own = { layout, ...schemeOf(linear) };
+    packed.set(linear.name, await store.keep(packedTensors(linear.name, weight, own)));
     layers.push({ name: linear.name, shape: [weight.outFeatures, weight.inFeatures], relativeError });
     using values = Tensor.from(device, dequantize(weight), linear.weight.shape);
     linear.weight.assign(values);
     await device.flush();
   };
-  for (const [layer, own] of linears.entries()) {
+  const shared = { device, model, schemeOf, signal, keep };
+  const total = linears.length + (head ? 1 : 0);
+  const progress = (current: number) => events.emit({ type: 'progress', task: name, current, total, unit: 'layers' });
+  for (const [layer, all] of linears.entries()) {
     signal.throwIfAborted();
-    events.emit({ type: 'progress', task: name, current: layer, total: linears.length, unit: 'layers' });
-    await method({ device, model, layer, linears: own, stream, scheme, signal, keep });
-    await stream.advance(layer, signal);
+    progress(layer);
+    const own = all.filter((linear) => !scheme.kept.includes(linear.name));
+    const squares = (some: readonly Linear[]) => stream.squares(layer, some, signal);
+    if (own.length > 0) await method({ ...shared, layer, linears: own, squares });
+    // Nothing reads what comes out of the last layer but the head.
+    if (head || layer + 1 < linears.length) await stream.advance(layer, signal);
     // The packed weights are kept on the disk: memory holds one layer's values at a time.
     for (const { weight } of own) weight.dispose();
   }
-  events.emit({ type: 'progress', task: name, current: linears.length, total: linears.length, unit: 'layers' });
+  if (head) {
+    progress(linears.length);
+    const squares = async () => [{ linears: [head], square: await stream.headSquare(signal) }];
+    await method({ ...shared, layer: undefined, linears: [head], squares });
+  }
+  progress(total);
   return { layers, packed };
 }
 

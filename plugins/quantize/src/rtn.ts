@@ -1,17 +1,14 @@
 import { defineStepRunner } from '@largeforge/core';
 import { z } from 'zod';
-import { roundToNearest } from './grid.js';
-import { finiteWeight } from './layers.js';
-import { quantizeOptions } from './options.js';
+import { deviceWeight } from './layers.js';
+import { bitsOption, quantizeOptions } from './options.js';
 import { quantizeModel } from './quantize.js';
+import { roundToNearest } from './rounding/grid.js';
 import { checkQuantize, quantizeInputs, quantizeOutputs } from './runner.js';
 
 export const rtnOptions = z.strictObject({
   ...quantizeOptions,
-  bits: z
-    .union([z.literal(2), z.literal(3), z.literal(4), z.literal(8)])
-    .default(4)
-    .describe('of a weight'),
+  bits: bitsOption.default(4),
   symmetric: z.boolean().default(true).describe('a range around 0 for each group; else a zero point of its own'),
   search: z.boolean().default(false).describe('shrink ranges where that lowers the squared error of the weights'),
 });
@@ -32,11 +29,10 @@ export const rtnRunner = defineStepRunner('optimize', {
       symmetric,
       format,
       settings: { search },
-      async method({ linears, scheme, keep }) {
-        const grid = { ...scheme, search };
+      async method({ linears, schemeOf, keep }) {
         for (const linear of linears) {
-          const values = await finiteWeight(linear);
-          await keep(linear, { weight: roundToNearest(values, linear.inFeatures, scheme.groupSize, grid) });
+          using weight = await deviceWeight(linear);
+          await keep(linear, { weight: await roundToNearest(weight, { ...schemeOf(linear), search }) });
         }
       },
     });

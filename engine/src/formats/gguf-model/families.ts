@@ -277,3 +277,14 @@ export function familyOf(fields: GgufFields): GgufFamily | undefined {
   const family = FAMILIES[fields.prefix];
   return family === llama && (fields.optional('expert_count') ?? 0) > 0 ? mixtral : family;
 }
+
+/** Families that models are written as, by Hugging Face's `model_type`: the name of the architecture in GGUF. */
+export const WRITABLE: ReadonlyMap<string, string> = new Map([
+  ['llama', 'llama'],
+  ['mistral', 'llama'],
+  ['qwen2', 'qwen2'],
+  ['qwen3', 'qwen3'],
+]);
+
+/** The family of an architecture that is written. */
+export const writableFamily = (architecture: string): GgufFamily => FAMILIES[architecture]!;

@@ -42,6 +42,26 @@ function split(pattern: string): object {
   return { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false };
 }
 
+/**
+ * What `tokenizer.ggml.pre` calls the way in which a tokenizer.json cuts text before merging; undefined where the format has
+ * no name for it.
+ */
+export function splitNameOf(preTokenizer: unknown): string | undefined {
+  const { type, pretokenizers } = (preTokenizer ?? {}) as { type?: unknown; pretokenizers?: unknown };
+  const own = type === 'Sequence' ? (pretokenizers as unknown[]) : [preTokenizer];
+  const found = Object.keys(SPLITS).find((name) => name !== 'default' && sameSplits(own, SPLITS[name]!));
+  return found;
+}
+
+/** Whether two lists cut text in the same way, offsets apart. */
+function sameSplits(a: readonly unknown[], b: readonly unknown[]): boolean {
+  const told = (split: unknown) => {
+    const { trim_offsets: _, ...rest } = split as Record<string, unknown>;
+    return JSON.stringify(Object.entries({ use_regex: true, ...rest }).sort(([x], [y]) => (x < y ? -1 : 1)));
+  };
+  return a.length === b.length && a.every((split, i) => told(split) === told(b[i]));
+}
+
 /** The byte-level BPE of GPT-2 and those after it, as a tokenizer.json. */
 export function byteLevelBpe(file: GgufFile, tokens: readonly string[], get: TokenizerField): object {
   const pre = get<string>('pre') ?? 'default';

@@ -20,7 +20,8 @@ export interface QuantizedTensor {
 /** What `quantization_config` of a config.json says, as far as reading needs it. */
 interface Scheme {
   readonly layout: QuantizedLayout;
-  readonly bits: number;
+  /** Of the weights of a module. */
+  bitsOf(module: string): number;
 }
 
 const FIELDS = {
@@ -45,12 +46,13 @@ export function quantizedTensors(
   if (described === undefined || described === null) return tensors;
   const { quant_method: method, load_in_4bit: fourBits } = described as Record<string, unknown>;
   if (method === 'bitsandbytes' && fourBits === true) return bitsandbytesTensors(tensors);
-  const { layout, bits } = schemeOf(path, described as Record<string, unknown>);
+  const { layout, bitsOf } = schemeOf(path, described as Record<string, unknown>);
   const fields = FIELDS[layout];
   const out = new Map(tensors);
   for (const [name, codes] of tensors) {
     if (!name.endsWith(`.${fields.codes}`)) continue;
     const module = name.slice(0, -fields.codes.length - 1);
+    const bits = bitsOf(module);
     const part = (field: string) => tensors.get(`${module}.${field}`);
     const [scales, zeros, groupIndex] = [part(fields.scales), part(fields.zeros), part('g_idx')];
     const fail = (reason: string) =>
@@ -106,32 +108,74 @@ function schemeOf(path: string, config: Record<string, unknown>): Scheme {
       remedy:
         'Use a GPTQ, AWQ (gemm), compressed-tensors (pack-quantized) or 4-bit bitsandbytes checkpoint, or the model in bf16.',
     });
-  const method = config.quant_method;
-  const check = (layout: QuantizedLayout, bits: unknown, allowed: readonly number[]): Scheme => {
-    if (!allowed.includes(bits as number))
-      throw unsupported(`says ${String(bits)} bits; known are ${allowed.join(', ')}`);
-    return { layout, bits: bits as number };
+  const checked = (bits: unknown, allowed: readonly number[]): number => {
+    if (allowed.includes(bits as number)) return bits as number;
+    throw unsupported(`says ${String(bits)} bits; known are ${allowed.join(', ')}`);
   };
+  const method = config.quant_method;
   if (method === 'gptq') {
     const version = config.checkpoint_format ?? 'gptq';
     if (version !== 'gptq' && version !== 'gptq_v2') throw unsupported(`has the checkpoint_format ${String(version)}`);
-    return check(version, config.bits, [2, 3, 4, 8]);
+    const allowed = [2, 3, 4, 8];
+    const bits = checked(config.bits, allowed);
+    // GPTQModel's own words for layers that differ: the first pattern that a name begins with.
+    const rules = Object.entries((config.dynamic ?? {}) as Record<string, { bits?: unknown }>)
+      .filter(([pattern]) => !pattern.startsWith('-:'))
+      .map(([pattern, own]) => ({
+        pattern: patternOf(pattern.replace(/^\+:/, ''), unsupported),
+        bits: own.bits === undefined ? bits : checked(own.bits, allowed),
+      }));
+    return { layout: version, bitsOf: (module) => rules.find(({ pattern }) => pattern.test(module))?.bits ?? bits };
   }
   if (method === 'awq') {
     const version = String(config.version ?? 'gemm').toLowerCase();
     if (version !== 'gemm') throw unsupported(`has the version ${version}`);
-    return check('awq', config.bits, [4]);
+    const bits = checked(config.bits, [4]);
+    return { layout: 'awq', bitsOf: () => bits };
   }
   if (method === 'compressed-tensors') {
-    const groups = Object.values(
-      (config.config_groups ?? {}) as Record<string, { weights?: { num_bits?: unknown }; format?: unknown }>,
-    );
-    const format = config.format === 'mixed-precision' ? groups[0]?.format : config.format;
-    if (format !== 'pack-quantized') throw unsupported(`has the format ${String(format)}`);
-    if (groups.length !== 1) throw unsupported(`has ${groups.length} config_groups; one is known`);
-    return check('pack-quantized', groups[0]!.weights?.num_bits, [4, 8]);
+    const groups = Object.values((config.config_groups ?? {}) as Record<string, ConfigGroup>);
+    const formats = new Set(groups.map(({ format }) => format ?? config.format));
+    const [format] = config.format === 'mixed-precision' ? formats : [config.format];
+    if (format !== 'pack-quantized' || formats.size > 1) throw unsupported(`has the format ${[...formats].join(', ')}`);
+    const rules = groups.map(({ targets = [], weights }) => ({
+      bits: checked(weights?.num_bits, [4, 8]),
+      // Modules by name or pattern come before those by class, as compressed-tensors matches them.
+      named: targets.filter((target) => target !== 'Linear').map((target) => matcherOf(target, unsupported)),
+      linear: targets.includes('Linear') || targets.length === 0,
+    }));
+    if (rules.length === 0) throw unsupported('has no config_groups');
+    const other = (rules.find(({ linear }) => linear) ?? rules[0]!).bits;
+    return {
+      layout: 'pack-quantized',
+      bitsOf: (module) => rules.find(({ named }) => named.some((matches) => matches(module)))?.bits ?? other,
+    };
   }
   throw unsupported(`has the quant_method ${String(method)}`);
+}
+
+/** One of compressed-tensors' config_groups, as far as reading needs it. */
+interface ConfigGroup {
+  readonly targets?: readonly string[];
+  readonly weights?: { readonly num_bits?: unknown };
+  readonly format?: unknown;
+}
+
+type Unsupported = (reason: string) => Error;
+
+/** A pattern that must match from the beginning, as Python's `re.match`. */
+function patternOf(text: string, unsupported: Unsupported): RegExp {
+  try {
+    return new RegExp(`^(?:${text})`);
+  } catch {
+    throw unsupported(`has the pattern ${text}, which is no regular expression`);
+  }
+}
+
+function matcherOf(target: string, unsupported: Unsupported): (module: string) => boolean {
+  if (!target.startsWith('re:')) return (module) => module === target;
+  const pattern = patternOf(target.slice(3), unsupported);
+  return (module) => pattern.test(module);
 }
 
 /** Reads a quantised weight from its files. Throws LF_ENGINE_FILE_CORRUPT when its groups are out of range. */

@@ -1,5 +1,5 @@
 import { commands, type Device, scope, Tensor } from '@largeforge/engine';
-import { factorUpper, type UpperFactor } from '@largeforge/quant-gptq';
+import { factorUpper, type UpperFactor } from '@largeforge/quantize';
 import { pruneErrors } from '../errors.js';
 import type { Amount } from './magnitude.js';
 import { markSmallest, maskThreshold } from './mask.js';
@@ -41,7 +41,7 @@ export async function prepareHessian(
       }
       matrix[i * k + i]! += share * (mean || 1);
     }
-    const factor = await factorUpper(device, matrix, block);
+    const factor = await factorUpper(device, Tensor.from(device, matrix, [k, k], 'f32', 'persistent'), block);
     if (factor) return { factor, dead, block, [Symbol.dispose]: () => factor[Symbol.dispose]() };
   }
   throw pruneErrors.LF_PRUNE_ACTIVATIONS({ layer });

@@ -4,6 +4,7 @@ import {
   type Linear,
   type PackedBatch,
   packSequences,
+  scope,
   Tensor,
 } from '@largeforge/engine';
 
@@ -41,15 +42,24 @@ export class CalibrationStream implements Disposable {
   }
 
   /**
-   * Runs a layer over every batch without moving on. `visit` sees, in the order of the run, what each linear layer reads;
-   * it may record commands with the input, not keep it.
+   * Runs a layer over every batch without moving on, as far as the last of `linears` reads its input. `visit` sees, in the
+   * order of the run, what each linear layer reads; it may record commands with the input, not keep it.
    */
   async observe(layer: number, linears: readonly Linear[], visit: LinearVisitor, signal?: AbortSignal): Promise<void> {
     for (const [index, { batch, residual }] of this.batches.entries()) {
       signal?.throwIfAborted();
-      for (const linear of linears) linear.observer = (x) => visit(linear, x, index);
+      const left = new Set(linears);
+      for (const linear of linears) {
+        linear.observer = (x) => {
+          visit(linear, x, index);
+          left.delete(linear);
+          if (left.size === 0) throw new EnoughSeen();
+        };
+      }
       try {
         this.model.runLayer(layer, residual, batch).dispose();
+      } catch (error) {
+        if (!(error instanceof EnoughSeen)) throw error;
       } finally {
         for (const linear of linears) linear.observer = undefined;
       }
@@ -82,31 +92,48 @@ export class CalibrationStream implements Disposable {
         ofLinear.set(linear, own);
       }
       inputs.set(x.id, own);
-      const math = x.dtype === 'bf16' ? 'bf16' : 'f32';
-      commands.linearBackwardWeight(
-        x.device.recorder,
-        { beta: index === 0 ? 0 : 1, math },
-        { x, dy: x, dw: own.square },
-      );
+      addSquare(x, own.square, index === 0 ? 0 : 1);
     };
     await this.observe(layer, linears, visit, signal);
+    for (const { square } of shared) mirror(square);
     return shared;
   }
 
-  /** Replaces the residual streams by what a layer, as it is now, makes of them. */
-  async advance(layer: number, signal?: AbortSignal): Promise<void> {
-    for (const entry of this.batches) {
+  /** X^T X of what comes out of the last layer, through the final norm: what the head reads. */
+  async headSquare(signal?: AbortSignal): Promise<Tensor> {
+    const { device, config } = this.model;
+    const square = Tensor.zeros(device, [config.hiddenSize, config.hiddenSize], 'f32', 'persistent');
+    for (const { residual } of this.batches) {
       signal?.throwIfAborted();
-      const next = this.model.runLayer(layer, entry.residual, entry.batch);
+      scope(() => addSquare(this.model.normalized(residual), square, 1));
+      await device.flush();
+    }
+    mirror(square);
+    return square;
+  }
+
+  /**
+   * Replaces the residual streams by what a layer, as it is now, makes of them. `visit` sees on the way what each of
+   * `linears` reads, as with `observe`.
+   */
+  async advance(
+    layer: number,
+    signal?: AbortSignal,
+    { linears, visit }: { linears: readonly Linear[]; visit: LinearVisitor } = { linears: [], visit: () => {} },
+  ): Promise<void> {
+    for (const [index, entry] of this.batches.entries()) {
+      signal?.throwIfAborted();
+      for (const linear of linears) linear.observer = (x) => visit(linear, x, index);
+      let next: Tensor;
+      try {
+        next = this.model.runLayer(layer, entry.residual, entry.batch);
+      } finally {
+        for (const linear of linears) linear.observer = undefined;
+      }
       entry.residual.dispose();
       entry.residual = next;
       await this.model.device.flush();
     }
-  }
-
-  /** The first windows' residual streams: what a search over candidates runs a layer on. */
-  sample(batches: number): readonly { readonly batch: PackedBatch; readonly residual: Tensor }[] {
-    return this.batches.slice(0, batches);
   }
 
   [Symbol.dispose](): void {
@@ -116,3 +143,39 @@ export class CalibrationStream implements Disposable {
 
 /** @param index of the batch */
 export type LinearVisitor = (linear: Linear, x: Tensor, index: number) => void;
+
+/** Ends the run of a layer of which nothing more is wanted. */
+class EnoughSeen extends Error {}
+
+/** Panels of a square's upper half. */
+const panels = (k: number) => {
+  const width = Math.max(64, Math.ceil(k / 256) * 64);
+  return Array.from({ length: Math.ceil(k / width) }, (_, i) => [i * width, Math.min(width, k - i * width)] as const);
+};
+
+/** Adds the upper half of x^T x to a square, panel by panel of rows; a panel begins at its diagonal block. */
+function addSquare(x: Tensor, square: Tensor, beta: 0 | 1): void {
+  const k = square.shape[0]!;
+  const math = x.dtype === 'bf16' ? 'bf16' : 'f32';
+  scope(() => {
+    for (const [start, width] of panels(k)) {
+      const dw = square.narrow(0, start, width).narrow(1, start, k - start);
+      const operands = { x: x.narrow(1, start, k - start), dy: x.narrow(1, start, width), dw };
+      commands.linearBackwardWeight(x.device.recorder, { beta, math }, operands);
+    }
+  });
+}
+
+/** Makes the lower half of a matrix that of its upper one, outside of the diagonal blocks of panels. */
+function mirror(square: Tensor): void {
+  const k = square.shape[0]!;
+  scope(() => {
+    for (const [start, width] of panels(k)) {
+      const rest = k - start - width;
+      if (rest === 0) continue;
+      const above = square.narrow(0, start, width).narrow(1, start + width, rest);
+      const below = square.narrow(0, start + width, rest).narrow(1, start, width);
+      commands.copy(square.device.recorder, above.view([rest, width], [1, k]), below);
+    }
+  });
+}

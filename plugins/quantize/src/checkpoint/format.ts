@@ -1,46 +1,36 @@
-import {
-  bytesOf,
-  encodeScales,
-  packWeight,
-  type QuantizedLayout,
-  type QuantizedWeight,
-  type ScaleDType,
-  type TensorToWrite,
-} from '@largeforge/engine';
+import type { QuantizedLayout, ScaleDType } from '@largeforge/engine';
 import { quantizeErrors } from '../errors.js';
-
-/** Formats that a quantised model can be written in. GPTQ is v1 when symmetric, else v2. */
-export const checkpointFormats = ['gptq', 'awq', 'compressed-tensors'] as const;
-export type CheckpointFormat = (typeof checkpointFormats)[number];
-
-/** What every quantised layer of a checkpoint has in common. */
-export interface QuantizationScheme {
-  readonly format: CheckpointFormat;
-  readonly bits: number;
-  readonly groupSize: number;
-  readonly symmetric: boolean;
-  /** Of the scales in the files. */
-  readonly scaleDType: ScaleDType;
-}
+import { type CheckpointFormat, type LayerScheme, layerSchemes, type QuantizationScheme } from './scheme.js';
 
 /** The layout that a scheme is stored in. Throws LF_QUANTIZE_FORMAT when the format cannot hold it. */
-export function layoutOf({
-  format,
-  bits,
-  symmetric,
-}: Omit<QuantizationScheme, 'scaleDType' | 'groupSize'>): QuantizedLayout {
+export function layoutOf(scheme: Omit<QuantizationScheme, 'scaleDType'>): QuantizedLayout {
   const fail = (reason: string) => quantizeErrors.LF_QUANTIZE_FORMAT({ reason });
+  const { format, ordered, head, others, groupSize } = scheme;
+  const all = layerSchemes(scheme as QuantizationScheme);
+  if (format !== 'gptq' && ordered) {
+    throw fail(`the format ${format} has groups of columns as they lie; act-order without static groups needs gptq`);
+  }
   switch (format) {
     case 'gptq':
-      return symmetric ? 'gptq' : 'gptq_v2';
-    case 'awq':
-      if (bits !== 4) throw fail(`the format awq holds 4 bits, not ${bits}; compressed-tensors holds 4 and 8`);
+      return all.every(({ symmetric }) => symmetric) ? 'gptq' : 'gptq_v2';
+    case 'awq': {
+      const wrong = all.find(({ bits }) => bits !== 4);
+      if (wrong) {
+        throw fail(`the format awq holds 4 bits, not ${wrong.bits}; compressed-tensors holds 4 and 8`);
+      }
+      if (head) throw fail('loaders of the format awq expect a head that is not quantised');
+      if ([...others.values()].some((other) => other.groupSize !== groupSize)) {
+        throw fail('the format awq has one group size for all layers; gptq and compressed-tensors can have several');
+      }
       return 'awq';
-    case 'compressed-tensors':
-      if (bits !== 4 && bits !== 8) {
-        throw fail(`the format compressed-tensors holds 4 and 8 bits, not ${bits}; gptq holds 2, 3, 4 and 8`);
+    }
+    case 'compressed-tensors': {
+      const wrong = all.find(({ bits }) => bits !== 4 && bits !== 8);
+      if (wrong) {
+        throw fail(`the format compressed-tensors holds 4 and 8 bits, not ${wrong.bits}; gptq holds 2, 3, 4 and 8`);
       }
       return 'pack-quantized';
+    }
   }
 }
 
@@ -49,86 +39,32 @@ export function scaleDTypeOf(format: CheckpointFormat, modelDType: ScaleDType): 
   return format === 'compressed-tensors' ? modelDType : 'f16';
 }
 
-/** The tensors of one layer as its format has them. */
-export function packedTensors(module: string, weight: QuantizedWeight, scheme: QuantizationScheme): TensorToWrite[] {
-  const layout = layoutOf(scheme);
-  const { outFeatures: n, inFeatures: k, groups, bits } = weight;
-  const { codes, zeros } = packWeight(weight, layout);
-  const entry = (field: string, dtype: TensorToWrite['dtype'], shape: readonly number[], bytes: Uint8Array) => ({
-    name: `${module}.${field}`,
-    dtype,
-    shape,
-    bytes: () => bytes,
-  });
-  const scales = (values: Float32Array) => encodeScales(values, scheme.scaleDType);
-  const byGroup = () => {
-    const turned = new Float32Array(n * groups);
-    for (let row = 0; row < n; row++) {
-      for (let group = 0; group < groups; group++) turned[group * n + row] = weight.scales[row * groups + group]!;
-    }
-    return turned;
-  };
-  switch (layout) {
-    case 'gptq':
-    case 'gptq_v2': {
-      const index = weight.groupIndex ?? Int32Array.from({ length: k }, (_, i) => Math.floor((i * groups) / k));
-      return [
-        entry('qweight', 'i32', [(k * bits) / 32, n], bytesOf(codes)),
-        entry('qzeros', 'i32', [groups, (n * bits) / 32], bytesOf(zeros!)),
-        entry('scales', scheme.scaleDType, [groups, n], scales(byGroup())),
-        entry('g_idx', 'i32', [k], bytesOf(index)),
-      ];
-    }
-    case 'awq':
-      return [
-        entry('qweight', 'i32', [k, n / 8], bytesOf(codes)),
-        entry('qzeros', 'i32', [groups, n / 8], bytesOf(zeros!)),
-        entry('scales', scheme.scaleDType, [groups, n], scales(byGroup())),
-      ];
-    case 'pack-quantized':
-      return [
-        entry('weight_packed', 'i32', [n, (k * bits) / 32], bytesOf(codes)),
-        entry('weight_scale', scheme.scaleDType, [n, groups], scales(weight.scales)),
-        entry('weight_shape', 'i64', [2], bytesOf(BigInt64Array.of(BigInt(n), BigInt(k)))),
-        // Always written for an asymmetric scheme: readers expect it of every layer.
-        ...(scheme.symmetric
-          ? []
-          : [
-              entry(
-                'weight_zero_point',
-                'i32',
-                [(n * bits) / 32, groups],
-                bytesOf(zeros ?? middleZeros(n, groups, bits)),
-              ),
-            ]),
-      ];
-  }
-}
-
-/** Zero points that are half of the range everywhere, packed. */
-function middleZeros(n: number, groups: number, bits: number): Int32Array {
-  let word = 0;
-  for (let bit = bits - 1; bit < 32; bit += bits) word |= 1 << bit;
-  return new Int32Array(((n * bits) / 32) * groups).fill(word);
-}
-
 /** `quantization_config` of config.json. */
-export function quantizationConfig(scheme: QuantizationScheme, ignored: readonly string[]): Record<string, unknown> {
-  const { format, bits, groupSize, symmetric } = scheme;
+export function quantizationConfig(scheme: QuantizationScheme): Record<string, unknown> {
+  const { format, bits, groupSize, symmetric, ordered, head, others, kept } = scheme;
   switch (format) {
-    case 'gptq':
+    case 'gptq': {
+      const exactly = (name: string) => `^${name.replaceAll('.', '\\.')}$`;
+      const dynamic = Object.fromEntries([
+        ...[...others].map(([name, own]) => [
+          `+:${exactly(name)}`,
+          { bits: own.bits, group_size: own.groupSize, sym: own.symmetric },
+        ]),
+        ...kept.map((name) => [`-:${exactly(name)}`, {}]),
+      ]);
       return {
         bits,
         group_size: groupSize,
-        // Groups are runs of columns, in whatever order these were quantised.
-        desc_act: false,
+        desc_act: ordered,
         sym: symmetric,
-        lm_head: false,
+        lm_head: head,
         quant_method: 'gptq',
-        checkpoint_format: symmetric ? 'gptq' : 'gptq_v2',
+        checkpoint_format: layoutOf(scheme),
         pack_dtype: 'int32',
+        ...(Object.keys(dynamic).length > 0 && { dynamic }),
         meta: { quantizer: ['largeforge'] },
       };
+    }
     case 'awq':
       return {
         quant_method: 'awq',
@@ -136,42 +72,44 @@ export function quantizationConfig(scheme: QuantizationScheme, ignored: readonly
         group_size: groupSize,
         bits,
         version: 'gemm',
-        modules_to_not_convert: null,
+        modules_to_not_convert: kept.length > 0 ? ['lm_head', ...kept] : null,
       };
-    case 'compressed-tensors':
+    case 'compressed-tensors': {
+      const groups = new Map<string, { readonly own: LayerScheme; readonly targets: string[] }>();
+      groups.set(JSON.stringify(weightsOf(scheme)), { own: scheme, targets: ['Linear'] });
+      for (const [name, own] of others) {
+        const key = JSON.stringify(weightsOf(own));
+        const known = groups.get(key);
+        if (known) known.targets.push(name);
+        else groups.set(key, { own, targets: [name] });
+      }
       return {
         quant_method: 'compressed-tensors',
         format: 'pack-quantized',
         quantization_status: 'compressed',
-        ignore: ignored,
-        config_groups: {
-          group_0: {
-            targets: ['Linear'],
-            weights: {
-              num_bits: bits,
-              type: 'int',
-              symmetric,
-              strategy: 'group',
-              group_size: groupSize,
-              dynamic: false,
-            },
-          },
-        },
+        ignore: [...(head ? [] : ['lm_head']), ...kept],
+        config_groups: Object.fromEntries(
+          [...groups.values()].map(({ own, targets }, i) => [`group_${i}`, { targets, weights: weightsOf(own) }]),
+        ),
       };
+    }
   }
 }
 
+/** compressed-tensors' words for the weights of a layer. */
+function weightsOf({ bits, symmetric, groupSize }: LayerScheme): Record<string, unknown> {
+  return { num_bits: bits, type: 'int', symmetric, strategy: 'group', group_size: groupSize, dynamic: false };
+}
+
 /** Which loaders are known to take a checkpoint of a scheme. */
-export function knownLoaders({
-  format,
-  bits,
-  symmetric,
-}: Pick<QuantizationScheme, 'format' | 'bits' | 'symmetric'>): string {
-  switch (format) {
-    case 'gptq':
-      return symmetric && (bits === 4 || bits === 8)
+export function knownLoaders(scheme: QuantizationScheme): string {
+  switch (scheme.format) {
+    case 'gptq': {
+      if (scheme.others.size > 0 || scheme.kept.length > 0) return 'GPTQModel, vLLM, largeforge';
+      return scheme.symmetric && (scheme.bits === 4 || scheme.bits === 8)
         ? 'transformers (optimum, gptqmodel), vLLM, largeforge'
         : 'transformers (optimum, gptqmodel), largeforge; not vLLM';
+    }
     case 'awq':
       return 'transformers (gptqmodel), vLLM, largeforge';
     case 'compressed-tensors':

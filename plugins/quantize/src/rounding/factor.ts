@@ -4,6 +4,8 @@ import { commands, type Device, scope, Tensor } from '@largeforge/engine';
 export interface UpperFactor extends Disposable {
   /** f32 [K, K] on the device. */
   readonly upper: Tensor;
+  /** [K] */
+  readonly diagonal: Float64Array;
   /** Diagonal blocks of U on the host, [width, width] each, the last one perhaps narrower. */
   readonly blocks: readonly Float64Array[];
 }
@@ -11,17 +13,13 @@ export interface UpperFactor extends Disposable {
 /**
  * Factors a symmetric positive definite matrix from its last block of columns to its first: diagonal blocks on the host in
  * f64, everything else as products on the device. Returns undefined when the matrix is not positive definite.
- * @param matrix [K, K] row-major
+ * @param upper f32 [K, K], of which the upper half is used; it becomes the factor's, or is disposed when there is none
  * @param width of a block
  */
-export async function factorUpper(
-  device: Device,
-  matrix: Float32Array,
-  width: number,
-): Promise<UpperFactor | undefined> {
-  const k = Math.round(Math.sqrt(matrix.length));
-  const upper = Tensor.from(device, matrix, [k, k], 'f32', 'persistent');
+export async function factorUpper(device: Device, upper: Tensor, width: number): Promise<UpperFactor | undefined> {
+  const k = upper.shape[0]!;
   const count = Math.ceil(k / width);
+  const diagonal = new Float64Array(k);
   const blocks: Float64Array[] = new Array(count);
   for (let block = count - 1; block >= 0; block--) {
     const start = block * width;
@@ -33,9 +31,12 @@ export async function factorUpper(
       return undefined;
     }
     blocks[block] = own;
-    if (start === 0) continue;
+    for (let i = 0; i < size; i++) diagonal[start + i] = own[i * size + i]!;
     scope(() => {
       const { recorder } = device;
+      const place = upper.narrow(0, start, size).narrow(1, start, size);
+      commands.copy(recorder, Tensor.from(device, Float32Array.from(own), [size, size]), place);
+      if (start === 0) return;
       const rows = upper.narrow(0, 0, start);
       const panel = rows.narrow(1, start, size);
       const inverse = Tensor.from(device, Float32Array.from(upperInverse(own, size)), [size, size]);
@@ -46,7 +47,7 @@ export async function factorUpper(
       commands.matmul(recorder, { transB: true, alpha: -1, beta: 1, math: 'f32' }, { a: solved, b: solved, c: rest });
     });
   }
-  return { upper, blocks, [Symbol.dispose]: () => upper.dispose() };
+  return { upper, diagonal, blocks, [Symbol.dispose]: () => upper.dispose() };
 }
 
 async function cornerOf(upper: Tensor, start: number, size: number): Promise<Float32Array> {

@@ -1,0 +1,92 @@
+import { dequantize, type Linear, Tensor } from '@largeforge/engine';
+import {
+  type CompensationOptions,
+  compensate,
+  deviceWeight,
+  type LayerTask,
+  type Preparation,
+  prepare,
+  quadraticForm,
+  type SharedInput,
+} from '@largeforge/quantize';
+
+export type GptqSettings = Omit<CompensationOptions, 'bits' | 'groupSize' | 'symmetric' | 'scaleDType' | 'damping'> & {
+  /** Shares of the mean of a Hessian's diagonal; the one with which some rows lose least is taken. */
+  readonly dampings: readonly number[];
+  readonly trueSequential: boolean;
+};
+
+/** Rows of a weight that dampings are judged by. */
+const ROWS = 128;
+
+/** Quantises the linear layers of a layer, those together that read the same inputs. */
+export async function gptqLayer(task: LayerTask, settings: GptqSettings): Promise<void> {
+  const { linears, squares, signal } = task;
+  let left = linears;
+  while (left.length > 0) {
+    const inputs = await squares(left);
+    try {
+      for (const input of settings.trueSequential ? inputs.slice(0, 1) : inputs) {
+        signal.throwIfAborted();
+        await quantizeShared(task, input, settings);
+        left = left.filter((linear) => !input.linears.includes(linear));
+      }
+    } finally {
+      for (const { square } of inputs) square.dispose();
+    }
+  }
+}
+
+/** Layers of one group size share the factor of a Hessian. */
+async function quantizeShared(
+  task: LayerTask,
+  { linears, square }: SharedInput,
+  settings: GptqSettings,
+): Promise<void> {
+  const { device, schemeOf, keep } = task;
+  const sizes = new Set(linears.map((linear) => schemeOf(linear).groupSize));
+  for (const groupSize of sizes) {
+    const own = linears.filter((linear) => schemeOf(linear).groupSize === groupSize);
+    using ready = await preparation(task, own[0]!, square, settings);
+    for (const linear of own) {
+      using weight = await deviceWeight(linear);
+      const options = { ...settings, ...schemeOf(linear), damping: ready.damping };
+      await keep(linear, await compensate(device, weight, ready, options));
+    }
+  }
+}
+
+/** The Hessian with the damping that costs the rows of a layer least. */
+async function preparation(
+  { device, schemeOf, signal }: LayerTask,
+  linear: Linear,
+  square: Tensor,
+  settings: GptqSettings,
+): Promise<Preparation> {
+  const optionsFor = (damping: number) => ({ ...settings, ...schemeOf(linear), damping });
+  const [first, ...others] = settings.dampings;
+  let best = await prepare(device, linear.name, square, optionsFor(first!));
+  if (others.length === 0) return best;
+  using weight = await deviceWeight(linear);
+  using rows = weight.narrow(0, 0, Math.min(ROWS, linear.outFeatures));
+  let least = await lossOf(rows, square, best, optionsFor(best.damping));
+  for (const damping of others) {
+    signal.throwIfAborted();
+    const candidate = await prepare(device, linear.name, square, optionsFor(damping));
+    const loss = await lossOf(rows, square, candidate, optionsFor(candidate.damping));
+    const [kept, dropped] = loss < least ? [candidate, best] : [best, candidate];
+    dropped[Symbol.dispose]();
+    best = kept;
+    least = Math.min(least, loss);
+  }
+  return best;
+}
+
+/** tr(E H E^T) with the Hessian as it is. */
+async function lossOf(rows: Tensor, square: Tensor, ready: Preparation, options: CompensationOptions): Promise<number> {
+  const { weight } = await compensate(rows.device, rows, ready, options);
+  const values = await rows.floats();
+  const difference = dequantize(weight).map((value, i) => values[i]! - value);
+  using tensor = Tensor.from(rows.device, difference, rows.shape);
+  return await quadraticForm(tensor, square);
+}

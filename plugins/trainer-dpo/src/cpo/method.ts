@@ -32,7 +32,8 @@ export function cpoMethod(settings: CpoSettings): PairMethod {
         rejected: pairs.map(({ slope }) => -slope / count),
         nll: cpoAlpha,
         rewards: { chosen: chosen.map((logp) => beta * logp), rejected: rejected.map((logp) => beta * logp) },
-        metrics: { nll_loss: chosenNll },
+        // As in TRL, a cross-entropy that does not count is told as 0.
+        metrics: { nll_loss: cpoAlpha === 0 ? 0 : chosenNll },
       };
     },
   };

@@ -73,6 +73,8 @@ Case make_quantize_sweep(Random& random) {
   const int64_t group = random.pick<int64_t>({4, 8, 16}), groups = random.integer(1, 3), width = group * groups;
   const int64_t n = random.extent(40);
   c.params.words = grid_params(random, group);
+  // With scales of a short type what follows hangs on how they are rounded, and little can be compared.
+  if (random.integer(0, 3) > 0) c.params.words[5] = LF_F32;
   const double levels = (1 << c.params.words[0]) - 1;
   // Errors, slopes and scales of the size that they have beside each other.
   c.add(Role::kRead, normal(random, LF_F32, {n, width}, Strides::kAny));
@@ -99,7 +101,8 @@ Case make_quantize_sweep(Random& random) {
 
 Case make_encode_blocks(Random& random) {
   Case c{LF_OP_ENCODE_BLOCKS};
-  const lf_dtype dtype = any_block_format(random);
+  // Half of the cases are of the finest format: in coarse ones a small fault hides behind their own error.
+  const lf_dtype dtype = random.integer(0, 1) ? any_block_format(random) : LF_Q8_0;
   const Shape shape{random.extent(20), static_cast<int64_t>(block_elements(dtype)) * random.integer(1, 3)};
   c.add(Role::kRead, normal(random, any_float(random), shape, Strides::kAny));
   c.add_absent();

@@ -45,7 +45,7 @@ describe.each([['portable'], [undefined]])('with the kernels %s', (isa) => {
     rmSync(folder, { recursive: true });
   });
 
-  function entry(name: string, dtype: 'i32' | 'f16', shape: readonly number[], data: Uint8Array): TensorEntry {
+  function entry(name: string, dtype: 'i32' | 'f16' | 'f32', shape: readonly number[], data: Uint8Array): TensorEntry {
     const file = join(folder, `${name}-${Math.random()}`);
     // What comes before it in a file is no multiple of a page.
     writeFileSync(file, Buffer.concat([Buffer.alloc(24), data]));
@@ -114,6 +114,20 @@ describe.each([['portable'], [undefined]])('with the kernels %s', (isa) => {
     const named = Int32Array.from({ length: K }, (_, k) => Math.floor(k / 64));
     using w = parameter(stored('gptq', weight, named));
     expect(w.forward().dtype).toBe('q4_z');
+  });
+
+  test('scales that half precision cannot hold are not rounded to it: their weights are decoded', async () => {
+    for (const [factor, dtype] of [
+      [1 + 2 ** -12, 'f32'],
+      [1, 'q4_z'],
+    ] as const) {
+      const values = { ...weight, scales: weight.scales.map((scale) => scale * factor) };
+      const scales = entry('scales', 'f32', [N, GROUPS], encodeScales(values.scales, 'f32'));
+      using w = parameter({ ...stored('pack-quantized', values), scales });
+      expect(w.forward().dtype).toBe(dtype);
+      using read = w.toFloat32();
+      expect(await read.floats()).toEqual(dequantize(values));
+    }
   });
 
   test('groups in another order are decoded', async () => {

@@ -5,8 +5,10 @@ import {
   dequantize,
   hasNaturalGroups,
   type QuantizedTensor,
+  readFloats,
   readQuantizedWeight,
   readQuantizedZeros,
+  rounded,
 } from '../formats/index.js';
 import type { TensorEntry } from '../formats/model-source.js';
 import { fitsGroupCodes, groupCodes } from '../nn/codes/group-codes.js';
@@ -19,7 +21,7 @@ const BLOCK = 32;
 
 /**
  * A weight [N, K] that is quantised in its files: as blocks of its own codes where they have 4 bits and groups of a
- * multiple of 32 neighbours, which kernels compute with as they are; else as f32.
+ * multiple of 32 neighbours whose scales half precision holds exactly, which kernels compute with as they are; else as f32.
  */
 export function quantizedSource(device: Device, tensor: QuantizedTensor, shape: readonly number[]): WeightSource {
   const blocks = keepsCodes(tensor, shape);
@@ -47,9 +49,16 @@ function keepsCodes(tensor: QuantizedTensor, [, columns]: readonly number[]): ()
       columns! % tensor.groups === 0 &&
       (columns! / tensor.groups) % BLOCK === 0 &&
       tensor.codes.offset % 4 === 0 &&
-      hasNaturalGroups(tensor, columns!);
+      hasNaturalGroups(tensor, columns!) &&
+      hasHalfScales(tensor.scales);
     return known;
   };
+}
+
+/** Whether half precision, in which blocks have their scales, holds those of a tensor exactly. */
+function hasHalfScales(scales: TensorEntry): boolean {
+  if (scales.dtype === 'f16') return true;
+  return readFloats(scales).every((scale) => scale === rounded(scale, 'f16'));
 }
 
 function openBlocks(device: Device, tensor: QuantizedTensor, shape: readonly number[], groupSize: number): Tensor {

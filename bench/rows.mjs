@@ -23,7 +23,7 @@ export const shape = {
   num_key_value_heads: 3,
   head_dim: 64,
   hidden_act: 'silu',
-  max_position_embeddings: 2048,
+  max_position_embeddings: 4096,
   initializer_range: 0.02,
   rms_norm_eps: 1e-5,
   rope_theta: 100000,

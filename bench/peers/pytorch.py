@@ -31,7 +31,7 @@ def make_model(dtype, lora):
         num_attention_heads=9,
         num_key_value_heads=3,
         intermediate_size=1536,
-        max_position_embeddings=2048,
+        max_position_embeddings=4096,
         tie_word_embeddings=True,
     )
     model = LlamaForCausalLM(config).to(dtype)

@@ -9,6 +9,8 @@ import type { Job, JobCheckpoint, JobEvent } from './job.js';
 export interface JobRecord {
   readonly job: Job;
   readonly checkpoints: readonly JobCheckpoint[];
+  /** Its place among the jobs: many may be created in the one second that `created_at` tells. */
+  readonly sequence: number;
   /** Of its training while it runs. */
   readonly process?: number;
 }
@@ -31,8 +33,7 @@ export class JobStore {
 
   /** The newest first. */
   list(): JobRecord[] {
-    const all = [...this.records.values()];
-    return all.sort((a, b) => b.job.created_at - a.job.created_at || (a.job.id < b.job.id ? 1 : -1));
+    return [...this.records.values()].sort((a, b) => b.sequence - a.sequence);
   }
 
   get(id: string): JobRecord {
@@ -47,7 +48,8 @@ export class JobStore {
 
   add(job: Job): JobRecord {
     mkdirSync(this.folderOf(job.id), { recursive: true });
-    return this.save({ job, checkpoints: [] });
+    const sequence = 1 + Math.max(0, ...[...this.records.values()].map((record) => record.sequence));
+    return this.save({ job, checkpoints: [], sequence });
   }
 
   /** Changes a job, also the server's own part of it. */

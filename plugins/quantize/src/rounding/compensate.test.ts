@@ -24,6 +24,15 @@ interface Golden {
     readonly zeros: number[];
     readonly loss: number;
   }[];
+  /** Coordinate descent from what GPTQ with static groups leaves. */
+  readonly descents: {
+    readonly bits: number;
+    readonly symmetric: boolean;
+    readonly sweeps: number;
+    readonly codes: number[];
+    readonly scales: number[];
+    readonly loss: number;
+  }[];
 }
 
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -71,6 +80,18 @@ describe('compensated rounding', () => {
       // Their loss is tr(E (H + damping) E^T); ours is it over that of the whole weight.
       const loss = result.relativeError * energy(result.damping);
       expect(loss).toBeCloseTo(own.loss, -Math.floor(Math.log10(own.loss)) + 3);
+    },
+  );
+
+  it.each(golden.descents)(
+    'has the codes of coordinate descent in float64: $bits bits, symmetric $symmetric, $sweeps sweeps',
+    async ({ bits, symmetric, sweeps, ...own }) => {
+      const { weight, relativeError, damping } = await rounded({ bits, symmetric, sweeps, staticGroups: true });
+      expect([...weight.codes]).toEqual(own.codes);
+      weight.scales.forEach((scale, i) => {
+        expect(scale / own.scales[i]!).toBeCloseTo(1, 4);
+      });
+      expect((relativeError * energy(damping)) / own.loss).toBeCloseTo(1, 4);
     },
   );
 

@@ -19,7 +19,10 @@ export interface DeviceSpec {
   isa?: string;
   /** Bytes; an allocation beyond it fails. */
   memoryLimit?: number;
-  /** For short work that is waited for: a CPU backend's threads ask the system to run soon after they wake. */
+  /**
+   * For short work that is waited for: a CPU backend's threads, and the one that opens it, ask the system to run soon after
+   * they wake.
+   */
   urgent?: boolean;
   /** Keeps where each command was recorded, for error messages. On when LARGEFORGE_DEBUG is set. */
   debug?: boolean;

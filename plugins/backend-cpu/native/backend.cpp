@@ -7,6 +7,7 @@
 
 #include "cpu_features.h"
 #include "queue.h"
+#include "scheduling.h"
 #include "stream.h"
 #include "system_memory.h"
 
@@ -59,6 +60,7 @@ lf_error* device_open(uint32_t index, const lf_device_options* given, lf_device*
     if (options.threads > 1024) return make_error(LF_INVALID, "%u threads were asked for; at most 1024", options.threads);
     const int threads = options.threads ? static_cast<int>(options.threads) : usable_processors();
     *out = new lf_device(*kernels, threads, options.memory_limit, options.urgent != 0);
+    if (options.urgent) wake_soon();
     return nullptr;
   });
 }

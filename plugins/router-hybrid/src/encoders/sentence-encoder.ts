@@ -24,7 +24,8 @@ export interface SentenceEncoder {
 
 /** A BERT-like sentence encoder (MiniLM, BGE, E5) on the engine, in 8 bits, mean-pooled, with its own device. */
 export class EngineSentenceEncoder implements SentenceEncoder {
-  private busy: Promise<unknown> = Promise.resolve();
+  /** Ends when the last call does; undefined when none runs. */
+  private busy: Promise<unknown> | undefined;
 
   private constructor(
     private readonly device: Device,
@@ -66,10 +67,18 @@ export class EngineSentenceEncoder implements SentenceEncoder {
     }
   }
 
-  /** Calls run one after another, in the order in which they came. */
+  /**
+   * Calls run one after another, in the order in which they came. The device has begun with one that need not wait when
+   * this returns, so that its caller can do something else meanwhile.
+   */
   encode(texts: readonly string[]): Promise<Float32Array[]> {
-    const result = this.busy.then(() => this.run(texts));
-    this.busy = result.catch(() => undefined);
+    const result = this.busy ? this.busy.then(() => this.run(texts)) : this.run(texts);
+    const ended = result
+      .catch(() => undefined)
+      .then(() => {
+        if (this.busy === ended) this.busy = undefined;
+      });
+    this.busy = ended;
     return result;
   }
 

@@ -1,12 +1,14 @@
 import { fitTemperature } from '../calibration/temperature.js';
 import { type Features, noDense } from '../encoders/features.js';
-import { NgramVocabulary } from '../encoders/ngram-vocabulary.js';
+import { type NgramVector, NgramVocabulary } from '../encoders/ngram-vocabulary.js';
 import { defaultTraining, LinearClassifier, softmax, type TrainingSettings } from './linear-classifier.js';
 
 /** A text with its sentence embedding, where an encoder is in use. */
 export interface EncodedText {
   readonly text: string;
   readonly embedding?: Float32Array;
+  /** Its n-grams by the strategy's own vocabulary, where they were read before. */
+  readonly ngrams?: NgramVector;
 }
 
 export interface LabelledText extends EncodedText {
@@ -69,7 +71,7 @@ export class NeuralStrategy {
   }
 }
 
-function featuresOf(vocabulary: NgramVocabulary, { text, embedding }: EncodedText): Features {
-  const { buckets, weights } = vocabulary.encode(text);
+function featuresOf(vocabulary: NgramVocabulary, { text, embedding, ngrams }: EncodedText): Features {
+  const { buckets, weights } = ngrams ?? vocabulary.encode(text);
   return { dense: embedding ?? noDense, buckets, weights };
 }

@@ -1,10 +1,15 @@
 import type { SentenceEncoder } from '../encoders/sentence-encoder.js';
 import { either, pool } from '../hybrid/pool.js';
-import { type KeywordRule, KeywordStrategy } from '../keywords/keyword-strategy.js';
+import { type KeywordRule, type KeywordScores, KeywordStrategy } from '../keywords/keyword-strategy.js';
 import type { EncodedText } from '../neural/neural-strategy.js';
 import { ZeroShotStrategy } from '../zero-shot/zero-shot-strategy.js';
 import type { Expert } from './expert.js';
 import type { StrategyName, TrainedRouter } from './trained-router.js';
+
+/** A query, and what can be known of it without its embedding, which takes longest. */
+export interface ReadQuery extends EncodedText {
+  readonly keywords?: KeywordScores;
+}
 
 /** What a strategy thinks of a query. */
 export interface Opinion {
@@ -15,6 +20,8 @@ export interface Opinion {
   /** An expert that a keyword rule alone decides for. */
   readonly certain?: string;
 }
+
+const noTerms: KeywordScores = { confidences: new Map(), matches: [] };
 
 /**
  * A set of experts as one strategy scores them. Classes are a trained router's labels and the experts' names; an expert
@@ -67,16 +74,25 @@ export class ExpertPanel {
     return this.strategy !== 'keyword';
   }
 
-  score(query: EncodedText): Opinion {
+  /** The part of a decision that needs no embedding: it is done while the encoder works. */
+  read(text: string): ReadQuery {
     const { strategy, trained } = this;
+    const readsTerms = strategy === 'keyword' || strategy === 'hybrid';
+    const readsNgrams = trained && (strategy === 'neural' || strategy === 'hybrid');
+    return {
+      text,
+      ...(readsNgrams && { ngrams: trained.neural.vocabulary.encode(text) }),
+      ...(readsTerms && { keywords: this.keywords.score(text) }),
+    };
+  }
+
+  score(query: ReadQuery): Opinion {
+    const { strategy, trained } = this;
+    const { confidences, certain } = query.keywords ?? noTerms;
     if (strategy === 'zero-shot') return this.opinion(this.zeroShot!.confidences(query));
-    if (strategy === 'keyword') {
-      const { confidences, certain } = this.keywords.score(query.text);
-      return this.opinion(confidences, certain);
-    }
+    if (strategy === 'keyword') return this.opinion(confidences, certain);
     const base = this.withUntrained(query);
     if (strategy === 'neural') return this.opinion(base);
-    const { confidences, certain } = this.keywords.score(query.text);
     return this.opinion(trained ? pool(base, confidences, trained.pool) : either(base, confidences), certain);
   }
 

@@ -1,11 +1,10 @@
 import { complexityOf } from '../analysis/complexity.js';
 import { languageOf } from '../analysis/language.js';
 import type { SentenceEncoder } from '../encoders/sentence-encoder.js';
-import type { EncodedText } from '../neural/neural-strategy.js';
 import { normalize, wordsOf } from '../text/words.js';
 import { type Choice, type ChoiceSettings, chooseExpert, defaultChoice } from './choice.js';
 import type { Expert, ExpertLoad } from './expert.js';
-import { ExpertPanel } from './expert-panel.js';
+import { ExpertPanel, type ReadQuery } from './expert-panel.js';
 import type { StrategyName, TrainedRouter } from './trained-router.js';
 
 export interface RouterSettings extends ChoiceSettings {
@@ -67,6 +66,15 @@ export interface Decision {
   readonly analysis: QueryAnalysis;
 }
 
+/** What the analysis has from a query's words alone. */
+type Surface = Pick<QueryAnalysis, 'complexity' | 'language'>;
+
+function surfaceOf(text: string): Surface {
+  const normalized = normalize(text);
+  const words = wordsOf(normalized);
+  return { complexity: complexityOf(normalized, words), language: languageOf(words) };
+}
+
 /** Decides which expert answers a query. */
 export class Router {
   private panels = new WeakMap<readonly Expert[], Promise<ExpertPanel>>();
@@ -93,9 +101,13 @@ export class Router {
   async decideAll(texts: readonly string[], options: DecideOptions): Promise<Decision[]> {
     const panel = await this.panelOf(options.experts);
     const cut = texts.map((text) => text.slice(0, this.settings.maxCharacters));
-    const embeddings = panel.readsEmbeddings ? await this.encoder?.encode(cut) : undefined;
-    return cut.map((text, i) =>
-      this.decideEncoded({ text, ...(embeddings && { embedding: embeddings[i]! }) }, panel, options),
+    const encoding = panel.readsEmbeddings ? this.encoder?.encode(cut) : undefined;
+    // A failure is told below, after the reading, and is not "unhandled" until then.
+    encoding?.catch(() => undefined);
+    const read = cut.map((text) => ({ query: panel.read(text), surface: surfaceOf(text) }));
+    const embeddings = await encoding;
+    return read.map(({ query, surface }, i) =>
+      this.decideRead({ ...query, ...(embeddings && { embedding: embeddings[i]! }) }, surface, panel, options),
     );
   }
 
@@ -120,7 +132,7 @@ export class Router {
     await this.panelOf(experts);
   }
 
-  private decideEncoded(query: EncodedText, panel: ExpertPanel, options: DecideOptions): Decision {
+  private decideRead(query: ReadQuery, surface: Surface, panel: ExpertPanel, options: DecideOptions): Decision {
     const { strategy } = this.settings;
     const opinion = panel.score(query);
     const scores = opinion.scores.filter((score) => !options.exclude?.has(score.expert));
@@ -137,8 +149,6 @@ export class Router {
       expert === null && scores.length < opinion.scores.length
         ? chooseExpert(opinion.scores, criteria, this.settings).expert
         : null;
-    const normalized = normalize(query.text);
-    const words = wordsOf(normalized);
     const likely = expert ?? scores[0]?.expert;
     const domains = likely === undefined ? undefined : panel.expert(likely)?.domains;
     return {
@@ -151,8 +161,7 @@ export class Router {
       analysis: {
         domain: domains?.find((domain) => domain === opinion.intent) ?? domains?.[0] ?? likely ?? null,
         intent: opinion.intent ?? null,
-        complexity: complexityOf(normalized, words),
-        language: languageOf(words),
+        ...surface,
       },
     };
   }

@@ -10,6 +10,7 @@ import {
   keepFrozenWeights,
   loadAdapter,
   loadModel,
+  mergeAdapter,
   nextTokenObjective,
   openDevice,
   type TrainingEvent,
@@ -25,6 +26,8 @@ const rows = JSON.parse(readFileSync(join(fixtures, 'trl_sft/losses.json'), 'utf
 const record = JSON.parse(readFileSync(join(fixtures, 'peft/record.json'), 'utf8')) as {
   settings: { steps: number; batch: number; learningRate: number };
   runs: Record<string, { losses: number[]; gradNorms: number[] }>;
+  /** Every 17th element of each layer's weight, merged by PEFT. */
+  doraMerged: Record<string, number[]>;
 };
 
 let device: Device;
@@ -68,6 +71,18 @@ describe('twelve steps as PEFT takes them, f32', () => {
     const ours = await run(model);
     expect(largestDifference(ours.losses, record.runs[name]!.losses)).toBeLessThan(1e-3);
     expect(largestDifference(ours.gradNorms, record.runs[name]!.gradNorms)).toBeLessThan(1e-3);
+  });
+
+  it("DoRA's merged weights are PEFT's", async () => {
+    using model = await open();
+    loadAdapter(model, join(fixtures, 'peft/dora'));
+    mergeAdapter(model);
+    expect([...model.linears.keys()].sort()).toEqual(Object.keys(record.doraMerged).sort());
+    for (const [name, layer] of model.linears) {
+      using weight = layer.weight.toFloat32();
+      const ours = [...(await weight.floats())].filter((_, i) => i % 17 === 0);
+      expect(largestDifference(ours, record.doraMerged[name]!), name).toBeLessThan(1e-6);
+    }
   });
 
   it("QLoRA on bitsandbytes' NF4 with double quantisation", async () => {

@@ -6,8 +6,10 @@ import type { Device } from '../../device/device.js';
 import { dynamicMap } from '../../nn/codes/dynamic-map.js';
 import { Parameter } from '../../nn/parameter.js';
 import { Tensor } from '../../tensor/tensor.js';
+import type { RunState } from '../checkpoint/run-state.js';
+import { recordEvaluation } from '../evaluation-record.js';
 import { nextLossScale } from '../loss-scale.js';
-import { optimizerOptions, spikeOptions } from '../options.js';
+import { evaluationOptions, optimizerOptions, spikeOptions } from '../options.js';
 import { learningRate, scheduleOptions } from '../schedule.js';
 import { isSpike } from '../spike-guard.js';
 import { WeightAverage } from './average.js';
@@ -31,6 +33,14 @@ const record = JSON.parse(readFileSync(new URL('./fixtures/optimizers.json', imp
   maps: { signed: number[]; unsigned: number[] };
   lossScale: { overflows: boolean[]; scales: number[] };
   spikes: { window: number; deviations: number; losses: number[]; gradNorms: number[]; skipped: boolean[] };
+  earlyStops: {
+    patience: number;
+    minImprovement: number;
+    goal: 'lower' | 'higher';
+    values: number[];
+    stop: number | null;
+    best: number;
+  }[];
   schedules: { source: string; options: object; rates: number[] }[];
 };
 
@@ -153,8 +163,24 @@ describe('beside the references', () => {
     expect(skipped.filter(Boolean).length).toBe(2);
   });
 
+  it.each(
+    record.earlyStops.map((run) => [`patience ${run.patience}, ${run.minImprovement}, ${run.goal}`, run] as const),
+  )(
+    "runs end, and are best, where transformers' EarlyStoppingCallback says: %s",
+    (_, { values, stop, best, ...options }) => {
+      const state = { step: 1, evaluations: [], best: null, sinceBest: 0 } as unknown as RunState;
+      const rules = evaluationOptions.parse({ ...options, metric: 'm' });
+      const ends = values.findIndex((m, step) => {
+        recordEvaluation(state, { step, metrics: { m } }, rules);
+        return state.sinceBest >= options.patience;
+      });
+      expect(ends < 0 ? null : ends).toBe(stop);
+      expect(state.best?.step).toBe(best);
+    },
+  );
+
   it.each(record.schedules.map((schedule) => [schedule.source, schedule] as const))(
-    "learning rates are those of transformers' %s",
+    'learning rates are those of %s',
     (_, { options, rates }) => {
       const schedule = scheduleOptions.parse({ warmupSteps: 6, ...options });
       for (const [step, rate] of rates.entries())

@@ -8,7 +8,7 @@ export { KvCache, type KvCacheOptions, type KvShape } from './kv-cache.js';
 export type { ModelLinears } from './linears.js';
 export { asCausal, createModel, type LoadOptions, loadModelFiles, parseModelConfig } from './load.js';
 export * from './lora/index.js';
-export { estimateMemory, type MemoryEstimate, type MemoryPlan, type OptimizerKind } from './memory.js';
+export { estimateMemory, type MemoryEstimate, type MemoryPlan } from './memory.js';
 export {
   type CausalLanguageModel,
   type CheckpointPolicy,
@@ -19,6 +19,7 @@ export {
   type LanguageModel,
 } from './model.js';
 export { loadModel } from './open.js';
+export type { OptimizerKind } from './optimizer-memory.js';
 export type { RopeConfig, RopeScaling } from './rope.js';
 export {
   type PretrainedFiles,

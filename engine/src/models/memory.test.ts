@@ -4,6 +4,9 @@ import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
 import type { Parameter } from '../nn/parameter.js';
 import { Tensor } from '../tensor/index.js';
+import { WeightAverage } from '../training/optimizer/average.js';
+import { Optimizer } from '../training/optimizer/optimizer.js';
+import { optimizerOptions } from '../training/options.js';
 import { packSequences } from './batch.js';
 import { CAUSAL, goldenFiles } from './golden.fixture.js';
 import { asCausal, createModel, loadModelFiles, parseModelConfig } from './load.js';
@@ -73,6 +76,13 @@ describe.each(['f32', 'bf16'] as const)('in %s the estimate is near what is meas
     [
       'LoRA of some layers, checkpointing',
       { lora: { r: 4, targetModules: ['q_proj', 'down_proj'] }, checkpointing: true },
+    ],
+    ['LoRA, every other block again', { lora: { r: 8 }, checkpointing: { every: 2 } }],
+    ['full, the first three blocks again', { checkpointing: { first: 3 } }],
+    ['DoRA', { lora: { r: 8, dora: true } }],
+    [
+      'DoRA of some layers, checkpointing',
+      { lora: { r: 4, dora: true, targetModules: ['o_proj', 'up_proj'] }, checkpointing: true },
     ],
     ['inference', undefined],
   ];
@@ -250,5 +260,34 @@ describe('a model of 70 billion parameters', () => {
     expect(small.memory().allocated).toBe(0);
     model.dispose();
     small.close();
+  });
+});
+
+describe.each(['adamw', 'adamw_8bit', 'lion', 'adafactor', 'muon'] as const)('what %s remembers', (type) => {
+  const config = { ...CONFIG, hidden_size: 192, intermediate_size: 512, tie_word_embeddings: false };
+  test.each([
+    ['of every weight', undefined, false],
+    ['of every weight, with their average', undefined, true],
+    ['of an adapter', { r: 32 }, false],
+    ['of DoRA with the head beside it, and their average', { r: 32, dora: true, modulesToSave: ['lm_head'] }, true],
+  ])('%s is estimated', (_, lora, average) => {
+    using model = asCausal(createModel(device, config, { dtype: 'f32' }));
+    if (lora) attachLora(model, lora);
+    else model.setTrainable(true);
+    const parameters = model.trainableParameters();
+    using norm = Tensor.zeros(device, [2], 'f32', 'persistent');
+    const before = device.stats().persistentBytes;
+    using _optimizer = new Optimizer(device, parameters, optimizerOptions.parse({ type, learningRate: 1 }), norm, 4);
+    using _average = average ? new WeightAverage(parameters, 0.9) : undefined;
+    const held = device.stats().persistentBytes - before;
+    const training = { optimizer: type, average, ...(lora ? { lora } : {}) };
+    const estimate = estimateMemory(parseModelConfig(config), { dtype: 'f32', tokens: 1, training });
+    expect(estimate.trainableParameters).toBe(
+      [...parameters.values()].reduce((sum, { elements }) => sum + elements, 0),
+    );
+    // Rows and columns of Adafactor are not counted.
+    const uncounted = type === 'adafactor' ? 0.15 * 4 * estimate.trainableParameters : 0;
+    expect(held).toBeGreaterThan(0.99 * estimate.optimizer);
+    expect(held).toBeLessThan(1.02 * estimate.optimizer + uncounted + 1024 * parameters.size);
   });
 });

@@ -3,10 +3,10 @@ import type { DecoderConfig, EncoderConfig, ModelConfig } from './config.js';
 import { attentionLinears, feedForwardLinears, sharedExpertLinears } from './decoder-modules.js';
 import { type TargetModules, targetLayers } from './lora/targets.js';
 import { type CheckpointPolicy, isCheckpointed } from './model.js';
+import { type OptimizerKind, rememberedBytes, type TrainedKind } from './optimizer-memory.js';
 
-/** Optimisers by what they remember of each trained number, in bytes. Adafactor's rows and columns hardly count. */
-const optimizerBytes = { adamw: 8, adamw_8bit: 2 + 8 / 256, lion: 4, adafactor: 0, muon: 4 } as const;
-export type OptimizerKind = keyof typeof optimizerBytes;
+/** What an estimate must know of an adapter. */
+type AdapterPlan = NonNullable<NonNullable<MemoryPlan['training']>['lora']>;
 
 /** What is going to run, for an estimate of its memory. */
 export interface MemoryPlan {
@@ -15,7 +15,13 @@ export interface MemoryPlan {
   readonly tokens: number;
   readonly training?: {
     /** The adapter that is trained; without it every parameter is. */
-    readonly lora?: { readonly r: number; readonly targetModules?: TargetModules };
+    readonly lora?: {
+      readonly r: number;
+      readonly targetModules?: TargetModules;
+      readonly dora?: boolean;
+      /** Modules that are trained in full beside it; only embeddings and the head count. */
+      readonly modulesToSave?: readonly string[];
+    };
     readonly checkpointing?: CheckpointPolicy;
     readonly optimizer?: OptimizerKind;
     /** Bits of an element of the frozen layers beside an adapter, when they are kept in codes. */
@@ -77,8 +83,12 @@ export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEst
   const tied = config.kind === 'decoder' && config.tieWordEmbeddings;
   const parameters = blockMatrices + experts + embeddings + (tied ? 0 : head) + vectors;
 
-  const branches = lora ? loraElements(config, blocks, lora) : 0;
-  const trainable = training ? (lora ? branches : parameters) : 0;
+  const targets = lora ? targetShapes(config, blocks, lora) : [];
+  const branches = total(targets.map((shape) => (lora?.r ?? 0) * (shape.in + shape.out)));
+  const rows = lora?.dora ? total(targets.map(({ out }) => out)) : 0;
+  const saved = lora && !tied ? savedTables(config, lora, { embeddings, head }) : { embeddings: 0, head: 0 };
+  const beside = rows + saved.embeddings + saved.head;
+  const trainable = training ? (lora ? branches + beside : parameters) : 0;
   const compute = elementBytes(dtype);
   const layouts = (training ? 2 : 1) * compute;
   const largest = Math.max(...blocks.flatMap(({ linears }) => linears.map(size)));
@@ -87,14 +97,28 @@ export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEst
     training?.frozenBits === undefined
       ? blockMatrices * (training || plan.weightBits === undefined ? layouts : plan.weightBits / 8)
       : (blockMatrices * training.frozenBits) / 8 + largest * compute;
-  const frozen = training && !lora ? 0 : layers + head * layouts + experts * compute + vectors * 4;
+  // DoRA keeps the squared lengths of the frozen rows.
+  const frozen =
+    training && !lora ? 0 : layers + (head - saved.head) * layouts + experts * compute + (vectors + rows) * 4;
   const weights = frozen + trainable * (4 + (dtype === 'f32' ? 0 : compute));
   const gradients = trainable * 4;
-  const optimizer = trainable * (optimizerBytes[training?.optimizer ?? 'adamw'] + (training?.average ? 4 : 0));
+  const vectorParts = lora ? targets.map(({ out }) => (lora.dora ? out : 0)) : [vectors];
+  const tables = lora ? [saved.embeddings, saved.head] : [embeddings, tied ? 0 : head, experts];
+  const matrices = lora
+    ? targets.flatMap((shape) => [lora.r * shape.in, lora.r * shape.out])
+    : blocks.flatMap(({ linears }) => linears.map(size));
+  const remembered = (kind: TrainedKind, parts: readonly number[]) =>
+    total(parts.map((elements) => rememberedBytes(training?.optimizer ?? 'adamw', kind, elements)));
+  const optimizer = training
+    ? remembered('matrix', matrices) +
+      remembered('table', tables) +
+      remembered('vector', vectorParts) +
+      (training.average ? 4 * trainable : 0)
+    : 0;
   const activations = activationBytes(config, blocks, plan);
   const cache = plan.cachePositions && config.kind === 'decoder' ? cacheBytes(config, plan.cachePositions, compute) : 0;
   return {
-    parameters: parameters + branches,
+    parameters: parameters + branches + rows,
     trainableParameters: trainable,
     weights,
     gradients,
@@ -148,18 +172,30 @@ function tableElements(config: ModelConfig): { embeddings: number; head: number 
   return { embeddings: words + (config.maxPositions + config.typeVocabSize) * config.hiddenSize, head: 0 };
 }
 
-function loraElements(
+/** Layers that an adapter goes to. */
+function targetShapes(
   config: ModelConfig,
   blocks: readonly BlockShapes[],
-  { r, targetModules = 'all-linear' }: { r: number; targetModules?: TargetModules },
-): number {
+  { targetModules = 'all-linear' }: AdapterPlan,
+): Shape[] {
   const prefix = config.kind === 'decoder' ? config.modules.layers : 'encoder.layer';
   const layers = blocks.map(({ linears }, i) =>
     linears.map((shape): [string, Shape] => [`${prefix}.${i}.${shape.name}`, shape]),
   );
   const shapes = new Map(layers.flat());
-  const targets = targetLayers(shapes, targetModules).map((name) => shapes.get(name)!);
-  return total(targets.map((shape) => r * (shape.in + shape.out)));
+  return targetLayers(shapes, targetModules).map((name) => shapes.get(name)!);
+}
+
+/** Elements of the tables that are trained in full beside an adapter. */
+function savedTables(
+  config: ModelConfig,
+  { modulesToSave = [] }: AdapterPlan,
+  { embeddings, head }: { embeddings: number; head: number },
+) {
+  if (config.kind === 'encoder') return { embeddings: 0, head: 0 };
+  const named = (module: string) => modulesToSave.some((part) => `.${module}`.endsWith(`.${part}`));
+  const { modules } = config;
+  return { embeddings: named(modules.embedding) ? embeddings : 0, head: named(modules.head) ? head : 0 };
 }
 
 function cacheBytes(config: DecoderConfig, positions: number, bytes: number): number {
@@ -187,7 +223,11 @@ function perToken(
   const kv = (config.kind === 'decoder' ? config.numKvHeads : numHeads) * headDim * b;
   const names = new Map(block.linears.map((shape) => [shape.name, shape]));
   const targets = training?.lora ? targetNames(names, training.lora.targetModules ?? 'all-linear') : [...names.keys()];
-  const xa = training?.lora ? targets.length * training.lora.r * b : 0;
+  const wide = targets.map((name) => names.get(name)?.out ?? 0);
+  // DoRA keeps what its layers gave before their rows were scaled; its gradient is a sum of f32 products.
+  const unscaled = training?.lora?.dora ? total(wide) * b : 0;
+  const products = training?.lora?.dora ? 4 * Math.max(...wide) : 0;
+  const xa = training?.lora ? targets.length * training.lora.r * b + unscaled : 0;
   const [first, second, third] = inputGroups(config).map((group) =>
     group.some((name) => targets.some((target) => target.endsWith(name))),
   );
@@ -208,11 +248,11 @@ function perToken(
   if (block.experts > 0) return sparsePerToken(config, common + (first ? d * b : 0), plan);
   // Gate and up, or up alone, and what comes of them.
   const plain = config.modules.feedForward.kind === 'plain';
-  const wide = plain ? i * b : 2 * i * b;
+  const inner = plain ? i * b : 2 * i * b;
   return {
-    kept: common + wide + inputs,
+    kept: common + inner + inputs,
     // Gradients of gate, up and their product while the product itself is freed; that of the stream.
-    backward: wide + 4 * d + d * b,
+    backward: inner + 4 * d + d * b + products,
     // Three residual streams with what is added to them, gate, up and their product; an activation alone is fused.
     forward: (plain ? i * b : 3 * i * b) + 12 * d + 4 * d * b,
   };
@@ -253,9 +293,13 @@ function activationBytes(config: ModelConfig, blocks: readonly BlockShapes[], pl
   const most = (part: 'kept' | 'backward' | 'forward') => Math.max(...each.map((block) => block[part]));
   const stream = config.hiddenSize * (config.kind === 'decoder' ? 4 : elementBytes(dtype));
   if (!training) return tokens * most('forward');
-  const again = each.filter((_, i) => isCheckpointed(training.checkpointing, i));
-  const whole = each.filter((_, i) => !isCheckpointed(training.checkpointing, i));
-  // A block that is computed again shares its input with what was kept, and makes its output once more.
-  const recomputed = again.length > 0 ? Math.max(...again.map(({ kept }) => kept)) : 0;
-  return tokens * (again.length * stream + total(whole.map(({ kept }) => kept)) + recomputed + most('backward'));
+  // Block by block backwards: what the blocks before it keep, what it keeps itself, from the forward pass or computed again,
+  // and what its backward pass works on. A block that is computed again keeps its input.
+  let [before, peak] = [0, 0];
+  for (const [i, { kept, backward }] of each.entries()) {
+    const again = isCheckpointed(training.checkpointing, i);
+    peak = Math.max(peak, before + (again ? stream : 0) + kept + backward);
+    before += again ? stream : kept;
+  }
+  return tokens * peak;
 }

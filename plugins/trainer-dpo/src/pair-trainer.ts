@@ -47,7 +47,7 @@ export async function trainOnPairs(context: StepContext<'train'>, options: Train
       heldOut: tables.heldOut?.rows ?? heldOut?.rows,
       learningRates,
       binTokens: 2 * maxLength,
-      frozen: compared?.opened ?? [],
+      frozen: (compared?.opened ?? []).map((source) => ({ source })),
       async objective(model) {
         const reference = await compared?.open(model);
         for (const each of [tables.rows, tables.heldOut]) {

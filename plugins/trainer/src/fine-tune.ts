@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import type { StepContext } from '@largeforge/core';
 import {
   type CausalLanguageModel,
-  type ModelSource,
   type Objective,
   openDevice,
   type Parameter,
@@ -16,7 +15,7 @@ import {
 import { trainerErrors } from './errors.js';
 import { type LearningRates, loopOptions } from './loop-options.js';
 import type { TrainerOptions } from './options.js';
-import { announcePlan } from './plan.js';
+import { announcePlan, type FrozenModel } from './plan.js';
 import { report } from './report.js';
 import { type BaseModel, openModel, saver } from './trained-model.js';
 import { WeightPruning } from './weight-pruning.js';
@@ -37,7 +36,7 @@ export interface FineTuning<Row, Batch> extends BaseModel {
   /** Tokens of a bin when rows are packed; `maxLength` unless given. */
   readonly binTokens?: number;
   /** Further models that are in memory while training. */
-  readonly frozen?: readonly ModelSource[];
+  readonly frozen?: readonly FrozenModel[];
   /** Called once, before the first step, with the model as it starts. */
   readonly objective: (model: CausalLanguageModel) => Objective<Row, Batch> | Promise<Objective<Row, Batch>>;
   /** Called when everything is saved; adds to the step's outputs. */

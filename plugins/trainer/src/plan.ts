@@ -14,10 +14,15 @@ import {
 } from '@largeforge/engine';
 import type { TrainerOptions } from './options.js';
 
+/** A model that is only asked, and whether its weights stay in the bits of its files. */
+export interface FrozenModel {
+  readonly source: ModelSource;
+  readonly asStored?: boolean;
+}
+
 interface PlannedRows {
   readonly source: ModelSource;
-  /** Models that are only asked. */
-  readonly frozen: readonly ModelSource[];
+  readonly frozen: readonly FrozenModel[];
   readonly folder: string;
   readonly rows: Pick<RowSource<unknown>, 'lengths'>;
   /** Indices of the rows that are trained on; all unless given. */
@@ -105,7 +110,7 @@ function trainingMemory(
   if (binTokens !== undefined) longest = binTokens;
   else if (training) for (let i = 0; i < training.length; i++) longest = Math.max(longest, rows.lengths[training[i]!]!);
   else for (let i = 0; i < rows.lengths.length; i++) longest = Math.max(longest, rows.lengths[i]!);
-  const { r, targetModules } = lora;
+  const { r, targetModules, dora, modulesToSave } = lora;
   const config = parseModelConfig(source.config);
   const frozenBits = frozenWeights === 'float' ? undefined : frozenWeights === 'nf4' ? nf4Bits : storedBits(source);
   const estimate = (checkpointing: CheckpointPolicy) =>
@@ -113,7 +118,7 @@ function trainingMemory(
       dtype: precision,
       tokens: batchSize * longest,
       training: {
-        ...(full ? {} : { lora: { r, targetModules } }),
+        ...(full ? {} : { lora: { r, targetModules, dora, modulesToSave } }),
         ...(frozenBits === undefined ? {} : { frozenBits }),
         checkpointing,
         optimizer: options.optimizer,
@@ -151,9 +156,12 @@ function storedBits({ tensors }: ModelSource): number {
 
 /** Weights of the models that are only asked. */
 function frozenBytes({ precision }: TrainerOptions, { frozen }: PlannedRows): number {
-  const weights = (source: ModelSource) =>
-    estimateMemory(parseModelConfig(source.config), { dtype: precision, tokens: 1 }).weights;
-  return frozen.reduce((sum, source) => sum + weights(source), 0);
+  const weights = ({ source, asStored }: FrozenModel) => {
+    const bits = asStored ? storedBits(source) : 16;
+    const stored = bits < 16 ? { weightBits: bits } : {};
+    return estimateMemory(parseModelConfig(source.config), { dtype: precision, tokens: 1, ...stored }).weights;
+  };
+  return frozen.reduce((sum, model) => sum + weights(model), 0);
 }
 
 function memoryLines(estimate: MemoryEstimate, frozen: number): string[] {

@@ -61,7 +61,7 @@ async function trainOnJudgements(context: StepContext<'train'>, options: KtoOpti
       rows: data.rows,
       heldOut: heldOut?.rows,
       learningRates: { adapter: 5e-6, full: 1e-6 },
-      frozen: reference.kept,
+      frozen: reference.kept.map((source) => ({ source })),
       objective: async (model) =>
         ktoObjective(model, { loss, beta, desirableWeight, undesirableWeight }, await reference.keep(model)),
     });

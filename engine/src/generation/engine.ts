@@ -4,6 +4,7 @@ import { checkRequest } from './check-request.js';
 import { generationErrors } from './errors.js';
 import { EventQueue } from './event-queue.js';
 import type { StepExecutor, StepResult } from './executor.js';
+import { guessForced } from './forced.js';
 import { Outbox } from './outbox.js';
 import type { GenerateEvent, GenerateRequest } from './request.js';
 import { samplingRows } from './sampling-rows.js';
@@ -147,7 +148,7 @@ export class GenerationEngine {
     const words = [seed % 2 ** 32, Math.floor(seed / 2 ** 32)] as const;
     const stream = new Stream(sequence, events, this.options.decoder(), ends, words);
     this.streams.set(sequence, stream);
-    this.promptTokens += sequence.promptLength;
+    this.promptTokens += sequence.promptLength + sequence.forcedLength;
     if (request.signal) {
       const { signal } = request;
       const abort = () => {
@@ -262,6 +263,7 @@ export class GenerationEngine {
   private async step(): Promise<void> {
     await this.masks();
     await this.speculate();
+    guessForced(this.scheduler.drawing());
     const scheduled = this.scheduler.schedule(this.pace.promptTokens, this.memoryBudget);
     if (scheduled.length === 0) {
       this.outbox.deliver();
@@ -351,10 +353,12 @@ export class GenerationEngine {
     if (!proposer) return;
     const ready = this.scheduler.drawing();
     if (ready.length === 0 || ready.length > this.limits.maxSpeculating) return;
-    const able = ready.filter(({ request }) => request.constraint === undefined);
+    const able = ready.filter(
+      ({ request, outputLength, forcedLength }) => request.constraint === undefined && outputLength >= forcedLength,
+    );
     let drafts: readonly number[][];
     try {
-      const proposal = proposer.propose(able, ({ request, outputLength }) => request.maxTokens - outputLength - 1);
+      const proposal = proposer.propose(able, ({ outputLimit, outputLength }) => outputLimit - outputLength - 1);
       this.outbox.deliver();
       drafts = await proposal;
     } catch (error) {
@@ -370,6 +374,7 @@ export class GenerationEngine {
   private acceptDraws(stream: Stream, count: number, result: StepResult, first: number, rows: number): void {
     const { sequence } = stream;
     const guesses = sequence.draft;
+    const forced = Math.max(0, Math.min(rows, sequence.forcedLength - sequence.outputLength));
     let taken = 0;
     let going = true;
     while (going && taken < rows) {
@@ -377,9 +382,11 @@ export class GenerationEngine {
       going = stream.accept(result, row) && result.tokens[row] === guesses[taken];
       taken++;
     }
-    this.generatedTokens += taken;
-    this.draftTokens += rows - 1;
-    this.acceptedTokens += taken - 1;
+    this.generatedTokens += taken - forced;
+    if (forced === 0) {
+      this.draftTokens += rows - 1;
+      this.acceptedTokens += taken - 1;
+    }
     this.scheduler.advance(sequence, count);
     this.outbox.add(stream.events);
     if (!stream.ended) {

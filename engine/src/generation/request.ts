@@ -50,8 +50,13 @@ export interface TokenConstraint {
 export interface GenerateRequest {
   readonly promptTokens: ArrayLike<number>;
   readonly sampling: SamplingParams;
-  /** At most this many new tokens. */
+  /** At most this many new tokens; 0 only beside `forced`. */
   readonly maxTokens: number;
+  /**
+   * Tokens between the prompt and the new ones: a text that is there already, whose log probabilities are wanted. They
+   * count as a part of the prompt, and nothing among them ends the text; `forcedLogprobs` of the last event tells of them.
+   */
+  readonly forced?: ArrayLike<number>;
   /** Strings that end the text; none of them, nor what follows, is emitted. */
   readonly stop?: readonly string[];
   /** Token ids that end the text besides the model's own end-of-text tokens. */
@@ -106,4 +111,6 @@ export type GenerateEvent =
       /** The stop string that ended the text, when one did. */
       readonly stop?: string;
       readonly usage: TokenUsage;
+      /** Of the forced tokens, where log probabilities were asked for. */
+      readonly forcedLogprobs?: readonly PositionLogprobs[];
     };

@@ -1,4 +1,5 @@
-import type { SamplingParams } from './request.js';
+import { forcedAt } from './forced.js';
+import { greedy, type SamplingParams } from './request.js';
 import type { Sequence } from './sequence.js';
 import type { Draw } from './step-batch.js';
 
@@ -59,7 +60,12 @@ export function samplingRows(
   let mask: Uint32Array | undefined;
   let topLogprobs: number | undefined;
   draws.forEach(({ sequence, offset }, index) => {
-    const { sampling, logprobs } = sequence.request;
+    const { logprobs } = sequence.request;
+    const { forcedLength } = sequence;
+    // Of the new tokens: those before them, the forced ones too, are to penalties what the prompt is.
+    const place = Math.max(0, sequence.outputLength + offset - forcedLength);
+    const forced = forcedAt(sequence, sequence.outputLength + offset);
+    const sampling = forced === undefined ? sequence.request.sampling : greedy;
     const at = index * WORDS;
     const [seedLow, seedHigh] = seeds(sequence);
     rows[at + Word.temperature] = sampling.temperature;
@@ -71,11 +77,11 @@ export function samplingRows(
     rows[at + Word.frequency] = sampling.frequencyPenalty;
     bits[at + Word.seedLow] = seedLow;
     bits[at + Word.seedHigh] = seedHigh;
-    bits[at + Word.position] = sequence.outputLength + offset;
+    bits[at + Word.position] = place;
     if (hasPenalties(sampling)) {
       bits[at + Word.historyStart] = history.length;
-      bits[at + Word.promptLength] = sequence.promptLength;
-      bits[at + Word.outputLength] = sequence.outputLength + offset;
+      bits[at + Word.promptLength] = sequence.promptLength + forcedLength;
+      bits[at + Word.outputLength] = place;
       for (const token of sequence.tokens) history.push(token);
       for (let i = 0; i < offset; i++) history.push(sequence.draft[i]!);
     }
@@ -84,10 +90,11 @@ export function samplingRows(
       for (const [token, value] of sampling.logitBias) bias[index * vocabSize + token] = value;
       bits[at + Word.flags]! |= HAS_BIAS;
     }
-    const allowed = masks(sequence);
-    if (allowed) {
+    const allowed = forced === undefined ? masks(sequence) : undefined;
+    if (allowed || forced !== undefined) {
       mask ??= new Uint32Array(draws.length * maskWords);
-      mask.set(allowed.subarray(0, maskWords), index * maskWords);
+      if (allowed) mask.set(allowed.subarray(0, maskWords), index * maskWords);
+      else mask[index * maskWords + ((forced as number) >> 5)]! |= 1 << ((forced as number) & 31);
       bits[at + Word.flags]! |= HAS_MASK;
     }
     if (logprobs !== undefined) topLogprobs = Math.max(topLogprobs ?? 0, logprobs);

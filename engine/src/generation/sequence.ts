@@ -40,9 +40,18 @@ export class Sequence {
     return this.tokens.length - this.promptLength;
   }
 
+  get forcedLength(): number {
+    return this.request.forced?.length ?? 0;
+  }
+
+  /** Tokens of output at most, the forced ones included. */
+  get outputLimit(): number {
+    return this.forcedLength + this.request.maxTokens;
+  }
+
   /** Tokens that it has at most when it ends. */
   get fullLength(): number {
-    return this.promptLength + this.request.maxTokens;
+    return this.promptLength + this.outputLimit;
   }
 
   /** Tokens, guesses included, whose keys and values are still missing. */

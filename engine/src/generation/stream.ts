@@ -20,6 +20,7 @@ export class Stream {
   /** Drawn tokens whose text is still withheld. */
   private pendingTokens: number[] = [];
   private pendingLogprobs: PositionLogprobs[] = [];
+  private readonly forcedLogprobs: PositionLogprobs[] = [];
   /** Why the stream ends, once that is known. */
   private end: { readonly reason: FinishReason; readonly stop?: string; readonly emitHeld: boolean } | undefined;
 
@@ -42,9 +43,15 @@ export class Stream {
   /** Takes the token that a step drew in `row`; false when it ends the stream. */
   accept(result: StepResult, row: number): boolean {
     const { sequence } = this;
-    const { constraint, maxTokens, logprobs } = sequence.request;
+    const { constraint, logprobs } = sequence.request;
     const token = result.tokens[row]!;
+    const forced = sequence.outputLength < sequence.forcedLength;
     sequence.tokens.push(token);
+    if (forced) {
+      if (logprobs !== undefined) this.forcedLogprobs.push(logprobsOf(result, row, logprobs));
+      if (sequence.outputLength >= sequence.outputLimit) this.end = { reason: 'length', emitHeld: true };
+      return this.end === undefined;
+    }
     if (this.endTokens.has(token)) {
       // The end token is counted, as every server of this kind does, but it is no text.
       this.end = { reason: 'stop', emitHeld: true };
@@ -56,7 +63,7 @@ export class Stream {
     if (text.length > 0) this.emit(text);
     if (stop !== undefined) this.end = { reason: 'stop', stop, emitHeld: false };
     else if (constraint?.accept(token)) this.end = { reason: 'stop', emitHeld: true };
-    else if (sequence.outputLength >= maxTokens) this.end = { reason: 'length', emitHeld: true };
+    else if (sequence.outputLength >= sequence.outputLimit) this.end = { reason: 'length', emitHeld: true };
     return this.end === undefined;
   }
 
@@ -74,10 +81,11 @@ export class Stream {
       finishReason: end.reason,
       stop: end.stop,
       usage: {
-        promptTokens: sequence.promptLength,
-        completionTokens: sequence.outputLength,
+        promptTokens: sequence.promptLength + sequence.forcedLength,
+        completionTokens: sequence.outputLength - sequence.forcedLength,
         cachedTokens: sequence.cachedTokens ?? 0,
       },
+      ...(this.forcedLogprobs.length > 0 && { forcedLogprobs: this.forcedLogprobs }),
     });
     this.events.end();
   }

@@ -194,6 +194,7 @@ export class ModelRuntime {
       contextLength: engine.contextLength,
       ...(tokenizer.chatTemplate && { chatTemplate: tokenizer.chatTemplate.source }),
       constrains: true,
+      scoresTexts: true,
       ...(adapter || this.mixed ? {} : { embedding: this.embedder }),
       generate: ({ format, ...request }) => {
         const start = (constraint?: TokenConstraint) => {

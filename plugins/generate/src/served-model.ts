@@ -56,6 +56,8 @@ export interface ServedModel {
   readonly chatTemplate?: string;
   /** Whether requests may have a `format`. */
   readonly constrains?: boolean;
+  /** Whether requests may have `forced` tokens. */
+  readonly scoresTexts?: boolean;
   /** False for an encoder, which gives vectors alone. */
   readonly generates?: boolean;
   readonly embedding?: ServedEmbedding;

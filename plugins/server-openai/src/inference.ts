@@ -90,11 +90,13 @@ export async function begin(
   choices: number,
   formatParam = 'response_format',
 ): Promise<Generation> {
-  const tokens = sequences.reduce((sum, sequence) => sum + sequence.promptTokens.length + sequence.maxTokens, 0);
+  const lengthOf = ({ promptTokens, forced }: Omit<GenerateRequest, 'signal'>) =>
+    promptTokens.length + (forced?.length ?? 0);
+  const tokens = sequences.reduce((sum, sequence) => sum + lengthOf(sequence) + sequence.maxTokens, 0);
   const ticket = services.queue.enter(sequences.length, tokens);
   reply.headers(rateLimitHeaders(services));
   const prompts = sequences.filter((_, index) => index % choices === 0);
-  const promptTokens = prompts.reduce((sum, sequence) => sum + sequence.promptTokens.length, 0);
+  const promptTokens = prompts.reduce((sum, sequence) => sum + lengthOf(sequence), 0);
   if (request.inference) request.inference.promptTokens = promptTokens;
   services.metrics.promptTokens.inc({ model: model.id }, promptTokens);
   let generation: Generation;

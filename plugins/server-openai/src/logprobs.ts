@@ -46,21 +46,24 @@ export class CompletionLogprobsBuilder {
     private readonly top: number,
   ) {}
 
-  piece(positions: readonly PositionLogprobs[]): CompletionLogprobs {
+  /** @param first a token before them, which nothing precedes that could tell its probability */
+  piece(positions: readonly PositionLogprobs[], first?: number): CompletionLogprobs {
     const result: CompletionLogprobs = {
       tokens: [],
       token_logprobs: [],
       top_logprobs: this.top > 0 ? [] : null,
       text_offset: [],
     };
-    for (const position of positions) {
-      const { text } = tokenText(this.tokenizer, position.token);
+    const add = (token: number, logprob: number | null, top: Record<string, number> | null) => {
+      const { text } = tokenText(this.tokenizer, token);
       result.tokens.push(text);
-      result.token_logprobs.push(finite(position.logprob));
+      result.token_logprobs.push(logprob);
       result.text_offset.push(this.offset);
       this.offset += codePoints(text.startsWith('bytes:') ? '' : text);
-      result.top_logprobs?.push(this.topOf(position));
-    }
+      result.top_logprobs?.push(top);
+    };
+    if (first !== undefined) add(first, null, null);
+    for (const position of positions) add(position.token, finite(position.logprob), this.topOf(position));
     return result;
   }
 

@@ -34,6 +34,8 @@ export interface GenerateRequest {
   readonly promptTokens: ArrayLike<number>;
   readonly sampling: SamplingParams;
   readonly maxTokens: number;
+  /** Tokens behind those of the prompt, whose log probabilities the done event tells; only for models that `scoresTexts`. */
+  readonly forced?: ArrayLike<number>;
   readonly stop: readonly string[];
   /** Do not end at the model's end-of-text tokens. */
   readonly ignoreEos?: boolean;
@@ -84,6 +86,8 @@ export interface DoneEvent {
   readonly type: 'done';
   readonly finishReason: 'stop' | 'length';
   readonly usage: TokenUsage;
+  /** Of the request's forced tokens. */
+  readonly forcedLogprobs?: readonly PositionLogprobs[];
 }
 
 /** A stream is any number of token events and one done event; a failure is thrown. */
@@ -143,6 +147,8 @@ export interface ServedModel {
   readonly chatTemplate?: string;
   /** Whether requests may have a `format`. */
   readonly constrains?: boolean;
+  /** Whether requests may have `forced` tokens. */
+  readonly scoresTexts?: boolean;
   /** False for a model that gives vectors alone. */
   readonly generates?: boolean;
   /** Absent where the model gives no vectors. */

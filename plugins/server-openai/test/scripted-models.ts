@@ -37,6 +37,7 @@ export interface Script {
   contextLength?: number;
   chatTemplate?: string | null;
   constrains?: boolean;
+  scoresTexts?: boolean;
   /** False for a model that gives vectors alone. */
   generates?: boolean;
   /** The vector of a text; the model gives none without it. */
@@ -57,6 +58,7 @@ export class ScriptedModel implements ServedModel {
   readonly contextLength: number;
   readonly chatTemplate?: string;
   readonly constrains: boolean;
+  readonly scoresTexts: boolean;
   readonly generates: boolean;
   readonly embedding?: ServedModel['embedding'];
   readonly requests: GenerateRequest[] = [];
@@ -70,6 +72,7 @@ export class ScriptedModel implements ServedModel {
     readonly script: Script = {},
   ) {
     this.constrains = script.constrains ?? true;
+    this.scoresTexts = script.scoresTexts ?? true;
     this.generates = script.generates ?? true;
     const { vector } = script;
     if (vector) this.embedding = { size: vector([1]).length, embed: async (texts) => texts.map(vector) };
@@ -83,7 +86,8 @@ export class ScriptedModel implements ServedModel {
     this.running++;
     try {
       if (script.gate) await abortable(script.gate(request), request.signal);
-      const prompt = characterTokenizer.decode(request.promptTokens);
+      const forced = Array.from(request.forced ?? []);
+      const prompt = characterTokenizer.decode([...Array.from(request.promptTokens), ...forced]);
       const full = script.reply?.(prompt, request) ?? `echo: ${prompt}`;
       const stops = request.stop.map((stop) => full.indexOf(stop)).filter((at) => at >= 0);
       const end = Math.min(full.length, ...stops);
@@ -110,7 +114,10 @@ export class ScriptedModel implements ServedModel {
       yield {
         type: 'done',
         finishReason,
-        usage: { promptTokens: request.promptTokens.length, completionTokens: kept.length, cachedTokens: 1 },
+        usage: { promptTokens: prompt.length, completionTokens: kept.length, cachedTokens: 1 },
+        ...(forced.length > 0 && {
+          forcedLogprobs: forced.map((token) => ({ token, logprob: -2, top: [{ token: token + 1, logprob: -0.25 }] })),
+        }),
       };
     } finally {
       this.running--;

@@ -139,6 +139,33 @@ describe('completions with the openai client', () => {
     });
   });
 
+  it('gives log probabilities of the prompt with echo, all but those of its first token', async () => {
+    const { choices, usage } = await running
+      .client()
+      .completions.create({ model: 'tiny', prompt: ['aé', 'b'], echo: true, logprobs: 1, max_tokens: 1 });
+    expect(choices[0]).toMatchObject({ text: 'aéA', finish_reason: 'length' });
+    expect(choices[0]!.logprobs).toEqual({
+      tokens: ['a', 'é', 'A'],
+      token_logprobs: [null, -2, -0.5],
+      top_logprobs: [null, { ê: -0.25, é: -2 }, { A: -0.5 }],
+      text_offset: [0, 1, 2],
+    });
+    expect(choices[1]!.logprobs).toMatchObject({ tokens: ['b', 'B'], token_logprobs: [null, -0.5] });
+    expect(usage).toMatchObject({ prompt_tokens: 3, completion_tokens: 2 });
+    const alone = await running
+      .client()
+      .completions.create({ model: 'tiny', prompt: 'aé', echo: true, logprobs: 0, max_tokens: 0 });
+    expect(alone.choices[0]).toMatchObject({ text: 'aé', logprobs: { tokens: ['a', 'é'], top_logprobs: null } });
+    expect(alone.usage).toMatchObject({ prompt_tokens: 2, completion_tokens: 0 });
+  });
+
+  it('refuses to score prompts where the model cannot', async () => {
+    await using plain = await startServer({ scoresTexts: false });
+    const response = await plain.post('/v1/completions', { model: 'tiny', prompt: 'ab', echo: true, logprobs: 1 });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { param: 'echo', code: 'unsupported_parameter' } });
+  });
+
   it('streams chunks, the finish reason and the usage', async () => {
     const stream = await running.client().completions.create({
       model: 'tiny',
@@ -172,7 +199,15 @@ describe('completions that are refused', () => {
   ][] = [
     ['a suffix', { suffix: 'x' }, 400, 'unsupported_parameter', 'suffix', /only continue/],
     ['best_of', { best_of: 3 }, 400, 'unsupported_parameter', 'best_of', /n choices/],
-    ['echo with logprobs', { echo: true, logprobs: 1 }, 400, 'unsupported_parameter', 'echo', /not kept/],
+    [
+      'echo with logprobs as a stream',
+      { echo: true, logprobs: 1, stream: true },
+      400,
+      'unsupported_parameter',
+      'stream',
+      /not streamed/,
+    ],
+    ['no new token without scores', { max_tokens: 0, echo: true }, 400, null, 'max_tokens', /echo and logprobs/],
     ['a wrong type', { temperature: 'hot' }, 400, null, 'temperature', /expected number/],
     ['a value out of range', { top_p: 2 }, 400, null, 'top_p', /1/],
     ['a prompt of no known form', { prompt: { a: 1 } }, 400, null, 'prompt', /a string, a list of strings/],

@@ -53,16 +53,19 @@ function refuseUnsupported(body: CompletionRequest): void {
   if (body.best_of != null && body.best_of !== (body.n ?? 1)) {
     throw apiErrors.unsupported('best_of', 'best_of is not supported. Ask for n choices with logprobs and rank them.');
   }
-  if (body.echo && body.logprobs != null) {
-    throw apiErrors.unsupported(
-      'echo',
-      'echo with logprobs is not supported: log probabilities of the prompt are not kept.',
-    );
+  if (scored(body)) {
+    if (body.stream) throw apiErrors.unsupported('stream', 'echo with logprobs is not streamed.');
+  } else if (body.max_tokens === 0) {
+    const message = 'max_tokens is 0: only a request with echo and logprobs may ask for no new token.';
+    throw apiErrors.invalidRequest(message, 'max_tokens');
   }
   if (body.stream_options && !body.stream) {
     throw apiErrors.invalidRequest('stream_options is only allowed when stream is true.', 'stream_options');
   }
 }
+
+/** Whether the log probabilities of the prompt itself are asked for. */
+const scored = (body: CompletionRequest): boolean => body.echo === true && body.logprobs != null;
 
 class CompletionCall {
   private readonly id = `cmpl-${randomUUID().replaceAll('-', '')}`;
@@ -92,13 +95,16 @@ class CompletionCall {
     const { body, model } = this;
     const asked = askedFormat(body);
     if (asked) checkFormat(model, asked);
+    if (scored(body) && !model.scoresTexts) {
+      const message = `The model ${JSON.stringify(model.id)} gives no log probabilities of prompts.`;
+      throw apiErrors.unsupported('echo', message);
+    }
     this.prompts = await readTexts(model, body.prompt, 'prompt');
     const sequences = this.prompts.flatMap(({ tokens }) => {
       const maxTokens = completionBudget(model, tokens.length, body.max_tokens, requestDefaults.maxTokens, 'prompt');
       return Array.from({ length: this.choices }, (_, choice) => ({
-        promptTokens: tokens,
+        ...this.promptOf(tokens, maxTokens),
         sampling: samplingOf(body, choice),
-        maxTokens,
         stop: stopsOf(body.stop),
         ...(body.logprobs != null && { logprobs: body.logprobs }),
         ...(body.ignore_eos && { ignoreEos: true }),
@@ -112,6 +118,7 @@ class CompletionCall {
   async answer(generation: Generation): Promise<CompletionResponse> {
     const texts = this.sequenceStarts();
     const positions: PositionLogprobs[][] = texts.map(() => []);
+    const prompts: (readonly PositionLogprobs[])[] = texts.map(() => []);
     const reasons: ('stop' | 'length')[] = [];
     const usages: TokenUsage[] = [];
     await consume(this.services, this.request, generation, (sequence, event) => {
@@ -120,6 +127,7 @@ class CompletionCall {
         if (event.logprobs) positions[sequence]!.push(...event.logprobs);
       } else {
         reasons[sequence] = event.finishReason;
+        prompts[sequence] = event.forcedLogprobs ?? [];
         usages[sequence] = event.usage;
       }
     });
@@ -131,7 +139,7 @@ class CompletionCall {
       choices: texts.map((text, index) => ({
         index,
         text,
-        logprobs: this.logprobs()?.piece(positions[index]!) ?? null,
+        logprobs: this.scores(index, prompts[index]!, positions[index]!),
         finish_reason: reasons[index]!,
       })),
       usage: totalUsage(usages, this.choices),
@@ -168,6 +176,28 @@ class CompletionCall {
   /** What each choice's text begins with. */
   private sequenceStarts(): string[] {
     return this.prompts.flatMap((prompt) => Array<string>(this.choices).fill(this.body.echo ? prompt.text() : ''));
+  }
+
+  /** Of a prompt that is to be scored, all but the first token come as if they were drawn. */
+  private promptOf(tokens: ArrayLike<number>, maxTokens: number) {
+    if (!scored(this.body)) return { promptTokens: tokens, maxTokens };
+    const [first, ...rest] = Array.from(tokens);
+    if (rest.length === 0 && maxTokens === 0) {
+      throw apiErrors.invalidRequest('A prompt of one token has no log probabilities to give.', 'prompt');
+    }
+    return { promptTokens: [first as number], forced: rest, maxTokens };
+  }
+
+  private scores(
+    index: number,
+    prompt: readonly PositionLogprobs[],
+    positions: readonly PositionLogprobs[],
+  ): CompletionLogprobs | null {
+    const builder = this.logprobs();
+    if (!builder) return null;
+    if (!scored(this.body)) return builder.piece(positions);
+    const { tokens } = this.prompts[Math.floor(index / this.choices)]!;
+    return builder.piece([...prompt, ...positions], tokens[0]);
   }
 
   private logprobs(): CompletionLogprobsBuilder | undefined {

@@ -15,8 +15,11 @@ export const completionRequestSchema = named(
       [z.string(), tokenIds, z.array(z.string()).min(1).max(2048), z.array(tokenIds).min(1).max(2048)],
       'expected a string, a list of strings, a list of token ids, or a list of lists of token ids',
     ),
-    max_tokens: z.int().min(1).nullish().describe('default 256'),
-    echo: z.boolean().nullish().describe('put the prompt before the text'),
+    max_tokens: z.int().min(0).nullish().describe('default 256; 0 with echo and logprobs alone'),
+    echo: z
+      .boolean()
+      .nullish()
+      .describe('put the prompt before the text, and its log probabilities before those of the text'),
     logprobs: z.int().min(0).max(20).nullish().describe('log probabilities of this many of the likeliest tokens'),
     best_of: z.int().nullish().describe('only accepted when equal to n'),
     suffix: z.string().nullish().describe('not supported'),

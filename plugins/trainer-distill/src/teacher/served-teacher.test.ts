@@ -3,7 +3,7 @@ import backendCpu from '@largeforge/backend-cpu';
 import { Application } from '@largeforge/core';
 import generate from '@largeforge/generate';
 import serverOpenai from '@largeforge/server-openai';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { base, beginFolder, divergences, endFolder, file, run } from '../distill.fixture.js';
 
 beforeEach(beginFolder);
@@ -52,7 +52,11 @@ it('a distillation by a teacher behind a server is that by the same model in thi
     const wanted = { full: true, keepLayers: 1, maxSteps: 3, precision: 'f32', alpha: 1, temperature: 1, topK: 16 };
     const near = await run({ ...wanted, outputDir: file('near') });
     const server = { teacher: `${served.url}/v1`, teacherModel: 'base' };
+    const requests = vi.spyOn(globalThis, 'fetch');
     const far = await run({ ...wanted, ...server, outputDir: file('far') });
+    // It tells of all tokens of a row at once.
+    expect(requests).toHaveBeenCalledTimes(16);
+    requests.mockRestore();
     for (const [i, divergence] of divergences(far.events).entries()) {
       // The server computes in bf16.
       expect(Math.abs(divergence - (divergences(near.events)[i] as number))).toBeLessThan(0.05);

@@ -9,6 +9,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^@largeforge\/core\/testing$/, replacement: source('core/src/testing/index.ts') },
+      { find: /^@largeforge\/trainer\/testing$/, replacement: source('plugins/trainer/src/testing/index.ts') },
       { find: /^@largeforge\/core$/, replacement: source('core/src/index.ts') },
       { find: /^@largeforge\/engine$/, replacement: source('engine/src/index.ts') },
       ...plugins.map((name) => ({

@@ -4,16 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import backendCpu from '@largeforge/backend-cpu';
-import { Application, type RunEvent } from '@largeforge/core';
+import type { RunEvent } from '@largeforge/core';
+import {
+  lossesOf as losses,
+  runTraining,
+  stepsOf as steps,
+  type TrainingFlags,
+  type TrainingOutcome,
+} from '@largeforge/trainer/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import trainerDpo from './index.js';
 
 const base = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
-const modules = {
-  '@largeforge/backend-cpu': async () => backendCpu,
-  '@largeforge/trainer-dpo': async () => trainerDpo,
-};
-
 let folder: string;
 const file = (name: string) => join(folder, name);
 const jsonLines = (rows: readonly unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
@@ -32,39 +34,14 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-interface Outcome {
-  readonly outputs: Readonly<Record<string, unknown>>;
-  readonly events: RunEvent[];
-}
+/** Runs a training step by its config. */
+const run = (trainer: string, options: Record<string, unknown>, flags?: TrainingFlags) =>
+  runTraining(
+    { folder, plugins: [backendCpu, trainerDpo], use: trainer },
+    { model: base, dataset: file('pairs.jsonl'), batchSize: 4, learningRate: 2e-3, seed: 3, ...options },
+    flags,
+  );
 
-/** Runs a training step by its config. `onEvent` may interrupt it. */
-async function run(
-  trainer: string,
-  options: Record<string, unknown>,
-  { onEvent, ...flags }: { onEvent?: (event: RunEvent, stop: AbortController) => void; resume?: boolean } = {},
-): Promise<Outcome> {
-  const shared = { model: base, dataset: file('pairs.jsonl'), batchSize: 4, learningRate: 2e-3, seed: 3 };
-  const step = { name: 'tune', stage: 'train', use: trainer, with: { ...shared, ...options } };
-  const config = { plugins: Object.keys(modules), backend: { name: 'cpu', threads: 2 }, pipeline: [step] };
-  writeFileSync(file('largeforge.config.json'), JSON.stringify(config));
-  const stop = new AbortController();
-  const events: RunEvent[] = [];
-  const { signal } = stop;
-  const application = await Application.boot({ cwd: folder, modules, env: {}, logLevel: 'silent', signal });
-  try {
-    application.events.on((event) => {
-      events.push(event);
-      onEvent?.(event, stop);
-    });
-    const { outputs } = await application.runPipeline(flags);
-    return { outputs: outputs.get('tune') ?? {}, events };
-  } finally {
-    await application.close();
-  }
-}
-
-const steps = (events: readonly RunEvent[]) => events.flatMap((event) => (event.type === 'train.step' ? [event] : []));
-const losses = (events: readonly RunEvent[]) => steps(events).map(({ loss }) => loss);
 const shown = (events: readonly RunEvent[]) =>
   events.filter((event) => event.type === 'progress' && event.unit === 'pairs shown to the reference').length;
 
@@ -139,7 +116,7 @@ describe('a preference training', () => {
     await expect(run(trainer, interrupted, { onEvent })).rejects.toThrow();
     const resumed = await run(trainer, interrupted, { resume: true });
     expect(steps(resumed.events)[0]?.step).toBe(4);
-    const digest = ({ adapter }: Outcome['outputs']) =>
+    const digest = ({ adapter }: TrainingOutcome['outputs']) =>
       createHash('sha256')
         .update(readFileSync(join(adapter as string, 'adapter_model.safetensors')))
         .digest('hex');

@@ -4,17 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import backendCpu from '@largeforge/backend-cpu';
-import { Application, type RunEvent } from '@largeforge/core';
+import type { RunEvent } from '@largeforge/core';
 import { readSafetensors } from '@largeforge/engine';
+import { lossesOf as losses, runTraining, type TrainingFlags } from '@largeforge/trainer/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import trainerPretrain from './index.js';
 
 const base = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
-const modules = {
-  '@largeforge/backend-cpu': async () => backendCpu,
-  '@largeforge/trainer-pretrain': async () => trainerPretrain,
-};
-
 let folder: string;
 const file = (...names: string[]) => join(folder, ...names);
 
@@ -34,38 +30,16 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-async function run(
-  options: Record<string, unknown>,
-  { onEvent, ...flags }: { onEvent?: (event: RunEvent, stop: AbortController) => void; resume?: boolean } = {},
-) {
-  const shared = {
-    model: base,
-    domains: [{ name: 'one', dataset: file('one.txt') }],
-    batchSize: 2,
-    maxLength: 64,
-    seed: 3,
-  };
-  const step = { name: 'tune', stage: 'train', use: 'pretrain', with: { ...shared, ...options } };
-  const config = { plugins: Object.keys(modules), backend: { name: 'cpu', threads: 2 }, pipeline: [step] };
-  writeFileSync(file('largeforge.config.json'), JSON.stringify(config));
-  const stop = new AbortController();
-  const events: RunEvent[] = [];
-  const { signal } = stop;
-  const application = await Application.boot({ cwd: folder, modules, env: {}, logLevel: 'silent', signal });
-  try {
-    application.events.on((event) => {
-      events.push(event);
-      onEvent?.(event, stop);
-    });
-    const { outputs } = await application.runPipeline(flags);
-    return { outputs: outputs.get('tune') ?? {}, events };
-  } finally {
-    await application.close();
-  }
-}
+const run = (options: Record<string, unknown>, flags?: TrainingFlags) => {
+  const domains = [{ name: 'one', dataset: file('one.txt') }];
+  const shared = { model: base, domains, batchSize: 2, maxLength: 64, seed: 3 };
+  return runTraining(
+    { folder, plugins: [backendCpu, trainerPretrain], use: 'pretrain' },
+    { ...shared, ...options },
+    flags,
+  );
+};
 
-const losses = (events: readonly RunEvent[]) =>
-  events.flatMap((event) => (event.type === 'train.step' ? [event.loss] : []));
 const messages = (events: readonly RunEvent[]) =>
   events.flatMap((event) => (event.type === 'message' ? [event.text] : []));
 const two = () => [

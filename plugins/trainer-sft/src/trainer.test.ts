@@ -4,17 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import backendCpu from '@largeforge/backend-cpu';
-import { Application, type RunEvent } from '@largeforge/core';
+import type { RunEvent } from '@largeforge/core';
 import { readSafetensors } from '@largeforge/engine';
+import { lossesOf as losses, runTraining, type TrainingFlags, type TrainingOutcome } from '@largeforge/trainer/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import trainerSft from './index.js';
 
 const base = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
-const modules = {
-  '@largeforge/backend-cpu': async () => backendCpu,
-  '@largeforge/trainer-sft': async () => trainerSft,
-};
-
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'largeforge-sft-'));
@@ -28,52 +24,17 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-interface Outcome {
-  readonly outputs: Readonly<Record<string, unknown>>;
-  readonly events: RunEvent[];
-}
-
-/** Runs a training step by its config. `onEvent` may interrupt it. */
-async function run(
-  options: Record<string, unknown>,
-  {
-    onEvent,
-    ...flags
-  }: { onEvent?: (event: RunEvent, stop: AbortController) => void; resume?: boolean; force?: boolean } = {},
-): Promise<Outcome> {
-  const step = {
-    name: 'tune',
-    stage: 'train',
-    use: 'sft',
-    with: { model: base, dataset: join(folder, 'rows.jsonl'), batchSize: 4, learningRate: 1e-3, ...options },
-  };
-  const config = { plugins: Object.keys(modules), backend: { name: 'cpu', threads: 2 }, pipeline: [step] };
-  writeFileSync(join(folder, 'largeforge.config.json'), JSON.stringify(config));
-  const stop = new AbortController();
-  const events: RunEvent[] = [];
-  const application = await Application.boot({
-    cwd: folder,
-    modules,
-    env: {},
-    logLevel: 'silent',
-    signal: stop.signal,
-  });
-  try {
-    application.events.on((event) => {
-      events.push(event);
-      onEvent?.(event, stop);
-    });
-    const { outputs } = await application.runPipeline(flags);
-    return { outputs: outputs.get('tune') ?? {}, events };
-  } finally {
-    await application.close();
-  }
-}
+/** Runs a training step by its config. */
+const run = (options: Record<string, unknown>, flags?: TrainingFlags) =>
+  runTraining(
+    { folder, plugins: [backendCpu, trainerSft], use: 'sft' },
+    { model: base, dataset: join(folder, 'rows.jsonl'), batchSize: 4, learningRate: 1e-3, ...options },
+    flags,
+  );
 
 const digest = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
-const adapterOf = (outputs: Outcome['outputs']) => digest(join(outputs.adapter as string, 'adapter_model.safetensors'));
-const losses = (events: readonly RunEvent[]) =>
-  events.flatMap((event) => (event.type === 'train.step' ? [event.loss] : []));
+const adapterOf = (outputs: TrainingOutcome['outputs']) =>
+  digest(join(outputs.adapter as string, 'adapter_model.safetensors'));
 
 /** Places of the zeros of a weight in bf16. */
 function zerosOf(model: string, name: string): number[] {
@@ -202,7 +163,7 @@ describe('a fine-tuning step', () => {
   it('prunes weights little by little, keeps them 0, and resumes to the same bytes', async () => {
     const options = { full: true, maxSteps: 8, pruning: { sparsity: 0.6, every: 2, endRatio: 0.75 } };
     const whole = await run(options);
-    const file = (outputs: Outcome['outputs']) => join(outputs.model as string, 'model.safetensors');
+    const file = (outputs: TrainingOutcome['outputs']) => join(outputs.model as string, 'model.safetensors');
     const expected = digest(file(whole.outputs));
     const zeros = zerosOf(whole.outputs.model as string, 'model.layers.0.mlp.up_proj.weight').length;
     expect(zeros / (448 * 160)).toBeCloseTo(0.6, 2);

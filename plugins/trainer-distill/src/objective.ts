@@ -138,7 +138,7 @@ function targetsOf({ device }: CausalLanguageModel, { labels, targets }: TokenBa
 
 /** The loss of a chunk of the student's logits; their gradient takes their place. */
 function divergenceOf<Batch extends TokenBatch>(
-  { vocabSize }: Teacher<Batch>,
+  teacher: Teacher<Batch>,
   answers: TeacherAnswers,
   { temperature, beta }: DistillationSettings,
   scale: number,
@@ -147,11 +147,12 @@ function divergenceOf<Batch extends TokenBatch>(
     const { device } = logits;
     const own = logits.shape[1] as number;
     // Tables may be padded to different sizes: what only one of the two has takes no part.
-    const shared = Math.min(own, vocabSize);
+    const shared = Math.min(own, teacher.vocabSize);
     const student = logits.narrow(1, 0, shared);
     const loss = Tensor.empty(device, [rows.count], 'f32');
-    const teacher = answers.logits(rows).narrow(1, 0, shared);
-    commands.divergence(device.recorder, { temperature, beta, scale }, { student, teacher, loss });
+    teacher.restrict?.(student);
+    const taught = answers.logits(rows).narrow(1, 0, shared);
+    commands.divergence(device.recorder, { temperature, beta, scale }, { student, teacher: taught, loss });
     if (shared < own) commands.fill(device.recorder, 0, logits.narrow(1, shared, own - shared));
     return loss;
   };

@@ -42,6 +42,23 @@ function renumbered(folder: string): [string, string] {
   return [first as string, second as string];
 }
 
+/** The base model with other texts for tokens that no row has: to its student, a teacher that lacks them. Gives how many. */
+function lacking(folder: string): number {
+  cpSync(base, folder, { recursive: true });
+  const path = join(folder, 'tokenizer.json');
+  const tokenizer = JSON.parse(readFileSync(path, 'utf8'));
+  const { model } = tokenizer;
+  const words = Object.keys(model.vocab).filter((text) => /^\u0120[a-zA-Z]{3,}$/.test(text));
+  for (const [i, text] of words.entries()) {
+    model.vocab[`another ${i}`] = model.vocab[text];
+    delete model.vocab[text];
+  }
+  const known = (parts: string[]) => [...parts, parts.join('')].every((part) => part in model.vocab);
+  model.merges = model.merges.filter((merge: string | string[]) => known([merge].flat().join(' ').split(' ')));
+  writeFileSync(path, JSON.stringify(tokenizer));
+  return words.length;
+}
+
 describe('a distillation', () => {
   it('begins where the student is the teacher: nothing to learn from it', async () => {
     const { events } = await run({ maxSteps: 1, precision: 'f32' });
@@ -179,6 +196,45 @@ describe('a distillation', () => {
     for (const [i, divergence] of divergences(second.events).entries()) {
       expect(divergence).toBeCloseTo(divergences(first.events)[i] as number, 4);
     }
+  });
+
+  it.each(['forward_kl', 'reverse_kl', 'generalized_js'])(
+    'by %s compares student and teacher over the tokens that both have',
+    async (divergence) => {
+      const count = lacking(file('other'));
+      expect(count).toBeGreaterThan(50);
+      const wanted = {
+        teacher: file('other'),
+        vocabulary: 'align',
+        divergence,
+        alpha: 1,
+        precision: 'f32',
+        full: true,
+      };
+      // Of the same weights: over what both have there is no difference, whatever the student thinks of the rest.
+      const equal = await run({ ...wanted, maxSteps: 1, outputDir: file('equal') });
+      expect(divergences(equal.events)[0]).toBeLessThan(1e-6);
+      const { text } = equal.events.find((event) => event.type === 'message' && /take no part/.test(event.text)) as {
+        text: string;
+      };
+      expect(text).toContain(`the other ${count} take no part`);
+      const learnt = await run({
+        ...wanted,
+        ...{ keepLayers: 3, maxSteps: 12, learningRate: 1e-3, evalSplit: 4, evalOnStart: true },
+      });
+      const seen = divergences(learnt.events);
+      expect(seen.every(Number.isFinite)).toBe(true);
+      expect(seen.at(-1)).toBeLessThan(0.8 * (seen[0] as number));
+    },
+  );
+
+  it("refuses answers of the student's own where the teacher lacks some of its tokens", async () => {
+    const count = lacking(file('other'));
+    const wanted = { teacher: file('other'), vocabulary: 'align', onPolicy: {}, maxSteps: 1 };
+    await expect(run(wanted)).rejects.toMatchObject({
+      code: 'LF_DISTILL_VOCABULARY',
+      message: expect.stringContaining(`any of ${count} tokens that the teacher cannot read`),
+    });
   });
 
   it('refuses a teacher of another vocabulary, naming a token', async () => {

@@ -16,6 +16,7 @@ import {
   withTokenizerOf,
 } from '@largeforge/engine';
 import { checkTrainer, fineTune, trainerOutputs } from '@largeforge/trainer';
+import { distillErrors } from './errors.js';
 import { checkPairs, evenPairs, type FeatureSettings, makeProjections } from './features/feature-settings.js';
 import { type DistillationExtras, distillationObjective } from './objective.js';
 import { studentSamples } from './on-policy/student-samples.js';
@@ -71,7 +72,7 @@ async function run(context: StepContext<'train'>, options: DistillOptions): Prom
         ...shared,
         rows: data.rows,
         heldOut: heldOut?.rows,
-        frozen: [teacher.source],
+        frozen: [{ source: teacher.source, asStored: options.teacherWeights === 'as-stored' }],
         objective(model) {
           const asked = openTeacher(context, model, teacher, options);
           const extras = extrasOf(model, asked.model, tokenizer, options);
@@ -112,7 +113,12 @@ function teacherFiles(context: StepContext<'train'>, student: ModelSource, optio
   if (options.vocabulary === 'align') {
     const vocabulary = alignVocabularies(student, source);
     const { shared, teacherIds } = vocabulary;
-    const text = `the teacher has ${shared} of the student's tokens; ${teacherIds.length - shared} are impossible to it`;
+    const absent = teacherIds.length - shared;
+    if (options.onPolicy && absent > 0) {
+      const reason = `the student's own answers may have any of ${absent} tokens that the teacher cannot read`;
+      throw distillErrors.LF_DISTILL_VOCABULARY({ student: student.path, teacher: source.path, reason });
+    }
+    const text = `the teacher has ${shared} of the student's tokens; the other ${absent} take no part`;
     context.events.emit({ type: 'message', level: 'info', text });
     return { source, vocabulary };
   }

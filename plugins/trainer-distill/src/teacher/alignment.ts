@@ -48,7 +48,7 @@ export function alignVocabularies(student: ModelSource, teacher: ModelSource): V
 export class Alignment implements Disposable {
   /** The teacher's head, its rows in the student's order. */
   private readonly head: Parameter;
-  /** Makes what the teacher does not have impossible. */
+  /** 0, and -infinity for what the teacher does not have. */
   private readonly bias: Parameter;
 
   constructor(
@@ -100,6 +100,12 @@ export class Alignment implements Disposable {
   logits(hidden: Tensor): Tensor {
     const logits = ops.linear(hidden, this.head, { dtype: 'f32', bias: this.bias });
     return ops.softcap(logits, this.teacher.config.logitSoftcap);
+  }
+
+  /** Takes the tokens that the teacher does not have out of logits f32 [R, vocabSize] of the student, in place. */
+  restrict(student: Tensor): void {
+    using everyRow = this.bias.value().view(student.shape, [0, 1]);
+    commands.binary(student.device.recorder, 'add', student, everyRow, student);
   }
 
   [Symbol.dispose](): void {

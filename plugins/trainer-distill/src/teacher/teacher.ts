@@ -22,8 +22,13 @@ export interface TeacherAnswers {
  * @typeParam Batch what it must know of a batch
  */
 export interface Teacher<Batch extends TokenBatch> {
-  /** Of each target; further tokens of the student are as good as impossible. */
+  /** Of each target; further tokens of the student take no part. */
   readonly vocabSize: number;
+  /**
+   * Makes -infinity of the student's logits f32 [R, vocabSize] of tokens that the teacher does not have, so that the two are
+   * compared over what both have; absent where the teacher has them all.
+   */
+  restrict?(student: Tensor): void;
   /**
    * Records what the teacher does for a whole batch.
    * @param targets i32 [N] on the device: the positions that have a label
@@ -36,6 +41,7 @@ export interface Teacher<Batch extends TokenBatch> {
 export function modelTeacher(model: CausalLanguageModel, alignment?: Alignment): Teacher<TokenBatch> {
   return {
     vocabSize: alignment?.vocabSize ?? model.config.vocabSize,
+    ...(alignment && { restrict: (student) => alignment.restrict(student) }),
     answer(batch, targets, layers = []) {
       const { last, states } = withoutTape(() =>
         scope(() => {

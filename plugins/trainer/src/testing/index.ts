@@ -50,7 +50,7 @@ export async function runTraining(
 }
 
 /** The events of a run's optimiser steps, in order. */
-export const stepsOf = (events: readonly RunEvent[]) =>
+export const stepsOf = (events: readonly RunEvent[]): Extract<RunEvent, { type: 'train.step' }>[] =>
   events.flatMap((event) => (event.type === 'train.step' ? [event] : []));
 
 /** Their losses. */

@@ -73,15 +73,21 @@ Case make_divergence(Random& random) {
   c.params.words = {word(random.pick({1.0, 2.0, 0.7})), word(beta), word(random.uniform(-1.0, 1.0))};
   const Shape shape{random.extent(20), std::max<int64_t>(1, random.extent(3000))};
   const double deviation = random.pick({1.0, 4.0});
-  c.add(Role::kUpdated, normal(random, LF_F32, shape, Strides::kContiguous, deviation));
+  Tensor student = normal(random, LF_F32, shape, Strides::kContiguous, deviation);
   Tensor teacher = normal(random, any_float(random), shape, Strides::kContiguous, deviation);
-  if (beta != 1.0 && random.chance(0.3)) {
-    std::vector<double> values = teacher.values();
+  if (random.chance(0.4)) {
+    // Tokens that neither has, or the teacher alone does not.
+    const double both = beta == 1.0 ? 1.0 : random.pick({0.0, 0.5, 1.0});
+    std::vector<double> values = teacher.values(), own = student.values();
     for (size_t i = 0; i < values.size(); i++) {
-      if (i % static_cast<size_t>(shape[1]) != 0 && random.chance(0.5)) values[i] = -INFINITY;
+      if (i % static_cast<size_t>(shape[1]) == 0 || random.chance(0.5)) continue;
+      values[i] = -INFINITY;
+      if (random.chance(both)) own[i] = -INFINITY;
     }
     teacher.set_values(values);
+    student.set_values(own);
   }
+  c.add(Role::kUpdated, student);
   c.add(Role::kRead, teacher);
   if (random.chance(0.5)) c.add(Role::kRead, normal(random, LF_F32, {shape[0]}, Strides::kAny));
   else c.add_absent();

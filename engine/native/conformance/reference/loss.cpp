@@ -133,6 +133,10 @@ void reference_divergence(const Params& p, Array* o) {
     std::vector<double> slopes;
     for (size_t v = 0; v < log_q.size(); v++) {
       const double q = std::exp(log_q[v]), t = std::exp(log_p[v]);
+      if (q == 0.0 && t == 0.0) {
+        slopes.push_back(0.0);
+        continue;
+      }
       const double log_m = beta == 0.0 ? log_q[v] : beta == 1.0 ? log_p[v] : std::log(beta * t + (1.0 - beta) * q);
       const double to_teacher = beta == 0.0 ? 1.0 : beta, to_student = beta == 0.0 ? 0.0 : beta == 1.0 ? 1.0 : 1.0 - beta;
       if (beta < 1.0) loss += to_teacher * term(t, log_p[v] - log_m), magnitude += t * size;

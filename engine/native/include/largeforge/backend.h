@@ -259,8 +259,8 @@ typedef enum lf_op {
    * Distance of two distributions, the softmaxes of both logits divided by the temperature, q of the student and p of the
    * teacher: with beta 0 KL(p || q), with beta 1 KL(q || p), between them the generalised Jensen-Shannon divergence
    * beta KL(p || m) + (1 - beta) KL(q || m), m = beta p + (1 - beta) q (Agarwal et al. 2024, eq. 1). The student's logits
-   * are replaced by the gradient of sum_r scale * row_weight[r] * loss[r] with respect to them. A teacher's logit may be
-   * -infinity unless beta is 1; the student's are finite. */
+   * are replaced by the gradient of sum_r scale * row_weight[r] * loss[r] with respect to them. Where a student's
+   * logit is -infinity the teacher's is too and the gradient 0; a teacher's may be alone unless beta is 1. */
   LF_OP_DIVERGENCE = 73,
 
   /* ---- optimiser ---- */

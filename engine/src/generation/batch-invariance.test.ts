@@ -26,15 +26,16 @@ const seeds = whole ? Array.from({ length: 6 }, (_, i) => chosen + i) : [11];
 if (whole) console.log(`seed ${chosen}: repeat with LARGEFORGE_LOAD_SEED=${chosen}`);
 
 describe.each([
-  ['llama', 'f32', 'prompt look-up'],
-  ['llama', 'bf16', 'prompt look-up'],
-  ['llama', 'f32', 'a draft model'],
-  ['qwen2-moe', 'f32', 'prompt look-up'],
-  ['gemma2', 'bf16', 'prompt look-up'],
-] as const)('streams of %s in company, %s, with guesses by %s', (name, dtype, guesses) => {
+  ['llama', 'f32', 'model', 'prompt look-up'],
+  ['llama', 'bf16', 'model', 'prompt look-up'],
+  ['llama', 'bf16', 'int8', 'prompt look-up'],
+  ['llama', 'f32', 'model', 'a draft model'],
+  ['qwen2-moe', 'f32', 'model', 'prompt look-up'],
+  ['gemma2', 'bf16', 'model', 'prompt look-up'],
+] as const)('streams of %s in company, %s, cached as %s, with guesses by %s', (name, dtype, cacheType, guesses) => {
   it('are bit for bit what they are alone', { timeout: whole ? 600_000 : 60_000 }, async () => {
     for (const seed of seeds) {
-      const size = { name, dtype, seed, count: whole ? 60 : 24 };
+      const size = { name, dtype, cacheType, seed, count: whole ? 60 : 24 };
       const stats = await expectCompanyChangesNothing(device, size, PROPOSERS[guesses]);
       expect(stats.cachedTokens).toBeGreaterThan(0);
       expect(stats.acceptedTokens).toBeGreaterThan(0);

@@ -7,7 +7,7 @@ import type { CausalLanguageModel } from '../models/model.js';
 import { AdapterSlots } from './adapter-slots.js';
 import { GenerationEngine, type GenerationLimits, type GenerationOptions, type GenerationStats } from './engine.js';
 import { checkStep } from './invariants.fixture.js';
-import { ModelExecutor } from './model-executor.js';
+import { type CacheType, ModelExecutor } from './model-executor.js';
 import { seeded } from './random.fixture.js';
 import type { GenerateRequest, PositionLogprobs } from './request.js';
 import type { DraftProposer } from './speculation.js';
@@ -26,14 +26,18 @@ export function loadTiny(device: Device, name: string, dtype: 'f32' | 'bf16'): C
 export function tinyEngine(
   model: CausalLanguageModel,
   limits: Partial<GenerationLimits>,
-  { batchInvariant = true, proposer }: { batchInvariant?: boolean; proposer?: DraftProposer } = {},
+  {
+    batchInvariant = true,
+    cacheType = 'model',
+    proposer,
+  }: { batchInvariant?: boolean; cacheType?: CacheType; proposer?: DraftProposer } = {},
 ): GenerationEngine {
   const maxSequences = limits.maxSequences ?? 8;
   const blocks = Math.ceil((1.25 * model.config.maxPositions) / BLOCK_SIZE);
-  const cacheBytes = blocks * KvCache.blockBytes(model.config, BLOCK_SIZE, model.dtype);
+  const cacheBytes = blocks * KvCache.blockBytes(model.config, BLOCK_SIZE, cacheType === 'int8' ? 'i8' : model.dtype);
   const bounds = { maxBatchTokens: limits.maxBatchTokens ?? 512, maxSequences, blockSize: BLOCK_SIZE };
   const options: GenerationOptions = {
-    executor: new ModelExecutor(model, { maxSequences, cacheBytes, blockSize: BLOCK_SIZE, batchInvariant }),
+    executor: new ModelExecutor(model, { maxSequences, cacheBytes, cacheType, blockSize: BLOCK_SIZE, batchInvariant }),
     contextLength: model.config.maxPositions,
     eosTokenIds: [],
     decoder: () => ({ push: () => '', flush: () => '' }),
@@ -98,7 +102,13 @@ export function drawRequests(
  */
 export async function expectCompanyChangesNothing(
   device: Device,
-  { name, dtype, seed, count }: { name: string; dtype: 'f32' | 'bf16'; seed: number; count: number },
+  {
+    name,
+    dtype,
+    cacheType,
+    seed,
+    count,
+  }: { name: string; dtype: 'f32' | 'bf16'; cacheType?: CacheType; seed: number; count: number },
   proposer: (model: CausalLanguageModel) => DraftProposer,
 ): Promise<GenerationStats> {
   using model = loadTiny(device, name, dtype);
@@ -111,12 +121,12 @@ export async function expectCompanyChangesNothing(
   const requests = drawRequests(random, count, model, [undefined, first, second]);
   const alone: Heard[] = [];
   for (const request of requests) {
-    const engine = tinyEngine(model, { prefixCache: false, maxPrefillChunk: 512 });
+    const engine = tinyEngine(model, { prefixCache: false, maxPrefillChunk: 512 }, { cacheType });
     alone.push(await hear(engine, request));
     await engine.close();
   }
   const limits = { maxBatchTokens: 48, maxSequences: 6, maxPrefillChunk: 13, maxSpeculating: 6 };
-  const engine = tinyEngine(model, limits, { proposer: proposer(model) });
+  const engine = tinyEngine(model, limits, { cacheType, proposer: proposer(model) });
   await Promise.all(
     requests.map(async (request, i) => {
       const leaveAfter = random(5) === 0 ? 1 + random(4) : Infinity;

@@ -1,7 +1,7 @@
 import type { CausalLanguageModel } from '../models/model.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { defaultLimits, GenerationEngine, type GenerationLimits } from './engine.js';
-import { asMixture, contextOf, type MixedModel, ModelExecutor } from './model-executor.js';
+import { asMixture, type CacheType, contextOf, type MixedModel, ModelExecutor } from './model-executor.js';
 import type { DraftProposer } from './speculation.js';
 
 export interface CreateOptions {
@@ -11,6 +11,8 @@ export interface CreateOptions {
   readonly limits?: Partial<GenerationLimits>;
   /** Bytes of the key-value cache. */
   readonly cacheBytes?: number;
+  /** How keys and values are kept; in the model's own precision unless given. */
+  readonly cacheType?: CacheType;
   /** Positions of one sequence; the model's own unless given. */
   readonly contextLength?: number;
   /** Streams are bit for bit the same alone and in company, at the price of slower attention over prompts. */
@@ -25,6 +27,7 @@ export function createGenerationEngine({
   tokenizer,
   limits,
   cacheBytes,
+  cacheType,
   contextLength,
   batchInvariant,
   proposer,
@@ -34,6 +37,7 @@ export function createGenerationEngine({
       cacheBytes,
       maxSequences: limits?.maxSequences ?? defaultLimits.maxSequences,
       batchInvariant,
+      cacheType,
     }),
     contextLength: Math.min(contextLength ?? Number.POSITIVE_INFINITY, contextOf(asMixture(model))),
     eosTokenIds: tokenizer.eosTokenIds,

@@ -10,7 +10,7 @@ export {
   type TextDecoder,
 } from './engine.js';
 export type { StepExecutor, StepResult } from './executor.js';
-export { type MixedModel, ModelExecutor, type ModelExecutorOptions } from './model-executor.js';
+export { type CacheType, type MixedModel, ModelExecutor, type ModelExecutorOptions } from './model-executor.js';
 export {
   type FinishReason,
   type GenerateEvent,

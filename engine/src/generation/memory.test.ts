@@ -1,11 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { cpuDevice } from '../device/cpu-device.fixture.js';
+import { elementBytes } from '../device/dtype.js';
 import { asCausal } from '../models/load.js';
 import { loadModel } from '../models/open.js';
 import { hear } from './company.fixture.js';
 import { GenerationEngine } from './engine.js';
-import { ModelExecutor } from './model-executor.js';
+import { type CacheType, ModelExecutor } from './model-executor.js';
 import { greedy } from './request.js';
 
 const base = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
@@ -48,4 +49,18 @@ it('goes on in smaller steps where memory is short, and says so when not even on
   const none = await answers(loaded + 4096);
   expect(none.tokens).toEqual(tokens.map(() => 'LF_ENGINE_OUT_OF_MEMORY'));
   expect(none.stats.cacheBlocksUsed).toBe(0);
+});
+
+it('has room for more positions in the same memory when its cache is in 8 bits', async () => {
+  const device = cpuDevice({ debug: false, threads: 1 });
+  const model = asCausal(await loadModel(device, base, { weights: 'f32' }));
+  const positions = (cacheType: CacheType) => {
+    const executor = new ModelExecutor(model, { maxSequences: 64, cacheBytes: CACHE_BYTES, cacheType });
+    executor.close();
+    return executor.blockCount * executor.blockSize;
+  };
+  const { headDim } = model.config;
+  // A scale of four bytes for each head and position.
+  expect(positions('int8') / positions('model')).toBeCloseTo((elementBytes(model.dtype) * headDim) / (headDim + 4), 1);
+  device.close();
 });

@@ -1,7 +1,7 @@
 import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
 import type { Operand } from '../device/recorder.js';
-import { KvCache } from '../models/kv-cache.js';
+import { KvCache, type KvCacheType } from '../models/kv-cache.js';
 import type { CausalLanguageModel } from '../models/model.js';
 import { frequencyLength } from '../models/rope.js';
 import { add } from '../ops/elementwise.js';
@@ -16,9 +16,13 @@ import type { StepBatch } from './step-batch.js';
 const CACHE_SHARE = 0.25;
 const CACHE_LIMIT_BYTES = 2 ** 30;
 
+export type CacheType = 'model' | 'int8';
+
 export interface ModelExecutorOptions {
   /** Bytes of the key-value cache; by default a quarter of the free memory, 1 GiB at most, and what is needed at most. */
   readonly cacheBytes?: number;
+  /** How keys and values are kept: in the model's own precision, or in 8 bits with a scale for each position and head. */
+  readonly cacheType?: CacheType;
   /** Sequences that shall fit at their full length; the cache is no larger than that needs. */
   readonly maxSequences: number;
   /** Positions in a block of the cache; what the device prefers unless given. */
@@ -56,7 +60,13 @@ export class ModelExecutor implements StepExecutor {
    */
   constructor(
     models: CausalLanguageModel | readonly MixedModel[],
-    { cacheBytes, maxSequences, batchInvariant = false, blockSize: wantedSize }: ModelExecutorOptions,
+    {
+      cacheBytes,
+      cacheType = 'model',
+      maxSequences,
+      batchInvariant = false,
+      blockSize: wantedSize,
+    }: ModelExecutorOptions,
   ) {
     const mixed = asMixture(models);
     const { device, config } = mixed[0]!.model;
@@ -64,7 +74,7 @@ export class ModelExecutor implements StepExecutor {
     this.invariant = batchInvariant;
     const blockSize = wantedSize ?? device.properties.kvBlockSize;
     const blockBytes = mixed.reduce(
-      (sum, { model }) => sum + KvCache.blockBytes(model.config, blockSize, model.dtype),
+      (sum, { model }) => sum + KvCache.blockBytes(model.config, blockSize, cacheDType(model, cacheType)),
       0,
     );
     const wanted = Math.ceil(contextOf(mixed) / blockSize) * maxSequences;
@@ -75,7 +85,7 @@ export class ModelExecutor implements StepExecutor {
     this.members = mixed.map(({ model, weight }) => ({
       model,
       weight: weight / total,
-      cache: new KvCache(device, model.config, { blocks, blockSize, dtype: model.dtype }),
+      cache: new KvCache(device, model.config, { blocks, blockSize, dtype: cacheDType(model, cacheType) }),
     }));
     this.vocabSize = config.vocabSize;
     this.blockSize = blockSize;
@@ -162,6 +172,8 @@ export class ModelExecutor implements StepExecutor {
     );
   }
 }
+
+const cacheDType = (model: CausalLanguageModel, type: CacheType): KvCacheType => (type === 'int8' ? 'i8' : model.dtype);
 
 /** A model alone is a mixture of one. */
 export const asMixture = (models: CausalLanguageModel | readonly MixedModel[]): readonly MixedModel[] =>

@@ -3,8 +3,8 @@ import * as commands from '../device/commands/index.js';
 import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
 import { packSequences } from './batch.js';
-import { CAUSAL, difference, golden, goldenFiles } from './golden.fixture.js';
-import { KvCache } from './kv-cache.js';
+import { CAUSAL, difference, fixture, golden, goldenFiles, readTensors } from './golden.fixture.js';
+import { KvCache, type KvCacheType } from './kv-cache.js';
 import { asCausal, loadModelFiles } from './load.js';
 import type { CausalLanguageModel } from './model.js';
 
@@ -29,13 +29,14 @@ async function decodeInSteps(
   model: CausalLanguageModel,
   sequences: Int32Array[],
   plan: number[][],
+  dtype: KvCacheType = 'f32',
 ): Promise<Float32Array[][]> {
   const maxBlocks = Math.ceil(Math.max(...sequences.map((s) => s.length)) / BLOCK);
   // Blocks are dealt out in a scrambled order: nothing may rely on neighbours.
   const count = maxBlocks * sequences.length;
   const blockOf = (b: number, i: number) => (7 * (b * maxBlocks + i) + 3) % count;
   expect(new Set(Array.from({ length: count }, (_, i) => blockOf(0, i))).size).toBe(count);
-  using cache = new KvCache(device, model.config, { blocks: count, blockSize: BLOCK });
+  using cache = new KvCache(device, model.config, { blocks: count, blockSize: BLOCK, dtype });
   const done = sequences.map(() => 0);
   const rows: Float32Array[][] = sequences.map(() => []);
   for (const counts of plan) {
@@ -129,10 +130,21 @@ test.each([
   expect(difference(together, apart)).toBeLessThan(1e-5);
 });
 
-test('blocks of a cache can be copied', async () => {
+test.each(['llama', 'gemma2', 'phi3'])('%s reads from a cache in 8 bits what transformers does', async (name) => {
+  const { lengths, sequences } = golden(name);
+  const expected = readTensors(fixture(`${name}/int8-cache.safetensors`)).floats('logits');
+  using model = load(name, name);
+  const tokenByToken = Array.from({ length: Math.max(...lengths) }, (_, i) => lengths.map((n) => (i < n ? 1 : 0)));
+  for (const plan of [[lengths], tokenByToken]) {
+    const rows = (await decodeInSteps(model, sequences, plan, 'i8')).flat(1);
+    expect(difference(Float32Array.from(rows.flatMap((row) => [...row])), expected)).toBeLessThan(1e-4);
+  }
+});
+
+test.each(['f32', 'i8'] as const)('blocks of a cache of %s can be copied', async (dtype) => {
   using model = load('llama', 'llama');
   const tokens = golden('llama').sequences[0]!.slice(0, 8);
-  using cache = new KvCache(device, model.config, { blocks: 4, blockSize: BLOCK });
+  using cache = new KvCache(device, model.config, { blocks: 4, blockSize: BLOCK, dtype });
   const step = (from: number, to: number, blocks: number[]) =>
     model.decode(
       {
@@ -163,8 +175,8 @@ test('blocks of a cache can be copied', async () => {
 test('rows without a slot leave the cache as it is', async () => {
   using model = load('llama', 'llama');
   using cache = new KvCache(device, model.config, { blocks: 2, blockSize: BLOCK });
-  commands.fill(device.recorder, 0.5, cache.keys[0]!);
-  const before = await cache.keys[0]!.floats();
+  commands.fill(device.recorder, 0.5, cache.elements);
+  const before = await cache.elements.floats();
   model
     .decode(
       {
@@ -180,5 +192,5 @@ test('rows without a slot leave the cache as it is', async () => {
       cache,
     )
     .dispose();
-  expect(await cache.keys[0]!.floats()).toEqual(before);
+  expect(await cache.elements.floats()).toEqual(before);
 });

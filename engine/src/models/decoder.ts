@@ -154,9 +154,8 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
           localRotation: rotation(this.localRotary),
           adapterIds: batch.adapters && upload(device, batch.adapters),
           attend: (layer, q, k, v) => {
-            const kCache = cache.keys[layer]!;
-            const vCache = cache.values[layer]!;
-            commands.kvWrite(device.recorder, { k, v, slots, kCache, vCache });
+            const cached = cache.layer(layer);
+            commands.kvWrite(device.recorder, { k, v, slots, ...cached });
             const out = Tensor.empty(device, q.shape, q.dtype);
             commands.attentionPaged(
               device.recorder,
@@ -168,7 +167,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
                 maxContext,
                 invariant: batch.invariant,
               },
-              { q, kCache, vCache, blockTable, cuQ, context: lengths, out },
+              { q, ...cached, blockTable, cuQ, context: lengths, out },
             );
             return out;
           },

@@ -4,7 +4,7 @@ export { type PackedBatch, type PagedBatch, packSequences } from './batch.js';
 export { adapterBase, checkModelFiles } from './check-files.js';
 export type { DecoderConfig, EncoderConfig, ModelConfig } from './config.js';
 export { type FrozenWeights, keepFrozenWeights } from './frozen-weights.js';
-export { KvCache, type KvCacheOptions, type KvShape } from './kv-cache.js';
+export { KvCache, type KvCacheOptions, type KvCacheType, type KvShape } from './kv-cache.js';
 export type { ModelLinears } from './linears.js';
 export { asCausal, createModel, type LoadOptions, loadModelFiles, parseModelConfig } from './load.js';
 export * from './lora/index.js';

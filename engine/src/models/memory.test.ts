@@ -177,6 +177,8 @@ test('the parts add up, and the numbers of a known model are right', () => {
   expect(full.parameters).toBe(134_515_008);
   expect(full.optimizer).toBe(8 * full.parameters);
   expect(full.cache).toBe(2 * 30 * 3 * 64 * 1000 * 2);
+  const codes = estimateMemory(config, { dtype: 'bf16', tokens: 1, cachePositions: 1000, cacheType: 'i8' });
+  expect(codes.cache).toBe(2 * 30 * 3 * (64 + 4) * 1000);
   expect(full.total).toBe(full.weights + full.gradients + full.optimizer + full.activations + full.cache);
   const lora = estimateMemory(config, { dtype: 'bf16', tokens: 2048, training: { lora: { r: 16 } } });
   expect(lora.trainableParameters).toBe(4_884_480);

@@ -1,6 +1,7 @@
 import { elementBytes, type FloatDType } from '../device/dtype.js';
 import type { DecoderConfig, EncoderConfig, ModelConfig } from './config.js';
 import { attentionLinears, feedForwardLinears, sharedExpertLinears } from './decoder-modules.js';
+import { KvCache, type KvCacheType } from './kv-cache.js';
 import { type TargetModules, targetLayers } from './lora/targets.js';
 import { type CheckpointPolicy, isCheckpointed } from './model.js';
 import { type OptimizerKind, rememberedBytes, type TrainedKind } from './optimizer-memory.js';
@@ -31,8 +32,9 @@ export interface MemoryPlan {
   };
   /** Bits of an element of the layers' matrices, where these stay quantised (4.1875 for 4 bits in groups of 128). */
   readonly weightBits?: number;
-  /** Positions that a key-value cache holds. */
+  /** Positions that a key-value cache holds, and how; in `dtype` unless given. */
   readonly cachePositions?: number;
+  readonly cacheType?: KvCacheType;
 }
 
 /** Bytes by what they are for. */
@@ -116,7 +118,8 @@ export function estimateMemory(config: ModelConfig, plan: MemoryPlan): MemoryEst
       (training.average ? 4 * trainable : 0)
     : 0;
   const activations = activationBytes(config, blocks, plan);
-  const cache = plan.cachePositions && config.kind === 'decoder' ? cacheBytes(config, plan.cachePositions, compute) : 0;
+  const { cachePositions, cacheType = dtype } = plan;
+  const cache = cachePositions && config.kind === 'decoder' ? KvCache.blockBytes(config, cachePositions, cacheType) : 0;
   return {
     parameters: parameters + branches + rows,
     trainableParameters: trainable,
@@ -196,10 +199,6 @@ function savedTables(
   const named = (module: string) => modulesToSave.some((part) => `.${module}`.endsWith(`.${part}`));
   const { modules } = config;
   return { embeddings: named(modules.embedding) ? embeddings : 0, head: named(modules.head) ? head : 0 };
-}
-
-function cacheBytes(config: DecoderConfig, positions: number, bytes: number): number {
-  return 2 * config.numLayers * config.numKvHeads * config.headDim * positions * bytes;
 }
 
 /** Layers of a block that read the same activation, which is kept once when any of them is trained. */

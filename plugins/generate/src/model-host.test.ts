@@ -7,6 +7,7 @@ import { greedy } from '@largeforge/engine';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { writeRandomAdapter } from '../test/random-adapter.js';
 import { ModelHost } from './model-host.js';
+import type { GenerateOptions } from './options.js';
 
 const base = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'largeforge-adapters-'));
@@ -18,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function makeHost(settings = { maxAdapterRank: 16 }): ModelHost {
+function makeHost(settings: Partial<GenerateOptions> & { maxAdapterRank: number } = { maxAdapterRank: 16 }): ModelHost {
   const backend = async () => ({ id: 'cpu', library: locateLibrary() });
   const host = new ModelHost(backend, { batchInvariant: true, ...settings });
   onTestFinished(() => host.close());
@@ -40,6 +41,26 @@ async function continuation(host: ModelHost, id: string, text: string, maxTokens
 const texts = ['please add milk', 'set an alarm for', 'the weather in'];
 
 describe('a model host', () => {
+  it('keeps keys and values in 8 bits where it is asked to', async () => {
+    const usage = async (cacheType: 'model' | 'int8') => {
+      const host = makeHost({ maxAdapterRank: 16, cacheMiB: 2, cacheType });
+      const { id } = await host.load({ path: base });
+      const model = await host.get(id);
+      let most = 0;
+      for await (const _ of model.generate({
+        promptTokens: [5, 6, 7],
+        maxTokens: 300,
+        sampling: greedy,
+        ignoreEos: true,
+      }))
+        most = Math.max(most, model.stats().cacheUsage!);
+      return most;
+    };
+    const [whole, codes] = [await usage('model'), await usage('int8')];
+    expect(codes).toBeGreaterThan(0);
+    expect(codes / whole).toBeLessThan(0.7);
+  });
+
   it('serves a base model and its adapters from one batch, each as it is alone', async () => {
     const alone = new Map<string, number[][]>();
     for (const path of [base, red, blue]) {

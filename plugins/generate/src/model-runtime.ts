@@ -129,11 +129,12 @@ export class ModelRuntime {
       const draft =
         speculation && 'draft' in speculation ? await openDraft(device, speculation.draft, path, tokenizer) : undefined;
       await device.flush();
-      const { cacheMiB, contextLength, batchInvariant, maxAdapterRank: _, ...limits } = settings;
+      const { cacheMiB, cacheType, contextLength, batchInvariant, maxAdapterRank: _, ...limits } = settings;
       const engine = createGenerationEngine({
         model: models,
         tokenizer,
         limits,
+        cacheType,
         contextLength,
         batchInvariant,
         ...(cacheMiB !== undefined && { cacheBytes: cacheMiB * 2 ** 20 }),

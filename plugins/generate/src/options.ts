@@ -12,6 +12,10 @@ export const generateOptionsSchema = z.strictObject({
   cacheMiB: count
     .optional()
     .describe('key-value cache of each base model; default a quarter of the free memory, 1 GiB at most'),
+  cacheType: z
+    .enum(['model', 'int8'])
+    .optional()
+    .describe("precision of the key-value cache: the model's own, or 8 bits and a scale; default model"),
   contextLength: count.optional().describe("prompt and completion together; default the model's own"),
   maxSequences: count.optional().describe('streams that run at once; others wait. Default 256'),
   maxBatchTokens: count.optional().describe('tokens computed in one step; default 512'),

@@ -48,6 +48,32 @@ std::vector<uint32_t> any_rules(Random& random, const Batch& batch, bool causal)
 
 lf_dtype attention_dtype(Random& random) { return random.pick({LF_F32, LF_BF16, LF_BF16, LF_F16}); }
 
+// Two caches [blocks, Hkv, block, D].
+void add_caches(Random& random, Case& c, Role role, lf_dtype dtype, const Shape& shape) {
+  for (int i = 0; i < 2; i++) {
+    if (dtype != LF_I8) {
+      c.add(role, normal(random, dtype, shape, Strides::kDenseRows));
+      continue;
+    }
+    Tensor codes = Tensor::make(random, LF_I8, shape, Strides::kDenseRows);
+    std::vector<double> values(static_cast<size_t>(codes.elements()));
+    for (double& v : values) v = static_cast<double>(random.integer(-127, 127));
+    codes.set_values(values);
+    c.add(role, codes);
+  }
+}
+// The scales of caches in 8 bits, for numbers of about the size of 1. Not every backend has such caches.
+void add_scales(Random& random, Case& c, Role role, const Shape& shape) {
+  c.required = false;
+  for (int i = 0; i < 2; i++) {
+    Tensor scale = Tensor::make(random, LF_F32, {shape[0], shape[1], shape[2]}, Strides::kDenseRows);
+    std::vector<double> values(static_cast<size_t>(scale.elements()));
+    for (double& v : values) v = random.uniform(0.0, 0.03);
+    scale.set_values(values);
+    c.add(role, scale);
+  }
+}
+
 }  // namespace
 
 Case make_rope(Random& random) {
@@ -140,10 +166,13 @@ Case make_kv_write(Random& random) {
   for (size_t i = slots.size(); i-- > 1;) std::swap(slots[i], slots[static_cast<size_t>(random.integer(0, static_cast<int64_t>(i)))]);
   slots.resize(static_cast<size_t>(tokens), -1.0);
   for (double& slot : slots) slot = random.chance(0.1) ? -1.0 : slot;
-  const lf_dtype cache = attention_dtype(random);
-  for (int i = 0; i < 2; i++) c.add(Role::kRead, normal(random, any_float(random), {tokens, heads, n}, Strides::kAny));
+  const lf_dtype cache = random.chance(0.3) ? LF_I8 : attention_dtype(random);
+  const double deviation = random.pick({1.0, 1.0, 30.0, 1e-32});
+  for (int i = 0; i < 2; i++)
+    c.add(Role::kRead, normal(random, any_float(random), {tokens, heads, n}, Strides::kAny, deviation));
   c.add(Role::kRead, numbers(random, LF_I32, {tokens}, slots));
-  for (int i = 0; i < 2; i++) c.add(Role::kUpdated, normal(random, cache, {count, heads, block, n}, Strides::kDenseRows));
+  add_caches(random, c, Role::kUpdated, cache, {count, heads, block, n});
+  if (cache == LF_I8) add_scales(random, c, Role::kUpdated, {count, heads, block, n});
   return c;
 }
 
@@ -173,11 +202,13 @@ Case make_attention_paged(Random& random) {
                     static_cast<uint32_t>(longest), random.chance(0.3) ? 1u : 0u};
   const lf_dtype dtype = attention_dtype(random);
   c.add(Role::kRead, normal(random, dtype, {queries, heads, n}, Strides::kDenseRows));
-  for (int i = 0; i < 2; i++) c.add(Role::kRead, normal(random, dtype, {count, kv_heads, block, n}, Strides::kDenseRows));
+  const lf_dtype cache = random.chance(0.3) ? LF_I8 : dtype;
+  add_caches(random, c, Role::kRead, cache, {count, kv_heads, block, n});
   c.add(Role::kRead, integers(random, LF_I32, {sequences, most_blocks + random.integer(0, 2)}, 0, count - 1));
   c.add(Role::kRead, numbers(random, LF_I32, {sequences + 1}, cu));
   c.add(Role::kRead, numbers(random, LF_I32, {sequences}, contexts));
   c.add(Role::kWritten, Tensor::make(random, dtype, {queries, heads, n}, Strides::kDenseRows));
+  if (cache == LF_I8) add_scales(random, c, Role::kRead, {count, kv_heads, block, n});
   return c;
 }
 
@@ -185,8 +216,8 @@ Case make_kv_copy_blocks(Random& random) {
   Case c{LF_OP_KV_COPY_BLOCKS};
   const int64_t count = random.integer(2, 9), heads = random.integer(1, 4), block = random.pick<int64_t>({1, 8, 16, 32});
   const Shape shape{count, heads, block, random.extent(130)};
-  const lf_dtype dtype = attention_dtype(random);
-  for (int i = 0; i < 2; i++) c.add(Role::kUpdated, normal(random, dtype, shape, Strides::kDenseRows));
+  const lf_dtype dtype = random.chance(0.3) ? LF_I8 : attention_dtype(random);
+  add_caches(random, c, Role::kUpdated, dtype, shape);
   // Sources and targets are different blocks: whether a copy sees an earlier one is not said.
   std::vector<double> pairs;
   for (int64_t target = count / 2; target < count; target++) {
@@ -195,6 +226,7 @@ Case make_kv_copy_blocks(Random& random) {
     pairs.push_back(static_cast<double>(target));
   }
   c.add(Role::kRead, numbers(random, LF_I32, {static_cast<int64_t>(pairs.size()) / 2, 2}, pairs));
+  if (dtype == LF_I8) add_scales(random, c, Role::kUpdated, shape);
   return c;
 }
 

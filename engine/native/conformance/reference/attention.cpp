@@ -159,6 +159,30 @@ void reference_attention_backward(const Params& p, Array* o) {
   }
 }
 
+namespace {
+
+// The codes of n numbers and their scale, in the arithmetic that LF_MATH_INT8 prescribes.
+double encode_codes(const double* x, int64_t n, double* codes) {
+  float most = 0.0f;
+  for (int64_t i = 0; i < n; i++) most = std::fmax(most, std::fabs(static_cast<float>(x[i])));
+  const bool zero = most < 0x1p-100f;
+  const float inverse = zero ? 0.0f : 127.0f / most;
+  for (int64_t i = 0; i < n; i++) codes[i] = std::nearbyint(static_cast<float>(x[i]) * inverse);
+  return zero ? 0.0f : most / 127.0f;
+}
+
+// The numbers that a cache of codes stands for; a kernel may round them to the type of the queries.
+Array decoded(const Array& cache, const Array& scale, lf_dtype queries) {
+  Array numbers = cache;
+  if (!scale.present) return numbers;
+  const int64_t n = cache.extent(3);
+  for (int64_t i = 0; i < cache.elements(); i++) numbers.at(i) *= scale.at(i / n);
+  if (queries == LF_BF16) numbers.dtype = LF_BF16;
+  return numbers;
+}
+
+}  // namespace
+
 void reference_kv_write(const Params&, Array* o) {
   const int64_t heads = o[3].extent(1), block = o[3].extent(2), n = o[3].extent(3);
   for (int64_t t = 0; t < o[2].elements(); t++) {
@@ -166,16 +190,18 @@ void reference_kv_write(const Params&, Array* o) {
     if (slot < 0) continue;
     for (int64_t h = 0; h < heads; h++) {
       const int64_t to = ((slot / block * heads + h) * block + slot % block) * n, from = (t * heads + h) * n;
-      for (int64_t i = 0; i < n; i++) {
-        o[3].at(to + i) = o[0].at(from + i);
-        o[4].at(to + i) = o[1].at(from + i);
+      for (int which = 0; which < 2; which++) {
+        const double* row = &o[which].value[static_cast<size_t>(from)];
+        double* target = &o[3 + which].value[static_cast<size_t>(to)];
+        if (o[5 + which].present) o[5 + which].at(to / n) = encode_codes(row, n, target);
+        else std::copy(row, row + n, target);
       }
     }
   }
 }
 
 void reference_attention_paged(const Params& p, Array* o) {
-  const Array &q = o[0], &k_cache = o[1], &v_cache = o[2], &table = o[3];
+  const Array &q = o[0], &table = o[3], k_cache = decoded(o[1], o[7], q.dtype), v_cache = decoded(o[2], o[8], q.dtype);
   const int64_t heads = q.extent(1), kv_heads = k_cache.extent(1), block = k_cache.extent(2), n = q.extent(2);
   const Rules rules{p.f(0), p.f(2), true, p.u(1)};
   for (int64_t b = 0; b < o[5].elements(); b++) {
@@ -197,9 +223,10 @@ void reference_attention_paged(const Params& p, Array* o) {
 }
 
 void reference_kv_copy_blocks(const Params&, Array* o) {
-  const int64_t size = o[0].elements() / o[0].extent(0);
   for (int64_t i = 0; i < o[2].extent(0); i++) {
-    for (Array* cache : {&o[0], &o[1]}) {
+    for (Array* cache : {&o[0], &o[1], &o[3], &o[4]}) {
+      if (!cache->present) continue;
+      const int64_t size = cache->elements() / cache->extent(0);
       const auto from = cache->value.begin() + o[2].whole(2 * i) * size;
       const std::vector<double> copy(from, from + size);
       std::copy(copy.begin(), copy.end(), cache->value.begin() + o[2].whole(2 * i + 1) * size);

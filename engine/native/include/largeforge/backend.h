@@ -214,17 +214,19 @@ typedef enum lf_op {
   LF_OP_ATTENTION = 49,
   /* params as ATTENTION. operands: q, k, v, cu_q, cu_k, out, lse, dout, dq*, dk*, dv*. */
   LF_OP_ATTENTION_BACKWARD = 50,
-  /* operands: k [T, Hkv, D], v [T, Hkv, D], slots i32 [T], k_cache+ [blocks, Hkv, block, D], v_cache+ (same).
-   * Row t goes to block slots[t] / block, position slots[t] % block; -1 is skipped. */
+  /* operands: k [T, Hkv, D], v [T, Hkv, D], slots i32 [T], k_cache+ [blocks, Hkv, block, D], v_cache+ (same),
+   *           k_scale+?, v_scale+? f32 [blocks, Hkv, block].
+   * Row t goes to block slots[t] / block, position slots[t] % block; -1 is skipped. Caches are float, or i8 with scales: a
+   * head of a row is kept as scale * code, rounded as in LF_MATH_INT8 with all of its D elements as one group. */
   LF_OP_KV_WRITE = 51,
   /* params: f scale, u window, f softcap, u max_q, u max_context, u invariant.
    * operands: q [T, Hq, D], k_cache, v_cache [blocks, Hkv, block, D], block_table i32 [B, max_blocks],
-   *           cu_q i32 [B+1], context i32 [B], out* [T, Hq, D].
+   *           cu_q i32 [B+1], context i32 [B], out* [T, Hq, D], k_scale?, v_scale? (with caches of i8).
    * Causal attention of the last cu_q[b+1]-cu_q[b] positions of sequence b over its context[b] cached positions
    * (the new ones already written by KV_WRITE). Mixed prefill and decode in one call. What a row gives never depends on
    * the other sequences; with `invariant` it does not depend either on how many rows of its own sequence the call has. */
   LF_OP_ATTENTION_PAGED = 52,
-  /* operands: k_cache+, v_cache+, pairs i32 [n, 2]. Copies block pairs[i][0] onto pairs[i][1]. */
+  /* operands: k_cache+, v_cache+, pairs i32 [n, 2], k_scale+?, v_scale+?. Copies block pairs[i][0] onto pairs[i][1]. */
   LF_OP_KV_COPY_BLOCKS = 53,
 
   /* ---- feed forward ---- */

@@ -83,17 +83,24 @@ export function attentionBackward(
   r.operand(t.dv);
 }
 
-/** Writes k and v [T, Hkv, D] to the slots of the caches [blocks, Hkv, block, D]; a slot of -1 is skipped. */
-export function kvWrite(
-  r: CommandRecorder,
-  t: { k: Operand; v: Operand; slots: Operand; kCache: Operand; vCache: Operand },
-): void {
-  r.begin(Op.KV_WRITE, 0, 5);
+/** Caches of keys and values [blocks, Hkv, block, D]; those of i8 with scales f32 [blocks, Hkv, block]. */
+export interface CacheOperands {
+  readonly kCache: Operand;
+  readonly vCache: Operand;
+  readonly kScale?: Operand;
+  readonly vScale?: Operand;
+}
+
+/** Writes k and v [T, Hkv, D] to the slots of the caches; a slot of -1 is skipped. */
+export function kvWrite(r: CommandRecorder, t: { k: Operand; v: Operand; slots: Operand } & CacheOperands): void {
+  r.begin(Op.KV_WRITE, 0, 7);
   r.operand(t.k);
   r.operand(t.v);
   r.operand(t.slots);
   r.operand(t.kCache);
   r.operand(t.vCache);
+  r.operand(t.kScale);
+  r.operand(t.vScale);
 }
 
 /**
@@ -119,15 +126,13 @@ export function attentionPaged(
   },
   t: {
     q: Operand;
-    kCache: Operand;
-    vCache: Operand;
     blockTable: Operand;
     cuQ: Operand;
     context: Operand;
     out: Operand;
-  },
+  } & CacheOperands,
 ): void {
-  const p = r.begin(Op.ATTENTION_PAGED, 6, 7);
+  const p = r.begin(Op.ATTENTION_PAGED, 6, 9);
   r.floats[p] = scale;
   r.words[p + 1] = window;
   r.floats[p + 2] = softcap;
@@ -141,12 +146,16 @@ export function attentionPaged(
   r.operand(t.cuQ);
   r.operand(t.context);
   r.operand(t.out);
+  r.operand(t.kScale);
+  r.operand(t.vScale);
 }
 
 /** Copies block pairs[i][0] onto block pairs[i][1]; pairs i32 [n, 2]. */
-export function kvCopyBlocks(r: CommandRecorder, t: { kCache: Operand; vCache: Operand; pairs: Operand }): void {
-  r.begin(Op.KV_COPY_BLOCKS, 0, 3);
+export function kvCopyBlocks(r: CommandRecorder, t: { pairs: Operand } & CacheOperands): void {
+  r.begin(Op.KV_COPY_BLOCKS, 0, 5);
   r.operand(t.kCache);
   r.operand(t.vCache);
   r.operand(t.pairs);
+  r.operand(t.kScale);
+  r.operand(t.vScale);
 }

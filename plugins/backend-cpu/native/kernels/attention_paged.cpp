@@ -6,8 +6,10 @@
 // result does not depend on what else is in the batch. When it shall not depend either on how many of its tokens one
 // call brings, every token goes the way of decoding, a few at a time.
 #include "attention_decode.h"
+#include "attention_decode_bf16.h"
 #include "attention_tile.h"
 #include "kv_cache.h"
+#include "kv_codes.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
@@ -19,7 +21,7 @@ constexpr int64_t kTiledQueries = 4;
 const char* check_attention_paged(Context& ctx, const uint32_t*, const View* o, int) {
   const char* op = "ATTENTION_PAGED";
   const View &q = o[0], &k_cache = o[1], &block_table = o[3], &cu_q = o[4], &context = o[5], &out = o[6];
-  LF_CHECK(check_cache(ctx, op, k_cache, o[2]));
+  LF_CHECK(check_cache(ctx, op, k_cache, o[2], o[7], o[8]));
   LF_CHECK(expect_float(ctx, op, "q", q));
   LF_CHECK(expect_rank(ctx, op, "q", q, 3));
   LF_CHECK(expect_shape(ctx, op, "q", q, q.shape[0], q.shape[1], k_cache.shape[3]));
@@ -56,7 +58,7 @@ class PagedPass {
  public:
   PagedPass(Context& ctx, const AttentionParams& p, bool invariant, const View* o)
       : ctx(ctx), p(p), invariant(invariant), q(o[0]), k_cache(o[1]), v_cache(o[2]), block_table(o[3]), cu_q(o[4]), contexts(o[5]), out(o[6]),
-        head(q.shape[2]), heads(q.shape[1]), kv_heads(k_cache.shape[1]), group(heads / kv_heads),
+        k_scale(o[7]), v_scale(o[8]), head(q.shape[2]), heads(q.shape[1]), kv_heads(k_cache.shape[1]), group(heads / kv_heads),
         positions_a_block(k_cache.shape[2]), sequences(contexts.shape[0]) {}
 
   const char* run() {
@@ -67,7 +69,7 @@ class PagedPass {
     carve_shared(shared);
     list_work();
     const size_t tiled = QueryScratch<Math>::carve(head, nullptr, nullptr), decoding = carve_decode(nullptr, nullptr);
-    local_bytes = larger(tiled, decoding);
+    local_bytes = larger(larger(tiled, decoding), (kBlock * head.k + head.columns) * sizeof(Element));
     for (int w = 0; w < ctx.workers(); w++)
       if (!ctx.local(w, local_bytes)) return out_of_scratch(ctx, "ATTENTION_PAGED", local_bytes);
     if (query_blocks) {
@@ -118,6 +120,11 @@ class PagedPass {
   const uint8_t* cached(const View& cache, int64_t b, int64_t position, int64_t kv_head) const {
     return cache.data + (block_of(b, position) * cache.stride[0] + kv_head * cache.stride[1] +
                          position % positions_a_block * cache.stride[2]) * element_bytes(cache.dtype);
+  }
+
+  const float* scales_at(const View& scale, int64_t b, int64_t position, int64_t kv_head) const {
+    return scale.as<const float>() + block_of(b, position) * scale.stride[0] + kv_head * scale.stride[1] +
+           position % positions_a_block;
   }
 
   const char* check_sequences() {
@@ -200,11 +207,21 @@ class PagedPass {
   void pack_tile(int64_t task, int worker) {
     const SequenceBlock& block = keys[task / kv_heads];
     const int64_t kv_head = task % kv_heads;
+    Element *staging = static_cast<Element*>(ctx.local(worker, local_bytes)), *decoded = staging + kBlock * head.k;
+    // A cached row as floats, codes decoded into memory that the next one uses too.
+    const auto row_of = [&](const View& cache, const View& scale, int64_t i) -> const uint8_t* {
+      const int64_t position = block.start + i;
+      const uint8_t* memory = cached(cache, block.sequence, position, kv_head);
+      if (!scale.present()) return memory;
+      decode_codes(reinterpret_cast<const code8*>(memory), head.n, *scales_at(scale, block.sequence, position, kv_head), decoded);
+      return reinterpret_cast<const uint8_t*>(decoded);
+    };
+    const auto dtype_of = [](const View& cache) {
+      return cache.dtype != LF_I8 ? cache.dtype : Math::kUnit == 2 ? LF_BF16 : LF_F32;
+    };
     pack_key_value_tile<Math>(
-        head, block.rows, k_cache.dtype,
-        [&](int64_t i) { return cached(k_cache, block.sequence, block.start + i, kv_head); }, v_cache.dtype,
-        [&](int64_t i) { return cached(v_cache, block.sequence, block.start + i, kv_head); },
-        static_cast<Element*>(ctx.local(worker, local_bytes)), key_tiles + task * head.key_tile(),
+        head, block.rows, dtype_of(k_cache), [&](int64_t i) { return row_of(k_cache, k_scale, i); }, dtype_of(v_cache),
+        [&](int64_t i) { return row_of(v_cache, v_scale, i); }, staging, key_tiles + task * head.key_tile(),
         value_tiles + task * head.value_tile());
   }
 
@@ -231,12 +248,15 @@ class PagedPass {
 
   // ---- decoding ----
 
-  int64_t padded_columns() const { return round_up(head.n, 16); }
+  int64_t padded_columns() const { return round_up(head.n, 32); }
+  static bool in_pairs(const View& cache) { return Math::kUnit == 2 && cache.dtype == LF_BF16; }
 
   struct DecodeScratch {
     float* query;    // [rows, padded_columns]
     float* weights;  // [rows, kRun]
     float** out;     // where each row's sums lie
+    // The same as elements of Math, where caches are multiplied as they are.
+    Element *query_elements, *weight_elements;
   };
   size_t carve_decode(uint8_t* base, DecodeScratch* s) const {
     Arena arena{base};
@@ -246,6 +266,8 @@ class PagedPass {
     s->query = arena.take<float>(rows * padded_columns());
     s->weights = arena.take<float>(rows * kRun);
     s->out = arena.take<float*>(rows);
+    s->query_elements = arena.take<Element>(rows * padded_columns());
+    s->weight_elements = arena.take<Element>(rows * kRun);
     return arena.used;
   }
 
@@ -265,6 +287,43 @@ class PagedPass {
     }
   }
 
+  // Multiplies what each row holds for `count` positions by their scales, where the cache has such.
+  static void apply_scales(const float* scales, int64_t count, int64_t rows, float* weights) {
+    for (int64_t r = 0; r < rows; r++)
+      for_lanes(count, [&](int64_t i, int64_t lanes) {
+        float* at = weights + r * kRun + i;
+        store_lanes(at, load_lanes(at, lanes) * load_lanes(scales + i, lanes), lanes);
+      });
+  }
+
+  // Scaled scores of m rows from `first` on with keys in one block.
+  template <int m, typename T>
+  void score_part(const DecodeScratch& s, int64_t first, const T* keys, int64_t count, float* scores) const {
+    const int64_t n = head.n, padded = padded_columns(), stride = k_cache.stride[2];
+#if LF_ISA_LEVEL >= 3
+    if constexpr (Math::kUnit == 2 && __is_same(T, bf16)) {
+      score_half_keys<m>(s.query_elements + first * padded, padded, n, keys, count, stride, scores);
+      for (int r = 0; r < m; r++)
+        for_lanes(round_up(count, 4), [&](int64_t i, int64_t lanes) {
+          store_lanes(scores + r * kRun + i, load_lanes(scores + r * kRun + i, lanes) * p.scale, lanes);
+        });
+      return;
+    }
+#endif
+    score_keys<m>(s.query + first * padded, padded, n, keys, count, stride, scores);
+  }
+
+  // Adds the weighted values of one block, whose positions begin at `j` of the run, to m rows.
+  template <int m, typename T>
+  void add_part(const DecodeScratch& s, int64_t first, int64_t j, const T* values, int64_t count) const {
+    const int64_t n = head.n, stride = v_cache.stride[2], at = first * kRun + j;
+#if LF_ISA_LEVEL >= 3
+    if constexpr (Math::kUnit == 2 && __is_same(T, bf16))
+      return add_half_values<m>(s.weight_elements + at, values, n, count, stride, s.out + first);
+#endif
+    add_values<m>(s.weights + at, values, n, count, stride, s.out + first);
+  }
+
   // The rows of one KV head of one sequence, i.e. its new tokens times the heads of the group, against one run.
   void decode_run(int64_t index, int64_t kv_head, int worker) {
     const DecodeRun& run = runs[index];
@@ -278,18 +337,21 @@ class PagedPass {
       float* dst = s.query + r * padded;
       const int64_t token = cumulative(cu_q, b) + run.first_token + r / group, h = kv_head * group + r % group;
       const float* src = read_row(q, token * q.stride[0] + h * q.stride[1], n, 1, dst);
+      if (in_pairs(k_cache))
+        pack_row<Math>(q.dtype, q.data + (token * q.stride[0] + h * q.stride[1]) * element_bytes(q.dtype), n, padded,
+                       s.query_elements + r * padded);
       for (int64_t c = 0; c < padded; c++) dst[c] = c < n ? src[c] * p.scale : 0.0f;
     }
-    with_float(k_cache.dtype, [&](auto type) {
+    with_cached(k_cache.dtype, [&](auto type) {
       for_cached_parts(k_cache, b, kv_head, run.start, length, [&](const uint8_t* memory, int64_t j, int64_t count) {
         float scores[kDecodeRows * kRun];  // whole groups of four keys, of which the last may run over the part's end
         for_row_groups(rows, [&](int64_t first, auto group_rows) {
           constexpr int m = decltype(group_rows)::value;
-          score_keys<m>(s.query + first * padded, padded, n, reinterpret_cast<const decltype(type)*>(memory), count,
-                        k_cache.stride[2], scores);
+          score_part<m>(s, first, reinterpret_cast<const decltype(type)*>(memory), count, scores);
           for (int r = 0; r < m; r++)
             __builtin_memcpy(s.weights + (first + r) * kRun + j, scores + r * kRun, count * sizeof(float));
         });
+        if (k_scale.present()) apply_scales(scales_at(k_scale, b, run.start + j, kv_head), count, rows, s.weights + j);
       });
     });
     for (int64_t r = 0; r < rows; r++) {
@@ -298,13 +360,13 @@ class PagedPass {
       for (int64_t c = 0; c < padded; c += kLanes) store(s.out[r] + c, broadcast(0.0f));
       weigh(s.weights + r * kRun, length, run.start, position + r / group, context_of(b), &partial_largest[slot],
             &partial_total[slot]);
+      if (in_pairs(v_cache)) narrow_row(s.weight_elements + r * kRun, length, 1, s.weights + r * kRun);
     }
-    with_float(v_cache.dtype, [&](auto type) {
+    with_cached(v_cache.dtype, [&](auto type) {
       for_cached_parts(v_cache, b, kv_head, run.start, length, [&](const uint8_t* memory, int64_t j, int64_t count) {
+        if (v_scale.present()) apply_scales(scales_at(v_scale, b, run.start + j, kv_head), count, rows, s.weights + j);
         for_row_groups(rows, [&](int64_t first, auto group_rows) {
-          add_values<decltype(group_rows)::value>(s.weights + first * kRun + j,
-                                                  reinterpret_cast<const decltype(type)*>(memory), n, count,
-                                                  v_cache.stride[2], s.out + first);
+          add_part<decltype(group_rows)::value>(s, first, j, reinterpret_cast<const decltype(type)*>(memory), count);
         });
       });
     });
@@ -360,7 +422,7 @@ class PagedPass {
   Context& ctx;
   const AttentionParams& p;
   const bool invariant;
-  const View &q, &k_cache, &v_cache, &block_table, &cu_q, &contexts, &out;
+  const View &q, &k_cache, &v_cache, &block_table, &cu_q, &contexts, &out, &k_scale, &v_scale;
   const HeadLayout<Math> head;
   const int64_t heads, kv_heads, group, positions_a_block, sequences;
   size_t local_bytes = 0;
@@ -378,7 +440,8 @@ const char* attention_paged(Context& ctx, const uint32_t* params, const View* o,
   const AttentionParams p{param_f32(params, 0), true, int64_t(params[1]), param_f32(params, 2)};
   const bool invariant = params[5] != 0;
 #if LF_ISA_LEVEL >= 3
-  if (o[0].dtype == LF_BF16 && o[1].dtype == LF_BF16 && o[2].dtype == LF_BF16) 
+  const auto halves = [](const View& cache) { return cache.dtype == LF_BF16 || cache.dtype == LF_I8; };
+  if (o[0].dtype == LF_BF16 && halves(o[1]) && halves(o[2]))
     return PagedPass<Bf16Math>(ctx, p, invariant, o).run();
 #endif
   return PagedPass<F32Math>(ctx, p, invariant, o).run();

@@ -1,6 +1,8 @@
 // KV_WRITE and KV_COPY_BLOCKS.
 #include "kv_cache.h"
 
+#include "kv_codes.h"
+
 namespace lf_cpu {
 namespace LF_ISA {
 namespace {
@@ -8,7 +10,7 @@ namespace {
 const char* check_kv_write(Context& ctx, const uint32_t*, const View* o, int) {
   const char* op = "KV_WRITE";
   const View &k = o[0], &v = o[1], &slots = o[2], &k_cache = o[3];
-  LF_CHECK(check_cache(ctx, op, k_cache, o[4]));
+  LF_CHECK(check_cache(ctx, op, k_cache, o[4], o[5], o[6]));
   LF_CHECK(expect_float(ctx, op, "k", k));
   LF_CHECK(expect_float(ctx, op, "v", v));
   LF_CHECK(expect_rank(ctx, op, "k", k, 3));
@@ -42,7 +44,14 @@ const char* kv_write(Context& ctx, const uint32_t* params, const View* o, int co
         const View &src = o[which], &dst = o[3 + which];
         for (int64_t h = 0; h < heads; h++) {
           const float* row = read_row(src, t * src.stride[0] + h * src.stride[1], n, src.stride[2], scratch);
-          write_row(dst, slot / block * dst.stride[0] + h * dst.stride[1] + slot % block * dst.stride[2], n, 1, row);
+          const int64_t at = slot / block * dst.stride[0] + h * dst.stride[1] + slot % block * dst.stride[2];
+          if (dst.dtype != LF_I8) {
+            write_row(dst, at, n, 1, row);
+            continue;
+          }
+          const View& scale = o[5 + which];
+          scale.as<float>()[slot / block * scale.stride[0] + h * scale.stride[1] + slot % block * scale.stride[2]] =
+              encode_codes(row, n, dst.as<code8>() + at);
         }
       }
     }
@@ -51,7 +60,7 @@ const char* kv_write(Context& ctx, const uint32_t* params, const View* o, int co
 }
 
 const char* check_kv_copy_blocks(Context& ctx, const uint32_t*, const View* o, int) {
-  LF_CHECK(check_cache(ctx, "KV_COPY_BLOCKS", o[0], o[1]));
+  LF_CHECK(check_cache(ctx, "KV_COPY_BLOCKS", o[0], o[1], o[3], o[4]));
   LF_CHECK(expect_dtype(ctx, "KV_COPY_BLOCKS", "pairs", o[2], LF_I32));
   return expect_shape(ctx, "KV_COPY_BLOCKS", "pairs", o[2], o[2].shape[0], 2);
 }
@@ -70,13 +79,18 @@ const char* kv_copy_blocks(Context& ctx, const uint32_t* params, const View* o, 
   const int64_t heads = o[0].shape[1], rows = o[0].shape[2], n = o[0].shape[3];
   // A task owns one head of one cache, and does its pairs in order: a later pair may read what an earlier one wrote.
   ctx.for_each(2 * heads, [&](int64_t task, int) {
-    const View& cache = o[task / heads];
+    const View &cache = o[task / heads], &scale = o[3 + task / heads];
     const int size = element_bytes(cache.dtype);
     uint8_t* base = cache.data + task % heads * cache.stride[1] * size;
-    for (int64_t i = 0; i < pairs.shape[0]; i++)
+    for (int64_t i = 0; i < pairs.shape[0]; i++) {
       for (int64_t r = 0; r < rows; r++)
         __builtin_memmove(base + (block_of(i, 1) * cache.stride[0] + r * cache.stride[2]) * size,
                           base + (block_of(i, 0) * cache.stride[0] + r * cache.stride[2]) * size, n * size);
+      if (!scale.present()) continue;
+      float* scales = scale.as<float>() + task % heads * scale.stride[1];
+      __builtin_memmove(scales + block_of(i, 1) * scale.stride[0], scales + block_of(i, 0) * scale.stride[0],
+                        rows * sizeof(float));
+    }
   });
   return nullptr;
 }

@@ -34,7 +34,8 @@ struct alignas(kCacheLine) WorkerState {
 template <typename Words>
 class Multiplication {
  public:
-  Multiplication(Context& ctx, const Product& product) : ctx_(ctx), p_(product) {
+  Multiplication(Context& ctx, const Product& product, const Product* factors = nullptr)
+      : ctx_(ctx), p_(product), factors_(factors) {
     workers_ = ctx.workers();
     words_ = ceil_div(p_.k, Words::kUnit);
     words2_ = ceil_div(p_.k2, Words::kUnit);
@@ -58,14 +59,19 @@ class Multiplication {
     shares_ = !direct_ && !p_.runs_select_b && blocks_ > 1 && p_.k > 0;
     chunk_panels_ = panels_;
     if (shares_) chunk_panels_ = smaller(panels_, larger<int64_t>(1, kSharedBytes / (words_ * kPanel * 4 + 1)));
+    joins_ = factors && passes_ == 1 && chunk_panels_ == panels_ && groups_of(panels_) == 1 && !p_.runs &&
+             !is_block_format(factors->b.dtype) && factors->b.group_bytes == 0;
   }
 
   size_t scratch_bytes() const {
     size_t bytes = workers_ * sizeof(WorkerState);
     if (p_.runs_select_b) bytes += round_up(blocks_ * int64_t(sizeof(RowBlock)), kCacheLine);
     if (shares_) bytes += chunk_panels_ * words_ * kPanel * 4;
+    if (joins_) bytes += factor_panels() * words_ * kPanel * 4;
     return bytes;
   }
+  // Whether the factors are formed with the product's own rows.
+  bool joins() const { return joins_; }
 
   const char* run(const char* op, void* scratch) {
     uint8_t* memory = static_cast<uint8_t*>(scratch);
@@ -78,6 +84,10 @@ class Multiplication {
       split_runs();
     }
     shared_words_ = reinterpret_cast<uint32_t*>(memory);
+    if (joins_) {
+      factor_words_ = shared_words_ + (shares_ ? chunk_panels_ * words_ * kPanel : 0);
+      share_factor_panels();
+    }
     for (int64_t first = 0; first < panels_; first += chunk_panels_) {
       const int64_t count = smaller(chunk_panels_, panels_ - first);
       if (shares_) share_panels(first, count);
@@ -139,10 +149,15 @@ class Multiplication {
       for (int i = 0; i < workers_; i++) states_[i].block = -1;
   }
 
-  void multiply_panels(int64_t first, int64_t count) {
+  // How many tasks share a block of rows.
+  int64_t groups_of(int64_t panels) const {
     const int64_t wanted = workers_ == 1 ? 1 : workers_ * (blocks_ == 1 ? 8 : 4);
-    int64_t groups = blocks_ >= wanted ? 1 : smaller(count, ceil_div(wanted, larger<int64_t>(1, blocks_)));
-    if (passes_ > 1) groups = larger(groups, ceil_div(count, kPassPanels));
+    const int64_t groups = blocks_ >= wanted ? 1 : smaller(panels, ceil_div(wanted, larger<int64_t>(1, blocks_)));
+    return passes_ > 1 ? larger(groups, ceil_div(panels, kPassPanels)) : groups;
+  }
+
+  void multiply_panels(int64_t first, int64_t count) {
+    int64_t groups = groups_of(count);
     const int64_t group_panels = ceil_div(count, groups);
     groups = ceil_div(count, group_panels);
     ctx_.for_each(blocks_ * groups, [&](int64_t task, int worker) {
@@ -173,6 +188,7 @@ class Multiplication {
       const int64_t k0 = pass * pass_words_ * Words::kUnit;
       const int64_t depth = smaller(p_.k - k0, pass_words_ * Words::kUnit);
       if (!laid_out) lay_out_rows(block, k0, depth, local.rows);
+      if (joins_) form_factors(block, local);
       if (!laid_out && pass == 0 && p_.k2)
         pack_words<Words>(p_.a2 + block.first * p_.k2, p_.k2, 1, block.count, p_.k2, {local.rows2, lda2_, 1}, 0);
       for (int64_t i = 0; i < count; i++) {
@@ -190,6 +206,29 @@ class Multiplication {
         const int64_t column = panel * kPanel;
         write_tile<kPanel>(p_.out, block.first, block.count, column, smaller<int64_t>(kPanel, p_.n - column), p_.n, tile);
       }
+    }
+  }
+
+  int64_t factor_panels() const { return ceil_div(p_.k2, kPanel); }
+
+  void share_factor_panels() {
+    const int64_t depth = kDepth * Words::kUnit, steps = ceil_div(p_.k, depth);
+    ctx_.for_each(factor_panels() * steps, [&](int64_t task, int) {
+      const int64_t panel = task / steps, k0 = task % steps * depth;
+      fill_panel<Words>(factors_->b, factors_->b.data, p_.k2, p_.k, panel * kPanel, k0, smaller(depth, p_.k - k0),
+                        factor_words_ + (panel * words_ + k0 / Words::kUnit) * kPanel, nullptr);
+    });
+  }
+
+  // The block's rows of a2, and of what else is asked of the factors.
+  void form_factors(const RowBlock& block, const Local& local) {
+    for (int64_t panel = 0; panel < factor_panels(); panel++) {
+      const int64_t column = panel * kPanel, columns = smaller<int64_t>(kPanel, p_.k2 - column);
+      const uint32_t* words = factor_words_ + panel * words_ * kPanel;
+      for (int64_t w = 0; w < words_; w += kDepth)
+        multiply_rows(local.rows + w, lda_, block.count, words + w * kPanel, smaller(kDepth, words_ - w),
+                      int(ceil_div(columns, kLanes)), local.tile, w > 0);
+      write_tile<kPanel>(factors_->out, block.first, block.count, column, columns, p_.k2, local.tile);
     }
   }
 
@@ -299,25 +338,41 @@ class Multiplication {
 
   Context& ctx_;
   const Product& p_;
+  const Product* factors_;
   int workers_;
   int64_t words_, words2_, panels_, chunk_panels_, block_rows_, blocks_, pass_words_, passes_, lda_, lda2_;
-  bool direct_, shares_, failed_ = false;
+  bool direct_, shares_, joins_, failed_ = false;
   WorkerState* states_ = nullptr;
   RowBlock* run_blocks_ = nullptr;
-  uint32_t* shared_words_ = nullptr;
+  uint32_t *shared_words_ = nullptr, *factor_words_ = nullptr;
 };
+
+template <typename Words>
+size_t scratch_of(Context& ctx, const Product& product, const Product* factors) {
+  const Multiplication<Words> multiplication(ctx, product, factors);
+  const size_t bytes = multiplication.scratch_bytes();
+  if (!factors || multiplication.joins()) return bytes;
+  return larger(bytes, Multiplication<Words>(ctx, *factors).scratch_bytes());
+}
+
+template <typename Words>
+const char* multiply_words(Context& ctx, const char* op, const Product& product, void* scratch, const Product* factors) {
+  Multiplication<Words> multiplication(ctx, product, factors);
+  if (factors && !multiplication.joins()) LF_CHECK(multiply(ctx, op, *factors, scratch));
+  return multiplication.run(op, scratch);
+}
 
 }  // namespace
 
-size_t product_scratch(Context& ctx, const Product& product) {
-  if (product.math == LF_MATH_BF16) return Multiplication<Bf16Words>(ctx, product).scratch_bytes();
-  return Multiplication<FloatWords>(ctx, product).scratch_bytes();
+size_t product_scratch(Context& ctx, const Product& product, const Product* factors) {
+  if (product.math == LF_MATH_BF16) return scratch_of<Bf16Words>(ctx, product, factors);
+  return scratch_of<FloatWords>(ctx, product, factors);
 }
 
-const char* multiply(Context& ctx, const char* op, const Product& product, void* scratch) {
-  if (product.m == 0 || product.n == 0) return nullptr;
-  if (product.math == LF_MATH_BF16) return Multiplication<Bf16Words>(ctx, product).run(op, scratch);
-  return Multiplication<FloatWords>(ctx, product).run(op, scratch);
+const char* multiply(Context& ctx, const char* op, const Product& product, void* scratch, const Product* factors) {
+  if (product.m == 0 || product.n == 0) return factors ? multiply(ctx, op, *factors, scratch) : nullptr;
+  if (product.math == LF_MATH_BF16) return multiply_words<Bf16Words>(ctx, op, product, scratch, factors);
+  return multiply_words<FloatWords>(ctx, op, product, scratch, factors);
 }
 
 // ---------------------------------------------------------------------------------------------------------- packing --

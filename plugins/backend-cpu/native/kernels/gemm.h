@@ -66,9 +66,13 @@ struct Product {
 };
 
 // Bytes of scratch shared by the threads of the call that `multiply` needs.
-size_t product_scratch(Context& ctx, const Product& product);
+size_t product_scratch(Context& ctx, const Product& product, const Product* factors = nullptr);
 // `scratch` is 64-byte aligned. Checks nothing but memory; returns null or the message of ctx.fail.
-const char* multiply(Context& ctx, const char* op, const Product& product, void* scratch);
+//
+// `factors` is the product that gives a2, its copy: of the same rows a, with few columns, and in the same precision. It is
+// formed first, or, where that serves, block by block from the rows as they were laid out for the product itself. The sums
+// are the same.
+const char* multiply(Context& ctx, const char* op, const Product& product, void* scratch, const Product* factors = nullptr);
 
 // Bytes of a packed matrix of `columns` columns and depth `k`; 0 when it cannot be kept in `dtype`. Block formats keep
 // their own bits (packed_format.h), and the functions below are not for them.

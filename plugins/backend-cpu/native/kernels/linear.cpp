@@ -1,8 +1,9 @@
 // LINEAR: y = activation(x w^T + bias + lora_scale * (lora_x lora_a^T) lora_b^T) + beta * y.
 //
-// The low-rank part is two products: lora_x lora_a^T, which is thin, and its product with lora_b, which continues the
-// sums of x w^T tile by tile. With several adapters rows are visited in the order of their adapter, so that each of
-// these products runs over whole runs of rows while w is read once.
+// The low-rank part is two products: lora_x lora_a^T, which is thin and, where it reads x too, formed of the rows that were
+// laid out for x w^T; and its product with lora_b, which continues the sums of x w^T tile by tile. With several adapters
+// rows are visited in the order of their adapter, so that each of these products runs over whole runs of rows while w is
+// read once.
 #include "activation.h"
 #include "linear_operands.h"
 #include "packed_product.h"
@@ -144,7 +145,9 @@ const char* run(Context& ctx, const uint32_t* params, const View* o, int count) 
   // In 8 bits x w^T is formed first, and the update continues from there.
   Product base = p;
   base.k2 = 0;
-  size_t needed = larger(product_scratch(ctx, p), product_scratch(ctx, down) + (adapters ? p.m * 64 : 0));
+  const bool together = !int8 && !adapters && !o[kLoraX].present();
+  size_t needed = together ? product_scratch(ctx, p, &down)
+                           : larger(product_scratch(ctx, p), product_scratch(ctx, down) + (adapters ? p.m * 64 : 0));
   if (int8) needed = larger(needed, packed_product_scratch(ctx, base));
   const size_t bytes = own_bytes + needed;
   uint8_t* memory = static_cast<uint8_t*>(ctx.shared(bytes));
@@ -161,6 +164,7 @@ const char* run(Context& ctx, const uint32_t* params, const View* o, int count) 
     p.a.index = p.out.index = down.a.index = down.out.index = index;
     down.runs_select_b = true;
   }
+  if (together) return multiply(ctx, kOp, p, memory + own_bytes, &down);
   LF_CHECK(multiply(ctx, kOp, down, memory + own_bytes));
   if (int8) {
     float* sums = reinterpret_cast<float*>(memory + own_bytes - base_bytes);

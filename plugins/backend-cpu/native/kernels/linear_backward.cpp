@@ -73,15 +73,17 @@ const char* run_input(Context& ctx, const uint32_t* params, const View* o, int c
   update.b2 = columns_of(lora_a, true);
 
   const int64_t dxa_bytes = round_up(p.m * rank * 4, 64);
-  size_t bytes = larger(product_scratch(ctx, p), product_scratch(ctx, up));
-  bytes = dxa_bytes + larger(bytes, product_scratch(ctx, down));
+  size_t bytes = separate ? larger(product_scratch(ctx, p), product_scratch(ctx, up)) : product_scratch(ctx, p, &up);
+  if (separate) bytes = larger(bytes, product_scratch(ctx, down));
+  bytes += dxa_bytes;
   uint8_t* memory = static_cast<uint8_t*>(ctx.shared(bytes));
   if (!memory) return out_of_scratch(ctx, kInput, bytes);
   up.out.copy = reinterpret_cast<float*>(memory);
   update.a2 = up.out.copy;
+  if (!separate) return multiply(ctx, kInput, p, memory + dxa_bytes, &up);
   LF_CHECK(multiply(ctx, kInput, up, memory + dxa_bytes));
   LF_CHECK(multiply(ctx, kInput, p, memory + dxa_bytes));
-  return separate ? multiply(ctx, kInput, down, memory + dxa_bytes) : nullptr;
+  return multiply(ctx, kInput, down, memory + dxa_bytes);
 }
 
 // ----------------------------------------------------------------------------------------------------------- weight --

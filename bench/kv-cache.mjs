@@ -58,7 +58,9 @@ const device = openDevice({ library: locateLibrary(), threads });
 const { name: cpu, isa, computeUnits, kvBlockSize } = device.properties;
 const model = asCausal(await loadModel(device, values.model));
 const tokenizer = Tokenizer.of(readModelSource(values.model));
-const text = Int32Array.from(await tokenizer.encode(readFileSync(values.text, 'utf8')));
+// No more than is read: a token has four characters or so.
+const characters = 8 * Math.max(windows * window, prompt);
+const text = Int32Array.from(await tokenizer.encode(readFileSync(values.text, 'utf8').slice(0, characters)));
 
 /** Sum of the losses of a window, whose tokens go through the cache `chunk` at a time. */
 async function windowLoss(ids, cache) {
@@ -90,9 +92,10 @@ async function windowLoss(ids, cache) {
 }
 
 async function perplexity(dtype) {
-  using cache = new KvCache(device, model.config, { blocks: Math.ceil(window / kvBlockSize), dtype });
+  const cache = new KvCache(device, model.config, { blocks: Math.ceil(window / kvBlockSize), dtype });
   let total = 0;
   for (let w = 0; w < windows; w++) total += await windowLoss(text.slice(w * window, (w + 1) * window), cache);
+  cache.dispose();
   return Math.exp(total / (windows * (window - 1)));
 }
 

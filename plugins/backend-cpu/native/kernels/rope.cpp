@@ -45,6 +45,19 @@ void rotation(int32_t position, const View& inv_freq, int64_t token, float sign,
   }
 }
 
+// One head whose pairs are (i, i + half); dst may be src.
+template <typename T>
+void rotate_halves(const T* src, const float* cosines, const float* sines, int64_t half, int64_t n, T* dst) {
+  for_lanes(half, [&](int64_t i, int64_t lanes) {
+    const f32v a = load_lanes(src + i, lanes), b = load_lanes(src + half + i, lanes);
+    const f32v c = load(cosines + i), s = load(sines + i);
+    store_lanes(dst + i, fnma(b, s, a * c), lanes);
+    store_lanes(dst + half + i, fma(a, s, b * c), lanes);
+  });
+  if (dst == src) return;
+  for (int64_t i = 2 * half; i < n; i++) dst[i] = src[i];
+}
+
 const char* rope(Context& ctx, const uint32_t* params, const View* o, int count) {
   LF_CHECK(check_rope(ctx, params, o, count));
   const View &x = o[0], &positions = o[1], &inv_freq = o[2], &out = o[3];
@@ -55,14 +68,22 @@ const char* rope(Context& ctx, const uint32_t* params, const View* o, int count)
   const size_t bytes = padded * 4 * 4;
   for (int w = 0; w < ctx.workers(); w++)
     if (!ctx.local(w, bytes)) return out_of_scratch(ctx, "ROPE", bytes);
+  const bool as_it_lies = !interleaved && x.dtype == out.dtype && x.stride[2] == 1 && out.stride[2] == 1;
   ctx.for_each(ceil_div(tokens, kTaskTokens), [&](int64_t task, int worker) {
     float* cosines = static_cast<float*>(ctx.local(worker, bytes));
     float *sines = cosines + padded, *scratch = sines + padded, *rotated = scratch + padded;
     for (int64_t t = task * kTaskTokens; t < smaller(tokens, (task + 1) * kTaskTokens); t++) {
       rotation(positions.as<const int32_t>()[t * positions.stride[0]], inv_freq, t, sign, scale, cosines, sines);
       for (int64_t head = 0; head < heads; head++) {
-        const int64_t to = t * out.stride[0] + head * out.stride[1];
-        const float* src = read_row(x, t * x.stride[0] + head * x.stride[1], n, x.stride[2], scratch);
+        const int64_t from = t * x.stride[0] + head * x.stride[1], to = t * out.stride[0] + head * out.stride[1];
+        if (as_it_lies) {
+          with_float(x.dtype, [&](auto type) {
+            using T = decltype(type);
+            rotate_halves(x.as<const T>() + from, cosines, sines, half, n, out.as<T>() + to);
+          });
+          continue;
+        }
+        const float* src = read_row(x, from, n, x.stride[2], scratch);
         float* dst = row_target(out, to, out.stride[2], rotated);
         if (interleaved) {
           for (int64_t i = 0; i < half; i++) {
@@ -71,14 +92,9 @@ const char* rope(Context& ctx, const uint32_t* params, const View* o, int count)
             dst[2 * i + 1] = b * cosines[i] + a * sines[i];
           }
         } else {
-          for_lanes(half, [&](int64_t i, int64_t lanes) {
-            const f32v a = load_lanes(src + i, lanes), b = load_lanes(src + half + i, lanes);
-            const f32v c = load(cosines + i), s = load(sines + i);
-            store_lanes(dst + i, fnma(b, s, a * c), lanes);
-            store_lanes(dst + half + i, fma(a, s, b * c), lanes);
-          });
+          rotate_halves(src, cosines, sines, half, n, dst);
         }
-        if (dst != src)
+        if (interleaved && dst != src)
           for (int64_t i = 2 * half; i < n; i++) dst[i] = src[i];
         finish_row(out, to, n, out.stride[2], dst);
       }

@@ -89,12 +89,12 @@ const levelFlags = (level) => [
 const jobs = [];
 const here = (path) => relative(root, path);
 
-/** Plans an object file; returns its path. */
-function object(folder, source, name, includes, flags) {
+/** Plans an object file, which is also made anew when `generated` changes; returns its path. */
+function object(folder, source, name, includes, flags, generated = '') {
   const path = join(folder, 'objects', `${name}.o`);
   // Paths are relative to the checkout, so that what was built stays valid when it is moved or copied.
   const args = [...common, ...flags, ...includes.map((include) => `-I${here(include)}`), '-c', here(source)];
-  const hash = createHash('sha256').update(JSON.stringify([compiler, args]));
+  const hash = createHash('sha256').update(JSON.stringify([compiler, args]) + generated);
   for (const [file, text] of [...closure(source, includes)].sort()) hash.update(here(file)).update(text);
   jobs.push({ path, args: [...args, '-o', here(path)], stamp: hash.digest('hex') });
   return { path, stamp: jobs.at(-1).stamp };
@@ -200,7 +200,15 @@ function planBackend() {
       ...(level.over ? [`-DLF_BASE_TABLE=kernel_table_${level.over}`] : []),
     ];
     objects.push(
-      object(build, join(native, 'kernel_table.cpp'), `kernel_table.${level.name}`, includes, [...flags, ...table]),
+      object(
+        build,
+        join(native, 'kernel_table.cpp'),
+        `kernel_table.${level.name}`,
+        includes,
+        [...flags, ...table],
+        // It includes the list by a macro, whose file is not looked into.
+        (level.over ? registeringOnTiles : registering).join(),
+      ),
     );
   }
   const extension = process.platform === 'darwin' ? 'dylib' : 'so';

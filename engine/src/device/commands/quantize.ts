@@ -16,81 +16,54 @@ export interface QuantizeGrid {
   readonly scaleDType: Extract<DType, 'f32' | 'f16' | 'bf16'>;
 }
 
-function beginGrid(r: CommandRecorder, op: number, grid: QuantizeGrid, operands: number): void {
-  const p = r.begin(op, 6, operands);
+/** Operands are in the order of backend.h; undefined where an optional one is left out. */
+function record(r: CommandRecorder, op: number, grid: QuantizeGrid, operands: readonly (Operand | undefined)[]): void {
+  const p = r.begin(op, 6, operands.length);
   r.words[p] = grid.bits;
   r.words[p + 1] = grid.groupSize;
   r.words[p + 2] = grid.symmetric ? 1 : 0;
   r.words[p + 3] = grid.shares;
   r.words[p + 4] = grid.refits;
   r.words[p + 5] = dtypeCode(grid.scaleDType);
+  for (const operand of operands) r.operand(operand);
+}
+
+/** Codes u8 with the scales and zeros f32 of their groups. */
+interface Codes {
+  readonly scales: Operand;
+  readonly zeros: Operand;
+  readonly codes: Operand;
 }
 
 /** Rounds a weight f32 [N, K] to the nearest codes of grids that it finds for each group. */
 export function quantizeGroups(
   r: CommandRecorder,
   grid: QuantizeGrid,
-  t: { w: Operand; importance?: Operand; codes: Operand; scales: Operand; zeros: Operand; values?: Operand },
+  t: Codes & { w: Operand; importance?: Operand; values?: Operand },
 ): void {
-  beginGrid(r, Op.QUANTIZE_GROUPS, grid, 6);
-  r.operand(t.w);
-  r.operand(t.importance);
-  r.operand(t.codes);
-  r.operand(t.scales);
-  r.operand(t.zeros);
-  r.operand(t.values);
+  record(r, Op.QUANTIZE_GROUPS, grid, [t.w, t.importance, t.codes, t.scales, t.zeros, t.values]);
 }
 
 /** Rounds a block of columns one after the other, each after what the errors of those before it ask for was added. */
 export function quantizeBlock(
   r: CommandRecorder,
   grid: QuantizeGrid,
-  t: {
-    w: Operand;
-    carried?: Operand;
-    upper: Operand;
-    columns?: Operand;
-    scales: Operand;
-    zeros: Operand;
-    codes: Operand;
-    errors: Operand;
-  },
+  t: Codes & { w: Operand; carried?: Operand; upper: Operand; columns?: Operand; errors: Operand },
 ): void {
-  beginGrid(r, Op.QUANTIZE_BLOCK, grid, 8);
-  r.operand(t.w);
-  r.operand(t.carried);
-  r.operand(t.upper);
-  r.operand(t.columns);
-  r.operand(t.scales);
-  r.operand(t.zeros);
-  r.operand(t.codes);
-  r.operand(t.errors);
+  const { w, carried, upper, columns, scales, zeros, codes, errors } = t;
+  record(r, Op.QUANTIZE_BLOCK, grid, [w, carried, upper, columns, scales, zeros, codes, errors]);
 }
 
-/** One sweep of coordinate descent over a block of columns: scales, then codes, each to lower tr(E H E^T). */
+/**
+ * One sweep of coordinate descent over a block of columns: scales, then codes, each to lower tr(E H E^T). `slope` is E H in
+ * these columns, `square` H of them.
+ */
 export function quantizeSweep(
   r: CommandRecorder,
   grid: QuantizeGrid,
-  t: {
-    w: Operand;
-    /** E H in these columns. */
-    slope: Operand;
-    /** H of these columns. */
-    square: Operand;
-    scales: Operand;
-    zeros: Operand;
-    codes: Operand;
-    errors: Operand;
-  },
+  t: Codes & { w: Operand; slope: Operand; square: Operand; errors: Operand },
 ): void {
-  beginGrid(r, Op.QUANTIZE_SWEEP, grid, 7);
-  r.operand(t.w);
-  r.operand(t.slope);
-  r.operand(t.square);
-  r.operand(t.scales);
-  r.operand(t.zeros);
-  r.operand(t.codes);
-  r.operand(t.errors);
+  record(r, Op.QUANTIZE_SWEEP, grid, [t.w, t.slope, t.square, t.scales, t.zeros, t.codes, t.errors]);
 }
 
 /** Encodes a weight [N, K] in the block format of `dst`. */

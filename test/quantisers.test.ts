@@ -101,6 +101,14 @@ describe('GPTQ', () => {
     expect(sequential.layers).toHaveLength(42);
     expect(sequential.kl).toBeLessThan(strong.kl);
   });
+
+  it('moves predictions less when weights make up for what earlier layers changed', async () => {
+    const { kl: alone } = await quantised('gptq');
+    const { kl: corrected } = await quantised('gptq', { driftCorrection: 0.5 });
+    expect(corrected).toBeLessThan(0.95 * alone);
+    const both = quantised('gptq', { driftCorrection: 0.5, trueSequential: true });
+    await expect(both).rejects.toThrow(/cannot go together: driftCorrection/);
+  });
 });
 
 describe('AWQ', () => {

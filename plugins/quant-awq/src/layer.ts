@@ -1,6 +1,7 @@
 import { commands, dequantize, type Linear, type QuantizedWeight, scope, Tensor } from '@largeforge/engine';
 import {
   compensate,
+  correctedWeight,
   deviceWeight,
   type LayerTask,
   prepare,
@@ -17,6 +18,8 @@ export interface AwqSettings {
   readonly steps: number;
   readonly rounding: 'compensated' | 'nearest';
   readonly sweeps: number;
+  /** Share of the drift of a layer's inputs that its weights make up for, with compensated rounding. */
+  readonly driftCorrection: number;
 }
 
 export async function awqLayer(task: LayerTask, settings: AwqSettings): Promise<void> {
@@ -27,14 +30,17 @@ export async function awqLayer(task: LayerTask, settings: AwqSettings): Promise<
     for (const input of inputs) await scaleInputs(task, input, settings);
     for (const input of inputs) await roundLayers(task, input, settings);
   } finally {
-    for (const { square } of inputs) square.dispose();
+    for (const { square, shift } of inputs) {
+      square.dispose();
+      shift?.dispose();
+    }
   }
 }
 
-/** Scales the inputs of layers where that pays. X^T X follows. */
+/** Scales the inputs of layers where that pays. X^T X follows, and what the inputs have drifted. */
 async function scaleInputs(
   { device, model, layer, schemeOf, signal }: LayerTask,
-  { linears, square }: SharedInput,
+  { linears, square, shift }: SharedInput,
   { steps }: AwqSettings,
 ): Promise<void> {
   signal.throwIfAborted();
@@ -58,9 +64,11 @@ async function scaleInputs(
       linear.weight.assign(weights[i]!.weight);
     }
     const inverse = columns.map((scale) => 1 / scale);
-    scaleColumns(square, inverse);
-    using turned = square.view([k, k], [1, k]);
-    scaleColumns(turned, inverse);
+    for (const matrix of shift ? [square, shift] : [square]) {
+      scaleColumns(matrix, inverse);
+      using turned = matrix.view([k, k], [1, k]);
+      scaleColumns(turned, inverse);
+    }
     await device.flush();
   } finally {
     for (const { weight } of weights) weight.dispose();
@@ -93,13 +101,14 @@ async function compensated(
   { device, schemeOf }: LayerTask,
   linear: Linear,
   weight: Tensor,
-  { square }: SharedInput,
-  { clip, sweeps }: AwqSettings,
+  { square, shift }: SharedInput,
+  { clip, sweeps, driftCorrection }: AwqSettings,
 ): Rounded {
   const fixed = { actOrder: true, staticGroups: true, damping: 0.01, blockSize: 128 };
   const options = { ...schemeOf(linear), ...fixed, search: clip, sweeps };
   using ready = await prepare(device, linear.name, square, options);
-  return await compensate(device, weight, ready, options);
+  using wanted = shift ? correctedWeight(weight, shift, ready, driftCorrection) : weight.retain();
+  return await compensate(device, wanted, ready, options);
 }
 
 async function nearest(

@@ -19,6 +19,14 @@ export const awqOptions = z.strictObject({
       'scaled weights: as GPTQ rounds them, so that others make up for the errors; or to the nearest, as in the paper',
     ),
   sweeps: z.int().min(0).max(50).default(4).describe('of coordinate descent after compensated rounding'),
+  driftCorrection: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      'share of what earlier layers changed of the inputs that weights make up for, with compensated rounding; one more run of each layer',
+    ),
 });
 
 export type AwqStepOptions = z.output<typeof awqOptions>;
@@ -30,10 +38,11 @@ export const awqRunner = defineStepRunner('optimize', {
   inputs: quantizeInputs,
   check: checkQuantize,
   run(context, options: AwqStepOptions) {
-    const { bits, symmetric, format = 'awq', clip, steps, rounding, sweeps } = options;
-    const settings = { clip, steps, rounding, sweeps };
+    const { bits, symmetric, format = 'awq', clip, steps, rounding, sweeps, driftCorrection } = options;
+    const settings = { clip, steps, rounding, sweeps, driftCorrection };
     return quantizeModel(context, options, {
       ...{ name: 'awq', bits, symmetric, format, settings },
+      paired: rounding === 'compensated' && driftCorrection > 0,
       method: (task) => awqLayer(task, settings),
     });
   },

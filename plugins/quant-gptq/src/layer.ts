@@ -2,6 +2,7 @@ import { dequantize, type Linear, Tensor } from '@largeforge/engine';
 import {
   type CompensationOptions,
   compensate,
+  correctedWeight,
   deviceWeight,
   type LayerTask,
   type Preparation,
@@ -14,6 +15,8 @@ export type GptqSettings = Omit<CompensationOptions, 'bits' | 'groupSize' | 'sym
   /** Shares of the mean of a Hessian's diagonal; the one with which some rows lose least is taken. */
   readonly dampings: readonly number[];
   readonly trueSequential: boolean;
+  /** Share of the drift of a layer's inputs that its weights make up for. */
+  readonly driftCorrection: number;
 };
 
 /** Rows of a weight that dampings are judged by. */
@@ -32,7 +35,10 @@ export async function gptqLayer(task: LayerTask, settings: GptqSettings): Promis
         left = left.filter((linear) => !input.linears.includes(linear));
       }
     } finally {
-      for (const { square } of inputs) square.dispose();
+      for (const { square, shift } of inputs) {
+        square.dispose();
+        shift?.dispose();
+      }
     }
   }
 }
@@ -40,7 +46,7 @@ export async function gptqLayer(task: LayerTask, settings: GptqSettings): Promis
 /** Layers of one group size share the factor of a Hessian. */
 async function quantizeShared(
   task: LayerTask,
-  { linears, square }: SharedInput,
+  { linears, square, shift }: SharedInput,
   settings: GptqSettings,
 ): Promise<void> {
   const { device, schemeOf, keep } = task;
@@ -50,8 +56,9 @@ async function quantizeShared(
     using ready = await preparation(task, own[0]!, square, settings);
     for (const linear of own) {
       using weight = await deviceWeight(linear);
+      using wanted = shift ? correctedWeight(weight, shift, ready, settings.driftCorrection) : weight.retain();
       const options = { ...settings, ...schemeOf(linear), damping: ready.damping };
-      await keep(linear, await compensate(device, weight, ready, options));
+      await keep(linear, await compensate(device, wanted, ready, options));
     }
   }
 }

@@ -2,6 +2,7 @@ import { defineStepRunner } from '@largeforge/core';
 import {
   bitsOption,
   checkQuantize,
+  quantizeErrors,
   quantizeInputs,
   quantizeModel,
   quantizeOptions,
@@ -32,6 +33,14 @@ export const gptqOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('collect statistics again after each part of a layer is quantised: four runs of a layer instead of one'),
+  driftCorrection: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      'share of what earlier layers changed of the inputs that weights make up for; one more run of each layer',
+    ),
 });
 
 export type GptqStepOptions = z.output<typeof gptqOptions>;
@@ -42,15 +51,20 @@ export const gptqRunner = defineStepRunner('optimize', {
   outputs: [...quantizeOutputs],
   inputs: quantizeInputs,
   check: checkQuantize,
-  run(context, options: GptqStepOptions) {
+  async run(context, options: GptqStepOptions) {
     const { bits, symmetric, format = 'gptq', actOrder, staticGroups, damping, ...rest } = options;
-    const { search, sweeps, blockSize, trueSequential } = rest;
+    const { search, sweeps, blockSize, trueSequential, driftCorrection } = rest;
+    if (trueSequential && driftCorrection > 0) {
+      const reason = 'driftCorrection compares a layer with what it was, which trueSequential has changed by then';
+      throw quantizeErrors.LF_QUANTIZE_FORMAT({ reason });
+    }
     const dampings = typeof damping === 'number' ? [damping] : damping;
     // Without an order of their own, groups need not be fixed to be runs.
-    const settings = { actOrder, staticGroups, dampings, search, sweeps, blockSize, trueSequential };
+    const settings = { actOrder, staticGroups, dampings, search, sweeps, blockSize, trueSequential, driftCorrection };
     return quantizeModel(context, options, {
       ...{ name: 'gptq', bits, symmetric, format, settings },
       ordered: actOrder && !staticGroups,
+      paired: driftCorrection > 0,
       method: (task) => gptqLayer(task, settings),
     });
   },

@@ -63,6 +63,11 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
         description: 'gptq, awq: of coordinate descent afterwards',
         parse: integerBetween(0, 50),
       },
+      {
+        flags: '--drift-correction <share>',
+        description: 'gptq, awq: of what earlier layers changed of the inputs, made up for',
+        parse: numberBetween(0, 1),
+      },
       { flags: '--lm-head', description: 'quantise the output head too' },
       { flags: '--true-sequential', description: 'gptq: statistics again after each part of a layer' },
       {

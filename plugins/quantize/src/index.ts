@@ -22,6 +22,7 @@ export {
   type Preparation,
   prepare,
 } from './rounding/compensate.js';
+export { correctedWeight } from './rounding/correct.js';
 export { factorUpper, type UpperFactor } from './rounding/factor.js';
 export { emptyCodes, type GridOptions, roundToNearest, searchOf, weightOf } from './rounding/grid.js';
 export { outputError, quadraticForm } from './rounding/quadratic-form.js';

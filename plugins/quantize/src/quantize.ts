@@ -47,6 +47,8 @@ export interface QuantizationPlan {
   readonly format: CheckpointFormat;
   /** Whether groups are runs of columns in another order than they lie in. */
   readonly ordered?: boolean;
+  /** Whether inputs are compared with those in the original model (`SharedInput.shift`). */
+  readonly paired?: boolean;
   readonly method: QuantizationMethod;
   /** Options of the method itself, for the report. */
   readonly settings: Readonly<Record<string, unknown>>;
@@ -100,7 +102,7 @@ export async function quantizeModel(
     const partial = staged.open();
     using store = new PackedStore(join(partial, 'layers.bin'));
     const run = { ...context, device, model, scheme, linears, head, windows: tokens.windows, store };
-    const { layers, packed } = await quantizeLayers(run, options, plan.method);
+    const { layers, packed } = await quantizeLayers(run, options, plan);
     await savePretrained(model, partial, {
       dtype: options.dtype,
       tokenizer: source.tokenizer,
@@ -167,9 +169,9 @@ interface LayersRun extends Pick<StepContext, 'name' | 'signal' | 'events'> {
 async function quantizeLayers(
   { device, model, scheme, linears, head, windows, store, name, signal, events }: LayersRun,
   options: QuantizeOptions,
-  method: QuantizationMethod,
+  { method, paired }: QuantizationPlan,
 ): Promise<{ layers: LayerReport[]; packed: Map<string, readonly TensorToWrite[]> }> {
-  using stream = new CalibrationStream(model, windows, options.batchTokens);
+  using stream = new CalibrationStream(model, windows, options.batchTokens, paired);
   const packed = new Map<string, readonly TensorToWrite[]>();
   const layers: LayerReport[] = [];
   const layout = layoutOf(scheme);

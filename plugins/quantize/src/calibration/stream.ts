@@ -8,10 +8,16 @@ import {
   Tensor,
 } from '@largeforge/engine';
 
-/** Linear layers that read one and the same tensor, and X^T X of it, f32 [K, K] persistent. */
+/** Linear layers that read one and the same tensor X. */
 export interface SharedInput {
   readonly linears: readonly Linear[];
+  /** X^T X, f32 [K, K] persistent. */
   readonly square: Tensor;
+  /**
+   * X^T (Y - X), f32 [K, K] persistent, where the stream follows the original model: Y is what the layers read in it, where
+   * no layer before them was changed.
+   */
+  readonly shift?: Tensor;
 }
 
 /**
@@ -19,25 +25,31 @@ export interface SharedInput {
  * each batch has before the next layer. Only one layer's weights are needed at a time.
  */
 export class CalibrationStream implements Disposable {
-  private readonly batches: { readonly batch: PackedBatch; residual: Tensor }[];
+  private readonly batches: { readonly batch: PackedBatch; residual: Tensor; original: Tensor | undefined }[];
+  /** Layers that the streams of the original model have been through. */
+  private passed = 0;
   /** Rows that every statistic is a sum over. */
   readonly rows: number;
 
   /**
    * @param windows of tokens, of equal length; they are embedded at once
    * @param batchTokens that go through a layer together
+   * @param paired follows the original model as well, with streams of its own: the first `squares` of a layer takes them
+   * through it, and must come before its weights change
    */
   constructor(
     private readonly model: CausalLanguageModel,
     windows: readonly Int32Array[],
     batchTokens: number,
+    private readonly paired = false,
   ) {
     const count = Math.max(1, Math.floor(batchTokens / windows[0]!.length));
     this.rows = windows.length * windows[0]!.length;
     this.batches = [];
     for (let start = 0; start < windows.length; start += count) {
       const batch = packSequences(windows.slice(start, start + count));
-      this.batches.push({ batch, residual: model.embedded(batch) });
+      const residual = model.embedded(batch);
+      this.batches.push({ batch, residual, original: paired ? residual.retain() : undefined });
     }
   }
 
@@ -45,9 +57,16 @@ export class CalibrationStream implements Disposable {
    * Runs a layer over every batch without moving on, as far as the last of `linears` reads its input. `visit` sees, in the
    * order of the run, what each linear layer reads; it may record commands with the input, not keep it.
    */
-  async observe(layer: number, linears: readonly Linear[], visit: LinearVisitor, signal?: AbortSignal): Promise<void> {
+  async observe(
+    layer: number,
+    linears: readonly Linear[],
+    visit: LinearVisitor,
+    signal?: AbortSignal,
+    before?: (index: number) => void,
+  ): Promise<void> {
     for (const [index, { batch, residual }] of this.batches.entries()) {
       signal?.throwIfAborted();
+      before?.(index);
       const left = new Set(linears);
       for (const linear of linears) {
         linear.observer = (x) => {
@@ -69,7 +88,9 @@ export class CalibrationStream implements Disposable {
 
   /** X^T X of what the linear layers of a layer read, summed over all batches; one for all that read the same tensor. */
   async squares(layer: number, linears: readonly Linear[], signal?: AbortSignal): Promise<SharedInput[]> {
-    const shared: { linears: Linear[]; square: Tensor }[] = [];
+    const shared: { linears: Linear[]; square: Tensor; shift?: Tensor }[] = [];
+    const follows = this.paired && this.passed === layer;
+    let originals = new Map<Linear, Tensor>();
     const ofLinear = new Map<Linear, (typeof shared)[number]>();
     let inputs = new Map<number, (typeof shared)[number]>();
     let current = -1;
@@ -87,16 +108,50 @@ export class CalibrationStream implements Disposable {
       let own = ofLinear.get(linear);
       if (!own) {
         const k = linear.inFeatures;
-        own = { linears: [linear], square: Tensor.empty(x.device, [k, k], 'f32', 'persistent') };
+        const matrix = () => Tensor.empty(x.device, [k, k], 'f32', 'persistent');
+        own = { linears: [linear], square: matrix(), ...(follows && { shift: matrix() }) };
         shared.push(own);
         ofLinear.set(linear, own);
       }
       inputs.set(x.id, own);
       addSquare(x, own.square, index === 0 ? 0 : 1);
+      if (own.shift) addShift(x, originals.get(linear)!, own.shift, index === 0 ? 0 : 1);
     };
-    await this.observe(layer, linears, visit, signal);
+    const before = (index: number) => {
+      for (const original of new Set(originals.values())) original.dispose();
+      originals = this.originalInputs(layer, linears, index);
+    };
+    await this.observe(layer, linears, visit, signal, follows ? before : undefined);
+    for (const original of new Set(originals.values())) original.dispose();
+    if (follows) this.passed++;
     for (const { square } of shared) mirror(square);
     return shared;
+  }
+
+  /** Takes a stream of the original model through a layer; returns copies of what linear layers read on the way. */
+  private originalInputs(layer: number, linears: readonly Linear[], index: number): Map<Linear, Tensor> {
+    const entry = this.batches[index]!;
+    const inputs = new Map<Linear, Tensor>();
+    const copies = new Map<number, Tensor>();
+    for (const linear of linears) {
+      linear.observer = (x) => {
+        let copy = copies.get(x.id);
+        if (!copy) {
+          copy = Tensor.empty(x.device, x.shape, x.dtype, 'persistent');
+          commands.copy(x.device.recorder, x, copy);
+          copies.set(x.id, copy);
+        }
+        inputs.set(linear, copy);
+      };
+    }
+    try {
+      const next = this.model.runLayer(layer, entry.original!, entry.batch);
+      entry.original!.dispose();
+      entry.original = next;
+    } finally {
+      for (const linear of linears) linear.observer = undefined;
+    }
+    return inputs;
   }
 
   /** X^T X of what comes out of the last layer, through the final norm: what the head reads. */
@@ -121,8 +176,10 @@ export class CalibrationStream implements Disposable {
     signal?: AbortSignal,
     { linears, visit }: { linears: readonly Linear[]; visit: LinearVisitor } = { linears: [], visit: () => {} },
   ): Promise<void> {
+    const follows = this.paired && this.passed === layer;
     for (const [index, entry] of this.batches.entries()) {
       signal?.throwIfAborted();
+      if (follows) this.originalInputs(layer, [], index);
       for (const linear of linears) linear.observer = (x) => visit(linear, x, index);
       let next: Tensor;
       try {
@@ -134,10 +191,14 @@ export class CalibrationStream implements Disposable {
       entry.residual = next;
       await this.model.device.flush();
     }
+    if (follows) this.passed++;
   }
 
   [Symbol.dispose](): void {
-    for (const { residual } of this.batches) residual.dispose();
+    for (const { residual, original } of this.batches) {
+      residual.dispose();
+      original?.dispose();
+    }
   }
 }
 
@@ -163,6 +224,17 @@ function addSquare(x: Tensor, square: Tensor, beta: 0 | 1): void {
       const operands = { x: x.narrow(1, start, k - start), dy: x.narrow(1, start, width), dw };
       commands.linearBackwardWeight(x.device.recorder, { beta, math }, operands);
     }
+  });
+}
+
+/** Adds x^T (original - x) to a matrix. The difference is taken in f32, and rounded to what x has. */
+function addShift(x: Tensor, original: Tensor, shift: Tensor, beta: 0 | 1): void {
+  const { recorder } = x.device;
+  const math = x.dtype === 'bf16' ? 'bf16' : 'f32';
+  scope(() => {
+    const difference = Tensor.empty(x.device, x.shape, x.dtype);
+    commands.binary(recorder, 'sub', original, x, difference);
+    commands.linearBackwardWeight(recorder, { beta, math }, { x: difference, dy: x, dw: shift });
   });
 }
 

@@ -1,5 +1,5 @@
 /** Python's peers for tests and benchmarks: virtual environments outside of the checkout, reused while the pins stay. */
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -23,10 +23,22 @@ function python() {
  * want builds of PyTorch that PyPI has not.
  */
 export function pythonEnvironment(name, folderOfPins = 'test/interop') {
+  return made(name, folderOfPins, undefined);
+}
+
+/**
+ * The same on top of another environment: what `<folder>/<name>.no-deps.txt` names is found before what is there, and
+ * whatever else it needs, PyTorch above all, is that environment's.
+ */
+export function pythonEnvironmentOver(base, name, folderOfPins = 'test/interop') {
+  return made(name, folderOfPins, base);
+}
+
+function made(name, folderOfPins, base) {
   const requirements = join(root, folderOfPins, `${name}.txt`);
   const alone = join(root, folderOfPins, `${name}.no-deps.txt`);
-  const hash = createHash('sha256').update(readFileSync(requirements));
-  if (existsSync(alone)) hash.update(readFileSync(alone));
+  const hash = createHash('sha256').update(base ?? '');
+  for (const file of [requirements, alone]) if (existsSync(file)) hash.update(readFileSync(file));
   const stamp = hash.digest('hex');
   const folder = join(cache, `venv-${name}`);
   const interpreter = join(folder, 'bin/python');
@@ -36,10 +48,18 @@ export function pythonEnvironment(name, folderOfPins = 'test/interop') {
   mkdirSync(cache, { recursive: true });
   run(python(), ['-m', 'venv', folder]);
   const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
-  run(interpreter, [...install, '-r', requirements]);
+  if (base) joinPackages(interpreter, base);
+  if (existsSync(requirements)) run(interpreter, [...install, '-r', requirements]);
   if (existsSync(alone)) run(interpreter, [...install, '--no-deps', '-r', alone]);
   writeFileSync(marker, stamp);
   return interpreter;
+}
+
+/** Lets an environment import the packages of another, after its own. */
+function joinPackages(interpreter, base) {
+  const packagesOf = (python) =>
+    execFileSync(python, ['-c', 'import sysconfig; print(sysconfig.get_path("purelib"))'], { encoding: 'utf8' }).trim();
+  writeFileSync(join(packagesOf(interpreter), 'base.pth'), `${packagesOf(base)}\n`);
 }
 
 /** The GGUF model of `realModels` as a Hugging Face folder in bf16, for peers that need one. */

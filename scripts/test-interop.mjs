@@ -2,7 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { browser } from './browser.mjs';
-import { pythonEnvironment, realModels } from './python-environment.mjs';
+import { llamaCpp } from './llama-cpp.mjs';
+import { pythonEnvironment, pythonEnvironmentOver, realModels } from './python-environment.mjs';
 import { root, run, setUp } from './setup.mjs';
 
 setUp();
@@ -26,6 +27,9 @@ run(
       ...(chromium && { LARGEFORGE_CHROMIUM: execFileSync('which', [chromium], { encoding: 'utf8' }).trim() }),
       LARGEFORGE_PYTHON: interpreter,
       LARGEFORGE_TRACKERS_PYTHON: pythonEnvironment('trackers'),
+      LARGEFORGE_GPTQMODEL_PYTHON: pythonEnvironmentOver(interpreter, 'gptqmodel'),
+      LARGEFORGE_LLMCOMPRESSOR_PYTHON: pythonEnvironmentOver(interpreter, 'llmcompressor'),
+      LARGEFORGE_LLAMA_CPP: llamaCpp(),
       LARGEFORGE_MODELS: realModels(interpreter),
       LARGEFORGE_TEST_DATA: process.env.LARGEFORGE_TEST_DATA ?? join(root, '../shared/data'),
     },

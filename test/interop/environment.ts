@@ -36,8 +36,21 @@ export const python = (script: string, ...args: string[]): string =>
   pythonFile(join(root, 'test/interop/python', script), ...args);
 
 /** Runs any Python file so. */
-export function pythonFile(file: string, ...args: string[]): string {
-  return execFileSync(required('LARGEFORGE_PYTHON'), [file, ...args], {
+export const pythonFile = (file: string, ...args: string[]): string =>
+  interpreted(required('LARGEFORGE_PYTHON'), file, ...args);
+
+/** Peers that pin what others do not, each in an environment of its own. */
+export type PeerGroup = 'gptqmodel' | 'llmcompressor';
+
+/** Runs a script of `python/` with the interpreter of a group of peers. */
+export const pythonOf = (group: PeerGroup, script: string, ...args: string[]): string =>
+  interpreted(required(`LARGEFORGE_${group.toUpperCase()}_PYTHON`), join(root, 'test/interop/python', script), ...args);
+
+/** Where npm put node-llama-cpp. */
+export const llamaCppPackage = (): string => required('LARGEFORGE_LLAMA_CPP');
+
+function interpreted(interpreter: string, file: string, ...args: string[]): string {
+  return execFileSync(interpreter, [file, ...args], {
     encoding: 'utf8',
     maxBuffer: 1 << 28,
     // Threads of PyTorch that wait spinning take the processors from each other when something else runs.

@@ -1,0 +1,26 @@
+"""Quantises a small model with llm-compressor's GPTQ: FOLDER TOKENS BITS:SYMMETRIC:OUTPUT..."""
+
+import json
+import os
+import sys
+
+import torch
+from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+from datasets import Dataset
+from llmcompressor import oneshot
+from llmcompressor.modifiers.gptq import GPTQModifier
+from transformers import AutoModelForCausalLM
+
+folder, tokens, *runs = sys.argv[1:]
+rows = json.load(open(tokens))
+# It keeps a folder of logs where it runs.
+os.chdir(os.path.dirname(folder))
+for run in runs:
+    bits, symmetric, output = run.split(":", 2)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    weights = QuantizationArgs(num_bits=int(bits), group_size=32, strategy="group", symmetric=symmetric == "true")
+    scheme = QuantizationScheme(targets=["Linear"], weights=weights)
+    recipe = GPTQModifier(config_groups={"all": scheme}, ignore=["lm_head"])
+    data = Dataset.from_dict({"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]})
+    oneshot(model=model, dataset=data, recipe=recipe, max_seq_length=len(rows[0]), num_calibration_samples=len(rows))
+    model.save_pretrained(output, save_compressed=True)

@@ -3,11 +3,13 @@
  * backend with them. Takes nvcc of NVCC or of PATH, else NVIDIA's compiler packages from PyPI, in an environment of their own.
  */
 import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   compileNvidia,
   compilePtx,
   findNvcc,
+  inParallel,
   kernelSources,
   NVIDIA_TARGETS,
   toolkitVersion,
@@ -24,15 +26,19 @@ if (!nvcc) {
 }
 const fatbinary = nvcc.includes('/') ? join(dirname(nvcc), 'fatbinary') : 'fatbinary';
 const output = join(root, 'plugins/backend-cuda/build/device');
-const modules = kernelSources.map((source) => {
-  const images = NVIDIA_TARGETS.map((target) => {
-    const { product } = compileNvidia(nvcc, source, target, output);
-    return `--image3=kind=elf,sm=${target.slice(3)},file=${product}`;
-  });
-  images.push(`--image3=kind=ptx,sm=80,file=${compilePtx(nvcc, source, output)}`);
-  const file = join(output, `${source}.fatbin`);
+mkdirSync(output, { recursive: true });
+const cubins = await inParallel(
+  kernelSources.flatMap((source) => NVIDIA_TARGETS.map((target) => () => compileNvidia(nvcc, source, target))),
+);
+const ptx = await inParallel(kernelSources.map((source) => () => compilePtx(nvcc, source)));
+const modules = kernelSources.map((name, i) => {
+  const images = cubins
+    .filter(({ source }) => source === name)
+    .map(({ target, product }) => `--image3=kind=elf,sm=${target.slice(3)},file=${product}`);
+  images.push(`--image3=kind=ptx,sm=80,file=${ptx[i]}`);
+  const file = join(output, `${name}.fatbin`);
   run(fatbinary, ['-64', `--create=${file}`, ...images]);
-  return { name: source, file };
+  return { name, file };
 });
 const version = spawnSync(nvcc, ['--version'], { encoding: 'utf8' }).stdout;
 const image = join(root, 'plugins/backend-cuda/build/kernels.image');

@@ -16,6 +16,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { closure } from './source-closure.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const sanitize = process.argv.includes('--sanitize');
@@ -60,22 +61,6 @@ function findCompiler() {
     `${what} Install one: "apt-get install g++" (Debian, Ubuntu), "dnf install gcc-c++" (Fedora, RHEL), "xcode-select --install" (macOS).\n`,
   );
   process.exit(1);
-}
-
-/** Content of a source and of every header that it includes by a quoted path, as far as they lie in the checkout. */
-function closure(source, includes, seen = new Map()) {
-  if (seen.has(source)) return seen;
-  const text = readFileSync(source, 'utf8');
-  seen.set(source, text);
-  for (const [, name] of text.matchAll(/^\s*#\s*include\s+"([^"]+)"/gm)) {
-    for (const folder of [dirname(source), ...includes]) {
-      const path = join(folder, name);
-      if (!existsSync(path)) continue;
-      closure(path, includes, seen);
-      break;
-    }
-  }
-  return seen;
 }
 
 /** How a source is compiled for a level. */
@@ -338,16 +323,23 @@ function planBinding() {
   return () => link(join(build, 'binding.node'), objects, flags);
 }
 
+/** The runner, and the program that tests the GPU runtime on the emulator with the kit. */
 function planConformance() {
   const build = dirname(output('engine/conformance'));
   const folder = join(root, 'engine/native/conformance');
+  const programFlags = ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')];
   const objects = ['', 'cases', 'reference'].flatMap((part) =>
     sources(join(folder, part)).map((name) =>
       object(build, join(folder, part, name), `conformance_${part}_${name.slice(0, -4)}`, [folder, abi], []),
     ),
   );
-  return () =>
-    link(join(build, 'conformance'), objects, ['-pthread', ...linkFlags.filter((flag) => flag !== '-shared')]);
+  const runtimeTest = join(root, 'engine/native/gpu/emulation/tests/runtime.cpp');
+  const runtime = object(build, runtimeTest, 'emulated_runtime', [folder, abi], []);
+  const shared = objects.filter(({ path }) => basename(path) !== 'conformance__main.o');
+  return async () => {
+    await link(join(build, 'conformance'), objects, programFlags);
+    await link(join(build, 'emulated_runtime'), [...shared, runtime], programFlags);
+  };
 }
 
 const links = [

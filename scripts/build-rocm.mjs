@@ -3,9 +3,9 @@
  * knows) and links the backend with them. Takes hipcc of HIPCC or of PATH (Debian: apt-get install hipcc).
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { AMD_TARGETS, compileAmd, findHipcc, kernelSources, toolkitVersion } from './gpu/device-code.mjs';
+import { AMD_TARGETS, compileAmd, findHipcc, inParallel, kernelSources, toolkitVersion } from './gpu/device-code.mjs';
 import { writeImage } from './gpu/image.mjs';
 import { build, root, run } from './setup.mjs';
 
@@ -25,13 +25,17 @@ if (!bundler) {
 }
 const targets = process.env.LF_ROCM_TARGETS?.split(',') ?? AMD_TARGETS;
 const output = join(root, 'plugins/backend-rocm/build/device');
-const modules = kernelSources.map((source) => {
-  const objects = targets.map((target) => compileAmd(hipcc, source, target, output).product);
-  const file = join(output, `${source}.hipfb`);
+mkdirSync(output, { recursive: true });
+const compiled = await inParallel(
+  kernelSources.flatMap((source) => targets.map((target) => () => compileAmd(hipcc, source, target))),
+);
+const modules = kernelSources.map((name) => {
+  const objects = compiled.filter(({ source }) => source === name).map(({ product }) => product);
+  const file = join(output, `${name}.hipfb`);
   const names = ['host-x86_64-unknown-linux', ...targets.map((target) => `hipv4-amdgcn-amd-amdhsa--${target}`)];
   const inputs = ['/dev/null', ...objects].map((input) => `--input=${input}`);
   run(bundler, ['--type=o', '--bundle-align=4096', `--targets=${names.join(',')}`, ...inputs, `--output=${file}`]);
-  return { name: source, file };
+  return { name, file };
 });
 const version = spawnSync(hipcc, ['--version'], {
   encoding: 'utf8',

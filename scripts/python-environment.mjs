@@ -6,7 +6,8 @@ import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { root, run } from './setup.mjs';
 
-const cache =
+/** Where tests and builds keep what is costly to make, across checkouts. */
+export const cache =
   process.env.LARGEFORGE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'largeforge');
 
 function python() {
@@ -15,6 +16,12 @@ function python() {
   }
   process.stderr.write('Python 3.10 or newer with venv is needed (Debian: apt-get install python3-venv)\n');
   process.exit(1);
+}
+
+/** The interpreter of an environment that is there already, whatever its pins; undefined when it was never made. */
+export function existingEnvironment(name) {
+  const interpreter = join(cache, `venv-${name}`, 'bin/python');
+  return existsSync(join(cache, `venv-${name}`, '.requirements')) ? interpreter : undefined;
 }
 
 /**

@@ -1,7 +1,8 @@
 /**
  * `npm run test:gpu-compile`: every kernel compiles for every architecture; the kernels that matter most keep to their
- * budgets of registers and spills; their machine code holds matrix and asynchronous-copy instructions. Prints the table of
- * what they take. A vendor without a compiler is "not compiled", which is no failure; --fetch takes NVIDIA's from PyPI.
+ * budgets of registers and spills; their machine code holds matrix and asynchronous-copy instructions. Prints what they
+ * take, and what the hardware would allow. A vendor without a compiler is "not compiled", which is no failure: compilers are
+ * looked for in PATH and in the environment that `npm run build:cuda` makes; --fetch makes that, from PyPI.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -10,16 +11,20 @@ import {
   AMD_TARGETS,
   compileAmd,
   compileNvidia,
+  findDisassembler,
   findHipcc,
   findNvcc,
+  inParallel,
   kernelSources,
   NVIDIA_TARGETS,
 } from './gpu/device-code.mjs';
 import { occupancy } from './gpu/occupancy.mjs';
-import { pythonEnvironment } from './python-environment.mjs';
+import { rooflineTable } from './gpu/roofline.mjs';
 import { root, run } from './setup.mjs';
 
+const fetch = process.argv.includes('--fetch');
 const failures = [];
+const say = (line) => process.stdout.write(`${line}\n`);
 const budgets = JSON.parse(readFileSync(join(root, 'engine/native/gpu/toolchain/budgets.json'), 'utf8'));
 const launches = readLaunches();
 
@@ -30,82 +35,94 @@ function readLaunches() {
   return JSON.parse(spawnSync(program, { encoding: 'utf8' }).stdout);
 }
 
-/** Checks a kernel against its budget, where its architecture has one; rows of the table are of the kernels that have a launch of their own. */
+/** Checks a kernel that matters against its budget, and prints its row. */
 function report(target, { name, registers, spills }) {
   const launch = launches[name];
-  if (!launch) return;
-  const budget = budgets[target];
-  const allowed = budget?.kernels[name] ?? {};
-  const mostSpills = allowed.spills ?? 0;
-  if (budget && spills > mostSpills)
-    failures.push(`${target} ${name}: ${spills} bytes of spills; the budget is ${mostSpills}`);
-  const mostRegisters = allowed.registers ?? budget?.registers;
+  const { registers: mostRegisters, spills: mostSpills = 0 } = {
+    registers: budgets[target].registers,
+    ...budgets[target].kernels?.[name],
+  };
+  if (spills > mostSpills) failures.push(`${target} ${name}: ${spills} bytes of spills; the budget is ${mostSpills}`);
   if (registers > mostRegisters)
     failures.push(`${target} ${name}: ${registers} registers; the budget is ${mostRegisters}`);
   const { held, share } = occupancy(target, { registers, ...launch });
-  const cells = [target, name, registers, spills, launch.shared, held, `${Math.round(share * 100)} %`];
-  process.stdout.write(`| ${cells.join(' | ')} |\n`);
+  const cells = [`\`${name}\``, target, registers, spills, launch.shared, held, `${Math.round(share * 100)} %`];
+  say(`| ${cells.join(' | ')} |`);
 }
+
+/** All kernels of a vendor: the ones that matter in rows, the rest in a line. */
+function reportAll(compiled) {
+  const kernels = compiled.flatMap(({ target, kernels: all }) => all.map((kernel) => ({ ...kernel, target })));
+  for (const kernel of kernels) if (launches[kernel.name]) report(kernel.target, kernel);
+  for (const target of new Set(compiled.map((one) => one.target))) {
+    const found = new Set(kernels.filter((kernel) => kernel.target === target).map(({ name }) => name));
+    for (const name of Object.keys(launches)) if (!found.has(name)) failures.push(`${target}: no kernel ${name}`);
+    const rest = kernels.filter((kernel) => kernel.target === target && !launches[kernel.name]);
+    const spilling = rest.filter(({ spills }) => spills > 0).map(({ name, spills }) => `${name} ${spills}`);
+    summaries.push(
+      `${target}: ${found.size} kernels compiled; spilled bytes of those without a row: ${spilling.join(', ') || 'none'}`,
+    );
+  }
+}
+const summaries = [];
 
 /** Instructions of a disassembly that a kernel's source must have become. */
 function expectInstructions(what, text, patterns) {
   for (const [pattern, meaning] of patterns) {
     const count = text.match(pattern)?.length ?? 0;
     if (count === 0) failures.push(`${what}: no ${meaning} in the machine code`);
-    else process.stdout.write(`${what}: ${count} ${meaning}\n`);
+    else say(`${what}: ${count} ${meaning}`);
   }
 }
 
-function disassembleNvidia(files) {
-  const interpreter = pythonEnvironment('nvidia-disassembler', 'engine/native/gpu/toolchain');
-  const found = spawnSync('find', [join(dirname(dirname(interpreter)), 'lib'), '-name', 'nvdisasm', '-type', 'f'], {
-    encoding: 'utf8',
-  });
-  const [nvdisasm] = found.stdout.split('\n');
-  for (const [source, file] of files) {
-    const { stdout } = spawnSync(nvdisasm, ['-c', file], { encoding: 'utf8', maxBuffer: 1 << 29 });
-    expectInstructions(`sm_80 ${source}`, stdout, [
+/** Sources whose machine code is looked at. */
+const SHOWN = ['gemm_async', 'attention', 'attention_gradient'];
+const MATRIX_UNIT = { sm_75: ['gemm_async'], sm_80: SHOWN, sm_90a: SHOWN, gfx90a: SHOWN };
+const shown = (compiled) => compiled.filter(({ source, target }) => MATRIX_UNIT[target]?.includes(source));
+
+function disassembleNvidia(compiled) {
+  const nvdisasm = findDisassembler({ fetch });
+  if (!nvdisasm) return say('CUDA machine code: not looked at (no nvdisasm)');
+  for (const { source, target, product } of shown(compiled)) {
+    const { stdout } = spawnSync(nvdisasm, ['-c', product], { encoding: 'utf8', maxBuffer: 1 << 29 });
+    expectInstructions(`${target} ${source}`, stdout, [
       [/\bHMMA\./g, 'tensor-core instructions (HMMA)'],
-      [/\bLDGSTS\./g, 'asynchronous copies (LDGSTS)'],
+      // Turing has none.
+      ...(target === 'sm_75' ? [] : [[/\bLDGSTS\./g, 'asynchronous copies (LDGSTS)']]),
     ]);
   }
 }
 
-function disassembleAmd(files) {
+function disassembleAmd(compiled) {
   const objdump = ['llvm-objdump', 'llvm-objdump-15', '/opt/rocm/llvm/bin/llvm-objdump'].find(
     (name) => spawnSync(name, ['--version']).status === 0,
   );
-  if (!objdump) return process.stdout.write('gfx90a: not disassembled (no llvm-objdump)\n');
-  for (const [source, file] of files) {
-    const { stdout } = spawnSync(objdump, ['-d', file], { encoding: 'utf8', maxBuffer: 1 << 29 });
-    expectInstructions(`gfx90a ${source}`, stdout, [[/\bv_mfma_/g, 'matrix-core instructions (v_mfma)']]);
+  if (!objdump) return say('ROCm machine code: not looked at (no llvm-objdump)');
+  for (const { source, target, product } of shown(compiled)) {
+    const args = ['-d', `--mcpu=${target}`, '--triple=amdgcn-amd-amdhsa', product];
+    const { stdout } = spawnSync(objdump, args, { encoding: 'utf8', maxBuffer: 1 << 29 });
+    expectInstructions(`${target} ${source}`, stdout, [[/\bv_mfma_/g, 'matrix-core instructions (v_mfma)']]);
   }
 }
 
-const SHOWN = ['gemm_async', 'attention', 'attention_gradient'];
-process.stdout.write('| target | kernel | registers | spilled bytes | shared bytes | warps held | occupancy |\n');
-process.stdout.write('| --- | --- | --- | --- | --- | --- | --- |\n');
-const nvcc = findNvcc({ fetch: process.argv.includes('--fetch') });
+const each = (targets, make) =>
+  inParallel(kernelSources.flatMap((source) => targets.map((target) => () => make(source, target))));
+const nvcc = findNvcc({ fetch });
 const hipcc = findHipcc();
-const shown = { nvidia: [], amd: [] };
-for (const source of nvcc ? kernelSources : []) {
-  for (const target of NVIDIA_TARGETS) {
-    const { product, kernels } = compileNvidia(nvcc, source, target, join(root, 'plugins/backend-cuda/build/device'));
-    for (const kernel of kernels) report(target, kernel);
-    if (target === 'sm_80' && SHOWN.includes(source)) shown.nvidia.push([source, product]);
-  }
+const cuda = nvcc ? await each(NVIDIA_TARGETS, (source, target) => compileNvidia(nvcc, source, target)) : [];
+const rocm = hipcc ? await each(AMD_TARGETS, (source, target) => compileAmd(hipcc, source, target)) : [];
+if (nvcc || hipcc) {
+  say('| kernel | target | registers | spilled bytes | shared bytes | warps held | occupancy |');
+  say(`|${' --- |'.repeat(7)}`);
+  reportAll(cuda);
+  reportAll(rocm);
+  for (const line of summaries) say(line);
 }
-for (const source of hipcc ? kernelSources : []) {
-  for (const target of AMD_TARGETS) {
-    const { product, kernels } = compileAmd(hipcc, source, target, join(root, 'plugins/backend-rocm/build/device'));
-    for (const kernel of kernels) report(target, kernel);
-    if (target === 'gfx90a' && SHOWN.includes(source)) shown.amd.push([source, product]);
-  }
-}
-if (nvcc) disassembleNvidia(shown.nvidia);
-else process.stdout.write('CUDA kernels: not compiled (no nvcc; --fetch takes one from PyPI)\n');
-if (hipcc) disassembleAmd(shown.amd);
-else process.stdout.write('ROCm kernels: not compiled (no hipcc; Debian: apt-get install hipcc)\n');
+if (nvcc) disassembleNvidia(cuda);
+else say('CUDA kernels: not compiled (no nvcc; --fetch takes one from PyPI)');
+if (hipcc) disassembleAmd(rocm);
+else say('ROCm kernels: not compiled (no hipcc; Debian: apt-get install hipcc)');
+say(`\nThe least that the hardware would allow:\n\n${rooflineTable()}`);
 if (failures.length > 0) {
   process.stderr.write(`${failures.join('\n')}\n`);
   process.exit(1);

@@ -2,12 +2,15 @@
  * Compiles the kernels of engine/native/gpu/kernels for devices: finds the vendors' compilers, keeps what is up to date,
  * and reads from the compilers what each kernel takes (registers, spills).
  */
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { pythonEnvironment } from '../python-environment.mjs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { promisify } from 'node:util';
+import { cache, existingEnvironment, pythonEnvironment } from '../python-environment.mjs';
 import { root } from '../setup.mjs';
+import { closure } from '../source-closure.mjs';
 
 const folder = join(root, 'engine/native/gpu/kernels');
 export const kernelSources = readdirSync(folder)
@@ -15,34 +18,39 @@ export const kernelSources = readdirSync(folder)
   .sort()
   .map((name) => name.slice(0, -3));
 
-/** Everything that a kernel can include. */
-const headers = createHash('sha256');
-for (const part of ['kernels', 'device']) {
-  const at = join(root, 'engine/native/gpu', part);
-  for (const name of readdirSync(at).sort()) if (name.endsWith('.h')) headers.update(readFileSync(join(at, name)));
-}
-const headerStamp = headers.digest('hex');
-
 export const NVIDIA_TARGETS = ['sm_75', 'sm_80', 'sm_90a'];
 export const AMD_TARGETS = ['gfx90a', 'gfx1030'];
 
 const works = (program, args = ['--version'], env = process.env) =>
   spawnSync(program, args, { stdio: 'ignore', env }).status === 0;
 
-/** nvcc of NVCC, of PATH, or (unless `fetch` is false) of NVIDIA's packages on PyPI, in an environment of their own. */
-export function findNvcc({ fetch = true } = {}) {
-  const named = process.env.NVCC;
-  if (named) return works(named) ? named : undefined;
-  if (works('nvcc')) return 'nvcc';
-  if (!fetch) return undefined;
-  const environment = dirname(dirname(pythonEnvironment('nvidia-compiler', 'engine/native/gpu/toolchain')));
-  const libraries = join(environment, 'lib');
+/** A program of NVIDIA's packages from PyPI: of an environment that is there, or that is made now if `fetch`. */
+function fromPackages(environment, program, fetch) {
+  const interpreter = fetch
+    ? pythonEnvironment(environment, 'engine/native/gpu/toolchain')
+    : existingEnvironment(environment);
+  if (!interpreter) return undefined;
+  const libraries = join(dirname(dirname(interpreter)), 'lib');
   for (const version of readdirSync(libraries)) {
-    const nvcc = join(libraries, version, 'site-packages/nvidia/cu13/bin/nvcc');
-    if (existsSync(nvcc) && works(nvcc)) return nvcc;
+    const path = join(libraries, version, 'site-packages/nvidia/cu13/bin', program);
+    if (existsSync(path) && works(path)) return path;
   }
   return undefined;
 }
+
+/**
+ * nvcc of NVCC, of PATH, or of NVIDIA's packages from PyPI in an environment of their own, which is made where it is missing
+ * unless `fetch` is false.
+ */
+export function findNvcc({ fetch = true } = {}) {
+  const named = process.env.NVCC;
+  if (named) return works(named) ? named : undefined;
+  return works('nvcc') ? 'nvcc' : fromPackages('nvidia-compiler', 'nvcc', fetch);
+}
+
+/** nvdisasm of PATH, or of NVIDIA's packages, as `findNvcc`. */
+export const findDisassembler = ({ fetch = true } = {}) =>
+  works('nvdisasm') ? 'nvdisasm' : fromPackages('nvidia-disassembler', 'nvdisasm', fetch);
 
 /** hipcc of HIPCC or of PATH. */
 export function findHipcc() {
@@ -50,72 +58,80 @@ export function findHipcc() {
   return works(named, ['--version'], { ...process.env, HIP_PLATFORM: 'amd' }) ? named : undefined;
 }
 
-/** Runs a compiler unless its product is up to date; returns what it printed. */
-function compile(product, source, program, args, env = process.env) {
-  const stamp = createHash('sha256')
-    .update(JSON.stringify([program, args]))
-    .update(readFileSync(join(folder, `${source}.cu`)))
-    .update(headerStamp)
-    .digest('hex');
+const run = promisify(execFile);
+
+/**
+ * Runs a compiler on a source; returns where its product lies and what it printed. Products are kept in the cache under a
+ * hash of the compiler, its options, the source and every header that it includes: what did not change costs nothing, in
+ * any checkout.
+ */
+async function compile(source, suffix, compiler, options, env = process.env) {
+  const path = join(folder, `${source}.cu`);
+  const hash = createHash('sha256').update(JSON.stringify([suffix, compilerVersion(compiler, env), options]));
+  for (const [file, text] of [...closure(path, [])].sort()) hash.update(relative(root, file)).update(text);
+  const product = join(cache, 'gpu-code', `${hash.digest('hex').slice(0, 32)}.${source}.${suffix}`);
   const notes = `${product}.notes`;
-  if (existsSync(product) && existsSync(notes)) {
-    const { stamp: kept, text } = JSON.parse(readFileSync(notes, 'utf8'));
-    if (kept === stamp) return text;
-  }
+  if (existsSync(product) && existsSync(notes)) return { product, text: readFileSync(notes, 'utf8') };
   mkdirSync(dirname(product), { recursive: true });
-  process.stderr.write(`${source}.cu: ${args.filter((arg) => /sm_|gfx/.test(arg)).join(' ')} ...\n`);
-  const { status, stdout, stderr, error } = spawnSync(program, args, {
-    cwd: root,
-    encoding: 'utf8',
-    env,
-    maxBuffer: 1 << 28,
-  });
-  if (error) throw error;
-  const text = `${stdout}${stderr}`;
-  if (status !== 0) throw new Error(`${source}.cu does not compile:\n${text.slice(-4000)}`);
-  writeFileSync(notes, JSON.stringify({ stamp, text }));
-  return text;
+  const temporary = `${product}.${process.pid}`;
+  const start = Date.now();
+  try {
+    const args = [...options, path, '-o', temporary];
+    const { stdout, stderr } = await run(compiler, args, { cwd: root, encoding: 'utf8', env, maxBuffer: 1 << 28 });
+    renameSync(temporary, product);
+    writeFileSync(notes, `${stdout}${stderr}`);
+    process.stderr.write(`${source}.cu as ${suffix}: ${((Date.now() - start) / 1000).toFixed(1)} s\n`);
+    return { product, text: `${stdout}${stderr}` };
+  } catch (error) {
+    throw new Error(`${source}.cu does not compile as ${suffix}:\n${`${error.stdout}${error.stderr}`.slice(-4000)}`);
+  }
+}
+
+const versions = new Map();
+function compilerVersion(compiler, env) {
+  if (!versions.has(compiler))
+    versions.set(compiler, spawnSync(compiler, ['--version'], { encoding: 'utf8', env }).stdout);
+  return versions.get(compiler);
+}
+
+/** Runs tasks, as many at a time as there are processors; their results in order. */
+export async function inParallel(tasks) {
+  const results = [];
+  const queue = [...tasks.entries()];
+  const worker = async () => {
+    for (let next = queue.shift(); next; next = queue.shift()) results[next[0]] = await next[1]();
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  return results;
 }
 
 /** A source for one of NVIDIA's architectures, as a cubin. */
-export function compileNvidia(nvcc, source, target, output) {
-  const product = join(output, `${source}.${target}.cubin`);
-  const args = [
-    '-cubin',
-    `-arch=${target}`,
-    '-std=c++17',
-    '-O3',
-    '-Xptxas',
-    '-v',
-    join(folder, `${source}.cu`),
-    '-o',
-    product,
-  ];
-  return { product, kernels: readPtxas(compile(product, source, nvcc, args)) };
+export async function compileNvidia(nvcc, source, target) {
+  const options = ['-cubin', `-arch=${target}`, '-std=c++17', '-O3', '-Xptxas', '-v'];
+  const { product, text } = await compile(source, `${target}.cubin`, nvcc, options);
+  return { source, target, product, kernels: readPtxas(text) };
 }
 
 /** A source for newer devices than those, as PTX that their driver compiles. */
-export function compilePtx(nvcc, source, output) {
-  const product = join(output, `${source}.ptx`);
-  compile(product, source, nvcc, [
-    '-ptx',
-    '-arch=compute_80',
-    '-std=c++17',
-    '-O3',
-    join(folder, `${source}.cu`),
-    '-o',
-    product,
-  ]);
-  return product;
+export async function compilePtx(nvcc, source) {
+  return (await compile(source, 'ptx', nvcc, ['-ptx', '-arch=compute_80', '-std=c++17', '-O3'])).product;
 }
 
+const amdEnvironment = { ...process.env, HIP_PLATFORM: 'amd' };
+
 /** A source for one of AMD's architectures, as a code object. */
-export function compileAmd(hipcc, source, target, output) {
-  const product = join(output, `${source}.${target}.co`);
-  const args = ['--cuda-device-only', `--offload-arch=${target}`, '-std=c++17', '-O3', '-nogpuinc', '-Wno-pass-failed'];
-  args.push('-Rpass-analysis=kernel-resource-usage', '-x', 'hip', '-c', join(folder, `${source}.cu`), '-o', product);
-  const text = compile(product, source, hipcc, args, { ...process.env, HIP_PLATFORM: 'amd' });
-  return { product, kernels: readRemarks(text) };
+export async function compileAmd(hipcc, source, target) {
+  const options = [
+    '--cuda-device-only',
+    `--offload-arch=${target}`,
+    '-std=c++17',
+    '-O3',
+    '-nogpuinc',
+    '-Wno-pass-failed',
+  ];
+  options.push('-Rpass-analysis=kernel-resource-usage', '-x', 'hip', '-c');
+  const { product, text } = await compile(source, `${target}.co`, hipcc, options, amdEnvironment);
+  return { source, target, product, kernels: readRemarks(text) };
 }
 
 /** What ptxas -v tells: registers and bytes of spills. */

@@ -23,6 +23,7 @@ struct Operand {
   // When not strided: PACK lays the tensor out before the command runs, keeping it as `packed_dtype`.
   lf_layout layout = LF_LAYOUT_STRIDED;
   lf_dtype packed_dtype = LF_F32;
+  uint32_t packed_group = 0;  // of LF_Q4_Z: elements that share a scale and a zero
   // Another operand whose buffer this one uses; -1: its own.
   int shares = -1;
 };

@@ -102,6 +102,7 @@ lf_tensor describe(const Operand& operand, uint32_t buffer) {
   if (operand.layout != LF_LAYOUT_STRIDED) {
     t.layout = static_cast<uint8_t>(operand.layout);
     t.dtype = static_cast<uint8_t>(operand.packed_dtype);
+    t.group = operand.packed_group;
     t.offset = 0;
   }
   return t;
@@ -128,7 +129,7 @@ Placed::Placed(Session& session, const Case& test, std::string& failure) : sessi
 }
 
 std::string Placed::pack(const Operand& operand, lf_tensor& tensor) {
-  const uint64_t bytes = session_.packed_size(operand.packed_dtype, operand.layout, tensor.shape[0], tensor.shape[1]);
+  const uint64_t bytes = session_.packed_size(operand.packed_dtype, operand.layout, tensor.shape[0], tensor.shape[1], operand.packed_group);
   if (bytes == 0) return format("packed_size knows no packed %s", dtype_name(operand.packed_dtype));
   tensor.buffer = session_.alloc(bytes);
   buffers_.push_back(tensor.buffer);

@@ -110,9 +110,9 @@ Outcome Session::supports(const std::vector<uint8_t>& command) {
   return take(backend_->supports(device_, reinterpret_cast<const lf_command*>(command.data())));
 }
 
-uint64_t Session::packed_size(lf_dtype dtype, lf_layout layout, uint32_t n, uint32_t k) {
+uint64_t Session::packed_size(lf_dtype dtype, lf_layout layout, uint32_t n, uint32_t k, uint32_t group) {
   uint64_t bytes = 0;
-  return take(backend_->packed_size(device_, dtype, layout, n, k, 0, &bytes)).ok() ? bytes : 0;
+  return take(backend_->packed_size(device_, dtype, layout, n, k, group, &bytes)).ok() ? bytes : 0;
 }
 
 lf_device_properties Session::properties() {

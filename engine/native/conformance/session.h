@@ -37,7 +37,7 @@ class Session {
   Outcome run(const std::vector<uint8_t>& stream);
   Outcome supports(const std::vector<uint8_t>& command);
   // Bytes of a packed weight; 0 when the backend does not pack it.
-  uint64_t packed_size(lf_dtype dtype, lf_layout layout, uint32_t n, uint32_t k);
+  uint64_t packed_size(lf_dtype dtype, lf_layout layout, uint32_t n, uint32_t k, uint32_t group);
   lf_device_properties properties();
 
   const lf_backend* backend() const { return backend_; }

@@ -206,6 +206,12 @@ export class Device implements Disposable {
     return this.native.memory();
   }
 
+  /** Bytes in use: of a GPU all that its driver counts, others' included; of the processor's memory, what this device holds. */
+  memoryUsed(): number {
+    const { total, free, allocated } = this.native.memory();
+    return this.properties.unifiedMemory ? allocated : total - free;
+  }
+
   stats(): DeviceStats {
     const { counters } = this.transient;
     return {

@@ -17,3 +17,14 @@ it.each([
     expect(status).toBe(0);
   },
 );
+
+it('commands that come again are launched as graphs, and the kernels of products, norms and attention touch no more than 1.3 times the memory that they must', () => {
+  const built = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+  const backend = built('plugins/backend-cuda/build/liblargeforge_cuda_emulated.so');
+  const { status, stdout, stderr } = spawnSync(
+    built('engine/build/emulated_runtime'),
+    [backend, built('engine/build/libfake_gpu_driver.so')],
+    { encoding: 'utf8' },
+  );
+  expect(status, `${stdout}${stderr}`).toBe(0);
+});

@@ -5,6 +5,7 @@ export type { AdamWParams, AttentionParams, CrossEntropyParams, QuantizeGrid, Ra
 export * as commands from './commands/index.js';
 export { Device, type DeviceSpec, type DeviceStats, type Lifetime, openDevice } from './device.js';
 export { byteLength, type DType, dtypeCode, elementBytes, type FloatDType, isBlockFormat } from './dtype.js';
+export { type GpuBackend, gpuBackend } from './gpu-backend.js';
 export type { DeviceMemory, DeviceProperties, NativeBackend, NativeBinding, NativeDevice } from './native.js';
 export {
   type BinaryKind,

@@ -58,6 +58,24 @@ struct Symbols {
   int (*cuFuncSetAttribute)(void*, int, int);
   int (*cuLaunchKernel)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**);
   int (*cuGetErrorString)(int, const char**);
+  // Null in drivers that lack them.
+  int (*cuStreamBeginCapture_v2)(void*, int);
+  int (*cuStreamEndCapture)(void*, void**);
+  int (*cuGraphInstantiateWithFlags)(void**, void*, unsigned long long);
+  int (*cuGraphExecUpdate)(void*, void*, void**, int*);
+  int (*cuGraphLaunch)(void*, void*);
+  int (*cuGraphDestroy)(void*);
+  int (*cuGraphExecDestroy)(void*);
+
+  void find_graphs(const Library& library) {
+    std::string missing;
+    graphs = library.find(cuStreamBeginCapture_v2, "cuStreamBeginCapture_v2", &missing) &&
+             library.find(cuStreamEndCapture, "cuStreamEndCapture", &missing) &&
+             library.find(cuGraphInstantiateWithFlags, "cuGraphInstantiateWithFlags", &missing) &&
+             library.find(cuGraphExecUpdate, "cuGraphExecUpdate", &missing) && library.find(cuGraphLaunch, "cuGraphLaunch", &missing) &&
+             library.find(cuGraphDestroy, "cuGraphDestroy", &missing) && library.find(cuGraphExecDestroy, "cuGraphExecDestroy", &missing);
+  }
+  bool graphs = false;
 
   bool find(const Library& library, std::string* missing) {
     return library.find(cuInit, "cuInit", missing) && library.find(cuDriverGetVersion, "cuDriverGetVersion", missing) &&
@@ -105,6 +123,7 @@ class CudaDriver final : public Driver {
       *reason = "NVIDIA's driver lacks " + missing + ": it is too old. Install one for CUDA 11.8 or newer (R520)";
       return false;
     }
+    f.find_graphs(library);
     if (const int status = f.cuInit(0)) {
       *reason = why_no_start(status);
       return false;
@@ -157,13 +176,27 @@ class CudaDriver final : public Driver {
     return 0;
   }
   Status open(int index) override {
-    if (contexts_[index]) return 0;
-    int device;
-    if (Status status = f.cuDeviceGet(&device, index)) return status;
-    return f.cuDevicePrimaryCtxRetain(&contexts_[index], device);
+    std::lock_guard<std::mutex> lock(mutex_);
+    kept_[index] = true;
+    return retain(index);
   }
   Status make_current(int index) override { return f.cuCtxSetCurrent(contexts_[index]); }
 
+  Status free_memory(int index, uint64_t* free) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (Status status = retain(index)) return status;
+    uint64_t total = 0;
+    Status status = make_current(index);
+    if (!status) status = memory_info(free, &total);
+    if (!kept_[index]) {
+      // A context takes memory itself: no device keeps one that nobody uses.
+      f.cuCtxSetCurrent(nullptr);
+      int device;
+      if (!f.cuDeviceGet(&device, index)) f.cuDevicePrimaryCtxRelease_v2(device);
+      contexts_[index] = nullptr;
+    }
+    return status;
+  }
   Status memory_info(uint64_t* free, uint64_t* total) override {
     size_t have = 0, all = 0;
     const Status status = f.cuMemGetInfo_v2(&have, &all);
@@ -210,7 +243,28 @@ class CudaDriver final : public Driver {
     return f.cuLaunchKernel(function, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, nullptr, extra);
   }
 
+  bool graphs() const override { return f.graphs; }
+  // Relaxed: what other threads do with other streams is none of the recording's business.
+  Status capture_begin(Stream stream) override { return f.cuStreamBeginCapture_v2(stream, 2); }
+  Status capture_end(Stream stream, Graph* graph) override { return f.cuStreamEndCapture(stream, graph); }
+  Status graph_instantiate(GraphExec* exec, Graph graph) override { return f.cuGraphInstantiateWithFlags(exec, graph, 0); }
+  Status graph_update(GraphExec exec, Graph graph) override {
+    void* node = nullptr;
+    int why = 0;
+    return f.cuGraphExecUpdate(exec, graph, &node, &why);
+  }
+  Status graph_launch(GraphExec exec, Stream stream) override { return f.cuGraphLaunch(exec, stream); }
+  Status graph_release(Graph graph) override { return f.cuGraphDestroy(graph); }
+  Status exec_release(GraphExec exec) override { return f.cuGraphExecDestroy(exec); }
+
  private:
+  Status retain(int index) {
+    if (contexts_[index]) return 0;
+    int device;
+    if (Status status = f.cuDeviceGet(&device, index)) return status;
+    return f.cuDevicePrimaryCtxRetain(&contexts_[index], device);
+  }
+
   std::string why_no_start(int status) const {
     switch (status) {
       case kNoDevice:
@@ -231,7 +285,9 @@ class CudaDriver final : public Driver {
   }
 
   Symbols f{};
-  void* contexts_[64] = {};  // kept until the process ends
+  void* contexts_[64] = {};
+  std::mutex mutex_;    // of contexts that come and go
+  bool kept_[64] = {};  // contexts that stay until the process ends
 };
 
 }  // namespace

@@ -42,6 +42,24 @@ struct Symbols {
   int (*hipModuleGetFunction)(void**, void*, const char*);
   int (*hipModuleLaunchKernel)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**);
   const char* (*hipGetErrorString)(int);
+  // Null in versions that lack them.
+  int (*hipStreamBeginCapture)(void*, int);
+  int (*hipStreamEndCapture)(void*, void**);
+  int (*hipGraphInstantiate)(void**, void*, void**, char*, size_t);
+  int (*hipGraphExecUpdate)(void*, void*, void**, int*);
+  int (*hipGraphLaunch)(void*, void*);
+  int (*hipGraphDestroy)(void*);
+  int (*hipGraphExecDestroy)(void*);
+
+  void find_graphs(const Library& library) {
+    std::string missing;
+    graphs = library.find(hipStreamBeginCapture, "hipStreamBeginCapture", &missing) &&
+             library.find(hipStreamEndCapture, "hipStreamEndCapture", &missing) &&
+             library.find(hipGraphInstantiate, "hipGraphInstantiate", &missing) &&
+             library.find(hipGraphExecUpdate, "hipGraphExecUpdate", &missing) && library.find(hipGraphLaunch, "hipGraphLaunch", &missing) &&
+             library.find(hipGraphDestroy, "hipGraphDestroy", &missing) && library.find(hipGraphExecDestroy, "hipGraphExecDestroy", &missing);
+  }
+  bool graphs = false;
 
   bool find(const Library& library, std::string* missing) {
     return library.find(hipInit, "hipInit", missing) && library.find(hipGetDeviceCount, "hipGetDeviceCount", missing) &&
@@ -85,6 +103,7 @@ class HipDriver final : public Driver {
       *reason = "ROCm's library lacks " + missing + ": install ROCm 5.4 or newer";
       return false;
     }
+    f.find_graphs(library);
     int count = 0;
     int status = f.hipInit(0);
     if (!status) status = f.hipGetDeviceCount(&count);
@@ -129,6 +148,11 @@ class HipDriver final : public Driver {
   Status open(int index) override { return f.hipSetDevice(index); }
   Status make_current(int index) override { return f.hipSetDevice(index); }
 
+  Status free_memory(int index, uint64_t* free) override {
+    uint64_t total = 0;
+    const Status status = make_current(index);
+    return status ? status : memory_info(free, &total);
+  }
   Status memory_info(uint64_t* free, uint64_t* total) override {
     size_t have = 0, all = 0;
     const Status status = f.hipMemGetInfo(&have, &all);
@@ -167,6 +191,20 @@ class HipDriver final : public Driver {
                      reinterpret_cast<void*>(3)};
     return f.hipModuleLaunchKernel(function, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, nullptr, extra);
   }
+
+  bool graphs() const override { return f.graphs; }
+  // Relaxed: what other threads do with other streams is none of the recording's business.
+  Status capture_begin(Stream stream) override { return f.hipStreamBeginCapture(stream, 2); }
+  Status capture_end(Stream stream, Graph* graph) override { return f.hipStreamEndCapture(stream, graph); }
+  Status graph_instantiate(GraphExec* exec, Graph graph) override { return f.hipGraphInstantiate(exec, graph, nullptr, nullptr, 0); }
+  Status graph_update(GraphExec exec, Graph graph) override {
+    void* node = nullptr;
+    int why = 0;
+    return f.hipGraphExecUpdate(exec, graph, &node, &why);
+  }
+  Status graph_launch(GraphExec exec, Stream stream) override { return f.hipGraphLaunch(exec, stream); }
+  Status graph_release(Graph graph) override { return f.hipGraphDestroy(graph); }
+  Status exec_release(GraphExec exec) override { return f.hipGraphExecDestroy(exec); }
 
  private:
   Symbols f{};

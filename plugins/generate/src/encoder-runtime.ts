@@ -63,7 +63,7 @@ export class EncoderRuntime {
       },
       stats() {
         const { name, kind } = device.properties;
-        return { running, waiting: 0, loadSeconds, device: { name, kind, memoryUsedBytes: device.memory().allocated } };
+        return { running, waiting: 0, loadSeconds, device: { name, kind, memoryUsedBytes: device.memoryUsed() } };
       },
     };
   }

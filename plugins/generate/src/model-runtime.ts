@@ -213,7 +213,7 @@ export class ModelRuntime {
           waiting,
           cacheUsage: cacheBlocksUsed / cacheBlocks,
           loadSeconds: adapter?.loadSeconds ?? this.loadSeconds,
-          device: { name, kind, memoryUsedBytes: device.memory().allocated },
+          device: { name, kind, memoryUsedBytes: device.memoryUsed() },
           ...(failure !== undefined && { failure }),
         };
       },

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cases.h"
 
 namespace conformance {
@@ -12,6 +14,18 @@ Role output_role(double beta) { return beta == 0.0 ? Role::kWritten : Role::kUpd
 
 Tensor output(Random& random, lf_dtype dtype, const Shape& shape, double beta) {
   return beta == 0.0 ? Tensor::make(random, dtype, shape, Strides::kAny) : normal(random, dtype, shape, Strides::kAny);
+}
+
+// Gives the blocks of LF_Q4_Z in each group of a row the scale and the zero of its first.
+void share_scales(Tensor& w, int64_t group) {
+  const size_t bytes = block_bytes(LF_Q4_Z), blocks = static_cast<size_t>(w.shape[1]) / 32, together = static_cast<size_t>(group) / 32;
+  uint8_t* const first = w.memory.data() + w.offset;
+  for (size_t row = 0; row < static_cast<size_t>(w.shape[0]); row++) {
+    for (size_t b = 0; b < blocks; b++) {
+      const uint8_t* leader = first + (row * blocks + b / together * together) * bytes;
+      std::copy(leader, leader + 4, first + (row * blocks + b) * bytes);
+    }
+  }
 }
 
 // A weight [n, k]: strided, of a block format where `formats` allows it (k is rounded up to whole blocks), or packed.
@@ -33,6 +47,10 @@ Operand& add_weight(Case& c, Random& random, int64_t n, int64_t& k, lf_layout la
     // A block format may keep its own bits.
     const bool own = is_block_format(w.tensor.dtype) && layout == LF_LAYOUT_PACKED_FORWARD && random.chance(0.8);
     if (own) w.packed_dtype = w.tensor.dtype;
+    if (own && w.packed_dtype == LF_Q4_Z) {
+      w.packed_group = random.pick<uint32_t>({0, 32, 64, 128});
+      if (w.packed_group > 32) share_scales(w.tensor, w.packed_group);
+    }
   }
   return w;
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #define LF_ON_DEVICE __device__ __forceinline__
+#define LF_DEVICE_FUNCTION __device__
 #define LF_KERNEL_LINKAGE extern "C" __global__
 #define LF_LAUNCH_BOUNDS(threads) __launch_bounds__(threads)
 
@@ -104,6 +105,8 @@ LF_ON_DEVICE float sqrt_of(float x) { return sqrtf(x); }
 LF_ON_DEVICE float sin_of(float x) { return sinf(x); }
 LF_ON_DEVICE float cos_of(float x) { return cosf(x); }
 LF_ON_DEVICE float round_of(float x) { return rintf(x); }
+LF_ON_DEVICE float round_away_of(float x) { return roundf(x); }
+LF_ON_DEVICE float floor_of(float x) { return floorf(x); }
 LF_ON_DEVICE float abs_of(float x) { return fabsf(x); }
 LF_ON_DEVICE double sin_of(double x) { return sin(x); }
 LF_ON_DEVICE double cos_of(double x) { return cos(x); }

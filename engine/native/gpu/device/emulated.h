@@ -9,6 +9,7 @@
 #include "../emulation/simt.h"
 
 #define LF_ON_DEVICE inline __attribute__((always_inline))
+#define LF_DEVICE_FUNCTION inline
 #define LF_LAUNCH_BOUNDS(threads)
 
 #define LF_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
@@ -163,6 +164,8 @@ LF_ON_DEVICE float sqrt_of(float x) { return std::sqrt(x); }
 LF_ON_DEVICE float sin_of(float x) { return std::sin(x); }
 LF_ON_DEVICE float cos_of(float x) { return std::cos(x); }
 LF_ON_DEVICE float round_of(float x) { return std::nearbyint(x); }
+LF_ON_DEVICE float round_away_of(float x) { return std::round(x); }
+LF_ON_DEVICE float floor_of(float x) { return std::floor(x); }
 LF_ON_DEVICE float abs_of(float x) { return std::fabs(x); }
 LF_ON_DEVICE double sin_of(double x) { return std::sin(x); }
 LF_ON_DEVICE double cos_of(double x) { return std::cos(x); }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #define LF_ON_DEVICE __attribute__((device)) inline __attribute__((always_inline))
+#define LF_DEVICE_FUNCTION __attribute__((device))
 #define LF_KERNEL_LINKAGE extern "C" __attribute__((global))
 #define LF_LAUNCH_BOUNDS(threads) __attribute__((amdgpu_flat_work_group_size(1, threads)))
 
@@ -17,6 +18,8 @@ __attribute__((device)) float __ocml_sqrt_f32(float);
 __attribute__((device)) float __ocml_sin_f32(float);
 __attribute__((device)) float __ocml_cos_f32(float);
 __attribute__((device)) float __ocml_rint_f32(float);
+__attribute__((device)) float __ocml_round_f32(float);
+__attribute__((device)) float __ocml_floor_f32(float);
 __attribute__((device)) double __ocml_sin_f64(double);
 __attribute__((device)) double __ocml_cos_f64(double);
 __attribute__((device)) unsigned long __ockl_get_local_size(unsigned);
@@ -130,6 +133,8 @@ LF_ON_DEVICE float sqrt_of(float x) { return __ocml_sqrt_f32(x); }
 LF_ON_DEVICE float sin_of(float x) { return __ocml_sin_f32(x); }
 LF_ON_DEVICE float cos_of(float x) { return __ocml_cos_f32(x); }
 LF_ON_DEVICE float round_of(float x) { return __ocml_rint_f32(x); }
+LF_ON_DEVICE float round_away_of(float x) { return __ocml_round_f32(x); }
+LF_ON_DEVICE float floor_of(float x) { return __ocml_floor_f32(x); }
 LF_ON_DEVICE float abs_of(float x) { return __builtin_fabsf(x); }
 LF_ON_DEVICE double sin_of(double x) { return __ocml_sin_f64(x); }
 LF_ON_DEVICE double cos_of(double x) { return __ocml_cos_f64(x); }

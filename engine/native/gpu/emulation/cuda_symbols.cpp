@@ -95,6 +95,19 @@ LF_SYMBOL int cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z,
                              unsigned shared_bytes, void* stream, void** parameters, void** extra) {
   return result(fake::launch(static_cast<fake::Function*>(function), x, y, z, tx, ty, tz, shared_bytes, stream_of(stream), parameters, extra));
 }
+LF_SYMBOL int cuStreamBeginCapture_v2(void* stream, int) { return result(fake::capture_begin(stream_of(stream))); }
+LF_SYMBOL int cuStreamEndCapture(void* stream, void** graph) {
+  return result(fake::capture_end(stream_of(stream), reinterpret_cast<fake::Graph**>(graph)));
+}
+LF_SYMBOL int cuGraphInstantiateWithFlags(void** exec, void* graph, unsigned long long) {
+  return result(fake::graph_instantiate(reinterpret_cast<fake::Graph**>(exec), static_cast<fake::Graph*>(graph)));
+}
+LF_SYMBOL int cuGraphExecUpdate(void* exec, void* graph, void**, int*) {
+  return result(fake::graph_update(static_cast<fake::Graph*>(exec), static_cast<fake::Graph*>(graph)));
+}
+LF_SYMBOL int cuGraphLaunch(void* exec, void* stream) { return result(fake::graph_launch(static_cast<fake::Graph*>(exec), stream_of(stream))); }
+LF_SYMBOL int cuGraphDestroy(void* graph) { return result(fake::graph_release(static_cast<fake::Graph*>(graph))); }
+LF_SYMBOL int cuGraphExecDestroy(void* exec) { return result(fake::graph_release(static_cast<fake::Graph*>(exec))); }
 LF_SYMBOL int cuGetErrorString(int, const char** text) {
   *text = fake::last_failure();
   return 0;

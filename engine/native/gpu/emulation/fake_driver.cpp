@@ -25,6 +25,7 @@ struct Driver {
   std::map<std::string, std::unique_ptr<Function>> functions;
   std::set<void*> host_blocks;
   std::string failure;
+  uint64_t graph_launches = 0;
   Result broken = kOk;  // a device that failed stays so
 };
 
@@ -47,8 +48,13 @@ uint64_t setting(const char* name, uint64_t otherwise) {
 
 }  // namespace
 
+struct Graph {
+  std::vector<Work> work;
+  std::vector<const void*> nodes;  // what each does: a kernel, or the kind of a copy
+};
 struct Stream {
   std::deque<Work> work;
+  std::unique_ptr<Graph> recording;
 };
 struct Event {
   Stream* stream = nullptr;
@@ -85,10 +91,21 @@ void run_until(const bool& reached, Stream* stream) {
   while (!reached && !stream->work.empty()) step(stream);
 }
 
-Result enqueue(Stream* stream, Work work) {
+Result enqueue(Stream* stream, Work work, const void* node) {
   if (!driver().streams.count(stream)) return refuse(kInvalidValue, "a stream that does not exist");
-  stream->work.push_back(std::move(work));
+  if (stream->recording) {
+    stream->recording->work.push_back(std::move(work));
+    stream->recording->nodes.push_back(node);
+  } else {
+    stream->work.push_back(std::move(work));
+  }
   return driver().broken;
+}
+
+// What a recording cannot hold.
+Result refuse_while_recording(Stream* stream) {
+  if (!driver().streams.count(stream)) return refuse(kInvalidValue, "a stream that does not exist");
+  return stream->recording ? refuse(kCaptureUnsupported, "the stream is being recorded: nobody can wait for it") : kOk;
 }
 
 }  // namespace
@@ -147,9 +164,48 @@ Result stream_destroy(Stream* stream) {
 }
 Result stream_synchronize(Stream* stream) {
   LF_LOCKED;
-  if (!driver().streams.count(stream)) return refuse(kInvalidValue, "a stream that does not exist");
+  if (Result wrong = refuse_while_recording(stream)) return wrong;
   drain(stream);
   return driver().broken;
+}
+
+Result capture_begin(Stream* stream) {
+  LF_LOCKED;
+  if (Result wrong = refuse_while_recording(stream)) return wrong;
+  stream->recording = std::make_unique<Graph>();
+  return kOk;
+}
+Result capture_end(Stream* stream, Graph** out) {
+  LF_LOCKED;
+  if (!driver().streams.count(stream) || !stream->recording) return refuse(kInvalidValue, "a stream that is not being recorded");
+  *out = stream->recording.release();
+  return kOk;
+}
+Result graph_instantiate(Graph** exec, const Graph* graph) {
+  *exec = new Graph(*graph);
+  return kOk;
+}
+Result graph_update(Graph* exec, const Graph* graph) {
+  LF_LOCKED;
+  if (exec->nodes != graph->nodes) return refuse(kUpdateFailed, "the graph is of other kernels");
+  exec->work = graph->work;
+  return kOk;
+}
+Result graph_launch(Graph* exec, Stream* stream) {
+  LF_LOCKED;
+  driver().graph_launches++;
+  for (const Work& work : exec->work) {
+    if (Result wrong = enqueue(stream, work, nullptr)) return wrong;
+  }
+  return driver().broken;
+}
+Result graph_release(Graph* graph) {
+  delete graph;
+  return kOk;
+}
+uint64_t graph_launches() {
+  LF_LOCKED;
+  return driver().graph_launches;
 }
 
 Result event_create(Event** out) {
@@ -164,10 +220,10 @@ Result event_destroy(Event* event) {
 }
 Result event_record(Event* event, Stream* stream) {
   LF_LOCKED;
+  if (Result wrong = refuse_while_recording(stream)) return wrong;
   event->stream = stream;
   event->reached = false;
   Stream* s = stream;
-  if (!driver().streams.count(s)) return refuse(kInvalidValue, "a stream that does not exist");
   // Reached even when the device is broken: nobody waits for ever.
   s->work.push_back([event] {
     event->reached = true;
@@ -187,7 +243,7 @@ Result stream_wait(Stream* stream, Event* event) {
   return enqueue(stream, [event, recorded]() -> Result {
     if (recorded && driver().streams.count(recorded)) run_until(event->reached, recorded);
     return kOk;
-  });
+  }, "wait");
 }
 Result event_elapsed(float* milliseconds, Event*, Event*) {
   *milliseconds = 0.0f;
@@ -212,7 +268,7 @@ Result copy_to_device(void* to, const void* from, size_t bytes, Stream* stream) 
     if (Result wrong = check_device(to, bytes, "copy to the device")) return wrong;
     memcpy(to, from, bytes);
     return kOk;
-  });
+  }, "copy to the device");
 }
 Result copy_to_host(void* to, const void* from, size_t bytes, Stream* stream) {
   LF_LOCKED;
@@ -221,7 +277,7 @@ Result copy_to_host(void* to, const void* from, size_t bytes, Stream* stream) {
     if (Result wrong = check_device(from, bytes, "copy to the host")) return wrong;
     memcpy(to, from, bytes);
     return kOk;
-  });
+  }, "copy to the host");
 }
 Result copy_on_device(void* to, const void* from, size_t bytes, Stream* stream) {
   LF_LOCKED;
@@ -230,7 +286,7 @@ Result copy_on_device(void* to, const void* from, size_t bytes, Stream* stream) 
     if (Result wrong = check_device(from, bytes, "copy on the device")) return wrong;
     memmove(to, from, bytes);
     return kOk;
-  });
+  }, "copy on the device");
 }
 Result set_bytes(void* to, int value, size_t bytes, Stream* stream) {
   LF_LOCKED;
@@ -239,7 +295,7 @@ Result set_bytes(void* to, int value, size_t bytes, Stream* stream) {
     if (Result wrong = check_device(to, bytes, "memset")) return wrong;
     memset(to, value, bytes);
     return kOk;
-  });
+  }, "memset");
 }
 
 Result check_image(const void* image) {
@@ -314,7 +370,7 @@ Result launch(Function* function, uint32_t x, uint32_t y, uint32_t z, uint32_t t
     if (good) return kOk;
     if (getenv("LF_EMULATED_VERBOSE")) fprintf(stderr, "%s\n", failure.c_str());
     return refuse(kLaunchFailed, failure);
-  });
+  }, function);
 }
 
 }  // namespace fake

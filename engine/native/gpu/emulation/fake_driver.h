@@ -10,11 +10,12 @@
 
 namespace fake {
 
-enum Result { kOk = 0, kInvalidValue = 1, kOutOfMemory = 2, kNotFound = 500, kLaunchFailed = 719 };
+enum Result { kOk = 0, kInvalidValue = 1, kOutOfMemory = 2, kNotFound = 500, kLaunchFailed = 719, kCaptureUnsupported = 900, kUpdateFailed = 910 };
 
 struct Stream;
 struct Event;
 struct Function;
+struct Graph;
 
 // What LF_EMULATED_TARGET asks for: 80 like sm_80, 90 like gfx90a, 10 like gfx1030.
 int target();
@@ -35,6 +36,16 @@ Result stream_create(Stream** out);
 Result stream_destroy(Stream* stream);
 Result stream_synchronize(Stream* stream);
 Result stream_wait(Stream* stream, Event* event);
+// What is enqueued in between becomes a graph; nothing may wait for the stream then.
+Result capture_begin(Stream* stream);
+Result capture_end(Stream* stream, Graph** out);
+Result graph_instantiate(Graph** exec, const Graph* graph);
+// Only for the same kernels in the same order.
+Result graph_update(Graph* exec, const Graph* graph);
+Result graph_launch(Graph* exec, Stream* stream);
+Result graph_release(Graph* graph);
+uint64_t graph_launches();
+
 Result event_create(Event** out);
 Result event_destroy(Event* event);
 Result event_record(Event* event, Stream* stream);

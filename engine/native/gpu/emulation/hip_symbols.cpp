@@ -84,4 +84,17 @@ LF_SYMBOL int hipModuleLaunchKernel(void* function, unsigned x, unsigned y, unsi
   fake::set_shared_limit(f, static_cast<int>(fake::shared_limit()));
   return result(fake::launch(f, x, y, z, tx, ty, tz, shared_bytes, stream_of(stream), parameters, extra));
 }
+LF_SYMBOL int hipStreamBeginCapture(void* stream, int) { return result(fake::capture_begin(stream_of(stream))); }
+LF_SYMBOL int hipStreamEndCapture(void* stream, void** graph) {
+  return result(fake::capture_end(stream_of(stream), reinterpret_cast<fake::Graph**>(graph)));
+}
+LF_SYMBOL int hipGraphInstantiate(void** exec, void* graph, void**, char*, size_t) {
+  return result(fake::graph_instantiate(reinterpret_cast<fake::Graph**>(exec), static_cast<fake::Graph*>(graph)));
+}
+LF_SYMBOL int hipGraphExecUpdate(void* exec, void* graph, void**, int*) {
+  return result(fake::graph_update(static_cast<fake::Graph*>(exec), static_cast<fake::Graph*>(graph)));
+}
+LF_SYMBOL int hipGraphLaunch(void* exec, void* stream) { return result(fake::graph_launch(static_cast<fake::Graph*>(exec), stream_of(stream))); }
+LF_SYMBOL int hipGraphDestroy(void* graph) { return result(fake::graph_release(static_cast<fake::Graph*>(graph))); }
+LF_SYMBOL int hipGraphExecDestroy(void* exec) { return result(fake::graph_release(static_cast<fake::Graph*>(exec))); }
 LF_SYMBOL const char* hipGetErrorString(int) { return fake::last_failure(); }

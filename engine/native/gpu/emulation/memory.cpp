@@ -38,7 +38,8 @@ Arena& arena() {
     a.base = static_cast<uint8_t*>(reserve(kReserved));
     a.live = static_cast<uint8_t*>(reserve(kReserved / kGranule));
     a.shadow = static_cast<Cell*>(reserve(kReserved / kCellBytes * sizeof(Cell)));
-    a.bytes = a.base && a.live && a.shadow ? kReserved : 0;
+    a.sector_run = static_cast<uint32_t*>(reserve(kReserved / kSectorBytes * sizeof(uint32_t)));
+    a.bytes = a.base && a.live && a.shadow && a.sector_run ? kReserved : 0;
     return a;
   }();
   return it;

@@ -22,6 +22,7 @@ struct Arena {
   uint64_t bytes = 0;
   uint8_t* live = nullptr;  // for each 16 bytes, how many are live
   Cell* shadow = nullptr;
+  uint32_t* sector_run = nullptr;  // the block that touched each sector last
 };
 Arena& arena();
 

@@ -220,6 +220,16 @@ Cell* shared_cells(const void* pointer, size_t bytes, Place place) {
 // Single bytes share a cell with their neighbour: they are not checked for races.
 size_t cells(size_t bytes) { return bytes / kCellBytes; }
 
+void touch(const void* pointer, size_t bytes) {
+  Machine& m = machine();
+  const uint64_t offset = static_cast<uint64_t>(static_cast<const uint8_t*>(pointer) - arena().base);
+  for (uint64_t sector = offset / kSectorBytes; sector <= (offset + bytes - 1) / kSectorBytes; sector++) {
+    uint32_t& run = arena().sector_run[sector];
+    m.traffic.sectors += run != m.run;
+    run = m.run;
+  }
+}
+
 }  // namespace
 
 bool run(const Launch& launch, Traffic* traffic, std::string* failure) {
@@ -260,12 +270,14 @@ void global_read(const void* pointer, size_t bytes, Place place) {
   check_alignment(pointer, bytes, place);
   check(global_cells(pointer, bytes, place), cells(bytes), false, true, place);
   machine().traffic.global_read += bytes;
+  touch(pointer, bytes);
 }
 
 void global_write(const void* pointer, size_t bytes, Place place) {
   check_alignment(pointer, bytes, place);
   check(global_cells(pointer, bytes, place), cells(bytes), true, true, place);
   machine().traffic.global_written += bytes;
+  touch(pointer, bytes);
 }
 
 void global_atomic(const void* pointer, size_t bytes, Place place) {

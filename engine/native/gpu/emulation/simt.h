@@ -31,7 +31,11 @@ struct Launch {
 // What a launch moved.
 struct Traffic {
   uint64_t global_read = 0, global_written = 0, shared = 0;
+  // Sectors of 32 bytes that a block touches, each counted once for the block: what passes between a multiprocessor, whose
+  // cache holds what its block comes back to, and the memory beyond.
+  uint64_t sectors = 0;
 };
+constexpr uint64_t kSectorBytes = 32;
 
 // Runs a launch to its end. False when the kernel broke a rule; `failure` then says which.
 bool run(const Launch& launch, Traffic* traffic, std::string* failure);

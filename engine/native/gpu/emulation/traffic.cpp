@@ -1,5 +1,7 @@
 #include "traffic.h"
 
+#include "fake_driver.h"
+
 #include <cstdio>
 #include <map>
 #include <mutex>
@@ -28,6 +30,7 @@ void record_traffic(const char* kernel, const simt::Traffic& traffic) {
   sum.traffic.global_read += traffic.global_read;
   sum.traffic.global_written += traffic.global_written;
   sum.traffic.shared += traffic.shared;
+  sum.traffic.sectors += traffic.sectors;
 }
 
 }  // namespace fake
@@ -38,14 +41,17 @@ const char* lf_emulator_traffic(void) {
   text = "{";
   for (const auto& [kernel, sum] : sums()) {
     char row[256];
-    snprintf(row, sizeof row, "%s\"%s\":{\"launches\":%llu,\"read\":%llu,\"written\":%llu,\"shared\":%llu}", text.size() > 1 ? "," : "",
+    snprintf(row, sizeof row, "%s\"%s\":{\"launches\":%llu,\"read\":%llu,\"written\":%llu,\"shared\":%llu,\"sectors\":%llu}", text.size() > 1 ? "," : "",
              kernel.c_str(), (unsigned long long)sum.launches, (unsigned long long)sum.traffic.global_read,
-             (unsigned long long)sum.traffic.global_written, (unsigned long long)sum.traffic.shared);
+             (unsigned long long)sum.traffic.global_written, (unsigned long long)sum.traffic.shared,
+             (unsigned long long)sum.traffic.sectors);
     text += row;
   }
   text += "}";
   sums().clear();
   return text.c_str();
 }
+
+unsigned long long lf_emulator_graph_launches(void) { return fake::graph_launches(); }
 
 void lf_emulator_seed(unsigned long long seed) { simt::seed(seed); }

@@ -47,8 +47,15 @@ LF_ON_DEVICE void attention_forward(const AttentionArgs& a) {
   const int warp = thread_id() / kWarp;
   const Shared<T> scores_of_warp = ts + warp * kTile * kScoreStride;
   typename M::Sums out[kWidth / kTile] = {};
+  // Of this lane's rows: the position, and beyond all keys for rows that there are not.
   float largest[M::kRows], total[M::kRows];
-  for (int r = 0; r < M::kRows; r++) largest[r] = kNothing, total[r] = 0.0f;
+  int position[M::kRows];
+#pragma unroll
+  for (int r = 0; r < M::kRows; r++) {
+    const int row = int(first_row) + warp * kTile + M::row_of_slot(r);
+    largest[r] = kNothing, total[r] = 0.0f;
+    position[r] = row < rows ? row / int(group) + int(s.shift) : kNoRow;
+  }
 
   for (int64_t k0 = begin; k0 < end; k0 += kKeys) {
     start_rows<S, T, kWidth>(a.v.data, a.n, a.vector, kKeys, kStride, tv, [&](int j) { return key_place(a.v, k0 + j); });
@@ -73,8 +80,8 @@ LF_ON_DEVICE void attention_forward(const AttentionArgs& a) {
     for (int j = 0; j < kKeys / kTile; j++)
 #pragma unroll
       for (int e = 0; e < kTileSums; e++) {
-        const int64_t row = first_row + warp * kTile + M::row(e), key = k0 + j * kTile + M::column(e);
-        const bool visible = row < rows && key < end && sees(a, row / group + s.shift, key);
+        const int key = int(k0) + j * kTile + M::column(e), query = position[M::slot(e)];
+        const bool visible = query != kNoRow && key < int(end) && sees(a, query, key);
         float& score = scores[j].v[e];
         score = visible ? capped(a, score) : kNothing;
         most[M::slot(e)] = score > most[M::slot(e)] ? score : most[M::slot(e)];
@@ -116,32 +123,33 @@ LF_ON_DEVICE void attention_forward(const AttentionArgs& a) {
   copy_async_wait<0>();
 
 #pragma unroll
-  for (int d = 0; d < kWidth / kTile; d++)
-#pragma unroll
-    for (int e = 0; e < kTileSums; e++) {
-      const int64_t row = first_row + warp * kTile + M::row(e), column = d * kTile + M::column(e);
-      if (row >= rows || column >= a.n) continue;
-      const int64_t token = s.first_query + row / group, h = kv * group + row % group;
-      if (a.splits > 1) {
-        store(a.partial + ((token * a.heads + h) * a.splits + split) * (a.n + 2) + column, out[d].v[e]);
-      } else {
-        const float sum = total[M::slot(e)];
-        store(reinterpret_cast<S*>(a.out.data) + token * a.out.token_stride + h * a.out.head_stride + column,
-              narrow<S>(sum > 0.0f ? out[d].v[e] / sum : 0.0f));
-      }
-    }
-#pragma unroll
   for (int r = 0; r < M::kRows; r++) {
-    const int64_t row = first_row + warp * kTile + M::row_of_slot(r);
-    if (row >= rows || lane_id() % M::kRowLanes != 0) continue;
-    const int64_t token = s.first_query + row / group, h = kv * group + row % group;
+    if (position[r] == kNoRow) continue;
+    const int row = int(first_row) + warp * kTile + M::row_of_slot(r);
+    const int64_t token = s.first_query + row / int(group), h = kv * group + row % int(group);
+    const bool first_lane = lane_id() % M::kRowLanes == 0;
     if (a.splits > 1) {
-      float* partial = a.partial + ((token * a.heads + h) * a.splits + split) * (a.n + 2) + a.n;
-      store(partial, largest[r]);
-      store(partial + 1, total[r]);
-    } else if (a.lse) {
-      store(a.lse + h * a.lse_stride + token * a.lse_token_stride, total[r] > 0.0f ? largest[r] + log_of(total[r]) : kNothing);
+      float* partial = a.partial + ((token * a.heads + h) * a.splits + split) * (a.n + 2);
+#pragma unroll
+      for (int d = 0; d < kWidth / kTile; d++)
+#pragma unroll
+        for (int e = 0; e < kTileSums; e++)
+          if (M::slot(e) == r && d * kTile + M::column(e) < a.n) store(partial + d * kTile + M::column(e), out[d].v[e]);
+      if (first_lane) {
+        store(partial + a.n, largest[r]);
+        store(partial + a.n + 1, total[r]);
+      }
+      continue;
     }
+    S* to = reinterpret_cast<S*>(a.out.data) + token * a.out.token_stride + h * a.out.head_stride;
+    const float inverse = total[r] > 0.0f ? 1.0f / total[r] : 0.0f;
+#pragma unroll
+    for (int d = 0; d < kWidth / kTile; d++)
+#pragma unroll
+      for (int e = 0; e < kTileSums; e++)
+        if (M::slot(e) == r && d * kTile + M::column(e) < a.n) store(to + d * kTile + M::column(e), narrow<S>(out[d].v[e] * inverse));
+    if (a.lse && first_lane)
+      store(a.lse + h * a.lse_stride + token * a.lse_token_stride, total[r] > 0.0f ? largest[r] + log_of(total[r]) : kNothing);
   }
 }
 

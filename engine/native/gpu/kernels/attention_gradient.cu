@@ -57,10 +57,23 @@ LF_ON_DEVICE void attention_gradient(const AttentionArgs& a) {
 
   const int warp = thread_id() / kWarp;
   const Shared<T> scores_of_warp = ts + warp * kTile * kScoreStride;
+  // Of this lane's rows: the index within the sequence, or kNoRow; and of queries the statistics of their softmax.
+  int own[M::kRows];
+  float own_lse[M::kRows] = {}, own_delta[M::kRows] = {};
+#pragma unroll
+  for (int r = 0; r < M::kRows; r++) {
+    const int row = int(first) + warp * kTile + M::row_of_slot(r);
+    own[r] = row < rows ? row : kNoRow;
+    if (kKeys || row >= rows) continue;
+    own_lse[r] = load(a.lse + owner_head * a.lse_stride + (s.first_query + row) * a.lse_token_stride);
+    own_delta[r] = load(a.delta + owner_head * a.delta_stride + s.first_query + row);
+  }
   typename M::Sums dx[kColumns / kTile] = {}, dy[kKeys ? kColumns / kTile : 1] = {};
   for (int64_t member = 0; member < (kKeys ? group : 1); member++) {
     const int64_t query_head = kKeys ? owner_head * group + member : owner_head;
     const int64_t other_head = kKeys ? query_head : owner_head / group;
+    const float *lse = a.lse + query_head * a.lse_stride + s.first_query * a.lse_token_stride,
+                *delta = a.delta + query_head * a.delta_stride + s.first_query;
     for (int64_t o0 = begin; o0 < end; o0 += kOthers) {
       sync_block();
       start_rows<S, T, kWidth>(gx.data, a.n, a.vector, kOthers, kStride, ox, [&](int i) { return place_in(gx, other_start, o0 + i, others, other_head); });
@@ -82,15 +95,14 @@ LF_ON_DEVICE void attention_gradient(const AttentionArgs& a) {
       for (int j = 0; j < kOthers / kTile; j++)
 #pragma unroll
         for (int e = 0; e < kTileSums; e++) {
-          const int64_t own = first + warp * kTile + M::row(e), other = o0 + j * kTile + M::column(e);
-          const int64_t query = kKeys ? other : own, key = kKeys ? own : other;
+          const int slot = M::slot(e), mine = own[slot], other = int(o0) + j * kTile + M::column(e);
+          const int query = kKeys ? other : mine, key = kKeys ? mine : other;
           float p = 0.0f, ds = 0.0f;
-          if (own < rows && other < others && sees(a, query + s.shift, key)) {
-            const int64_t token = s.first_query + query;
+          if (mine != kNoRow && other < int(others) && sees(a, query + int(s.shift), key)) {
             const float z = capped(a, scores[j].v[e]);
-            p = exp_of(z - load(a.lse + query_head * a.lse_stride + token * a.lse_token_stride));
+            p = exp_of(z - (kKeys ? load(lse + query * a.lse_token_stride) : own_lse[slot]));
             const float t = a.softcap > 0.0f ? z / a.softcap : 0.0f;
-            ds = p * (slopes[j].v[e] - load(a.delta + query_head * a.delta_stride + token)) * (1.0f - t * t) * a.scale;
+            ds = p * (slopes[j].v[e] - (kKeys ? load(delta + query) : own_delta[slot])) * (1.0f - t * t) * a.scale;
           }
           scores[j].v[e] = p;
           slopes[j].v[e] = ds;
@@ -129,16 +141,21 @@ LF_ON_DEVICE void attention_gradient(const AttentionArgs& a) {
 
   const HeadRows &to_x = kKeys ? a.dk : a.dq, &to_y = a.dv;
 #pragma unroll
-  for (int d = 0; d < kColumns / kTile; d++)
+  for (int r = 0; r < M::kRows; r++) {
+    if (own[r] == kNoRow) continue;
+    const int64_t token = owner_start + own[r];
+    S* const x = reinterpret_cast<S*>(to_x.data) + token * to_x.token_stride + owner_head * to_x.head_stride + first_column;
+    S* const y = reinterpret_cast<S*>(to_y.data) + token * to_y.token_stride + owner_head * to_y.head_stride + first_column;
 #pragma unroll
-    for (int e = 0; e < kTileSums; e++) {
-      const int64_t row = first + warp * kTile + M::row(e), column = first_column + d * kTile + M::column(e);
-      if (row >= rows || column >= a.n) continue;
-      store(reinterpret_cast<S*>(to_x.data) + (owner_start + row) * to_x.token_stride + owner_head * to_x.head_stride + column, narrow<S>(dx[d].v[e]));
-      if (kKeys)
-        store(reinterpret_cast<S*>(to_y.data) + (owner_start + row) * to_y.token_stride + owner_head * to_y.head_stride + column,
-              narrow<S>(dy[kKeys ? d : 0].v[e]));
-    }
+    for (int d = 0; d < kColumns / kTile; d++)
+#pragma unroll
+      for (int e = 0; e < kTileSums; e++) {
+        const int column = d * kTile + M::column(e);
+        if (M::slot(e) != r || first_column + column >= a.n) continue;
+        store(x + column, narrow<S>(dx[d].v[e]));
+        if (kKeys) store(y + column, narrow<S>(dy[kKeys ? d : 0].v[e]));
+      }
+  }
 }
 
 #define LF_GRADIENT(type, Memory, Tile, width)                                                                          \

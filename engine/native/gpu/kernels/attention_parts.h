@@ -7,6 +7,7 @@
 namespace lf_gpu {
 
 constexpr float kNothing = -__builtin_inff();
+constexpr int kNoRow = -2147483647;  // in the place of a position
 
 // One sequence of the batch: where its queries and keys lie. Query i has position i + shift.
 struct Sequence {
@@ -21,8 +22,9 @@ LF_ON_DEVICE Sequence sequence_of(const AttentionArgs& a, int64_t b) {
   s.shift = s.keys - s.queries;
   return s;
 }
-LF_ON_DEVICE bool sees(const AttentionArgs& a, int64_t query, int64_t key) {
-  return (!a.causal || key <= query) && (!a.window || query - key < int64_t(a.window));
+// Positions are below 2^31.
+LF_ON_DEVICE bool sees(const AttentionArgs& a, int query, int key) {
+  return (!a.causal || key <= query) && (!a.window || query < key || uint32_t(query - key) < a.window);
 }
 
 // The score of a scaled product, and what it grows by with the product.

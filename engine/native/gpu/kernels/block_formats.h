@@ -1,4 +1,4 @@
-// The GGUF block formats (ggml's block_q* structures), decoded eight elements at a time: eight that start at a multiple of
+// The GGUF block formats (ggml's block_q* structures) and that of GPTQ and AWQ weights (LF_Q4_Z), decoded eight elements at a time: eight that start at a multiple of
 // 8 share their scale in every format.
 #pragma once
 #include "access.h"
@@ -6,11 +6,11 @@
 namespace lf_gpu {
 
 LF_ON_DEVICE bool is_block_format(uint32_t dtype) { return dtype >= LF_Q4_0; }
-LF_ON_DEVICE int block_elements(uint32_t dtype) { return dtype >= LF_Q4_K ? 256 : 32; }
+LF_ON_DEVICE int block_elements(uint32_t dtype) { return dtype >= LF_Q4_K && dtype <= LF_Q6_K ? 256 : 32; }
 LF_ON_DEVICE int block_bytes(uint32_t dtype) {
   switch (dtype) {
     case LF_Q4_0: return 18;
-    case LF_Q4_1: return 20;
+    case LF_Q4_1: case LF_Q4_Z: return 20;
     case LF_Q5_0: return 22;
     case LF_Q5_1: return 24;
     case LF_Q8_0: return 34;
@@ -64,6 +64,13 @@ LF_ON_DEVICE Codes8 codes8(uint32_t dtype, const uint8_t* blocks, int64_t first)
       for (int i = 0; i < 8; i++) c.q[i] = i0 < 16 ? b[i] & 15 : b[i] >> 4;
       return c;
     }
+    case LF_Q4_Z: {
+      bytes8(p + 4 + (i0 & 15), b);
+      c.scale = half_at(p);
+      c.shift = -c.scale * float(byte_at(p + 2));
+      for (int i = 0; i < 8; i++) c.q[i] = i0 < 16 ? b[i] & 15 : b[i] >> 4;
+      return c;
+    }
     case LF_Q5_0: case LF_Q5_1: {
       const bool shifted = dtype == LF_Q5_1;
       const uint8_t* high = p + (shifted ? 4 : 2);
@@ -113,6 +120,16 @@ LF_ON_DEVICE void decode8(uint32_t dtype, const uint8_t* blocks, int64_t first, 
   const Codes8 c = codes8(dtype, blocks, first);
 #pragma unroll
   for (int i = 0; i < 8; i++) v[i] = c.scale * float(c.q[i]) + c.shift;
+}
+
+// ---- LF_Q4_Z packed: a plane of codes [rows, depth / 8], eight of a row in a word, the first in the lowest bits, so that the
+// lanes of a warp read whole lines; then a plane of groups [rows, groups], a word each: scale (f16), zero (u8) ----
+
+// Eight codes of one word and their group's word.
+LF_ON_DEVICE void decode_word8(uint32_t codes, uint32_t group, float (&v)[8]) {
+  const float scale = half_bits_to_float(uint16_t(group)), zero = float(group >> 16 & 255u);
+#pragma unroll
+  for (int i = 0; i < 8; i++) v[i] = scale * (float(codes >> (4 * i) & 15u) - zero);
 }
 
 }  // namespace lf_gpu

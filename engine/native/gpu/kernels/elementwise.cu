@@ -48,9 +48,42 @@ LF_KERNEL(move_elements, MoveArgs, kMapThreads) {
     else move<uint64_t>(a, i);
   }
 }
-LF_KERNEL(fill_i32, FillArgs, kMapThreads) {
+
+// Numbers of any data type that is not a block format.
+template <typename T, typename V>
+LF_ON_DEVICE void put(const Operand& o, int64_t i, V v) {
+  store(reinterpret_cast<T*>(o.data) + place_of(o, i), T(v));
+}
+template <typename V>
+LF_ON_DEVICE void put_number(const Operand& o, int64_t i, V v) {
+  switch (o.dtype) {
+    case LF_F64: return put<double>(o, i, v);
+    case LF_I64: return put<int64_t>(o, i, v);
+    case LF_I32: return put<int32_t>(o, i, v);
+    case LF_U32: return put<uint32_t>(o, i, v);
+    case LF_I8: return put<int8_t>(o, i, v);
+    case LF_U8: return put<uint8_t>(o, i, v);
+    default: return write_float(o.data, o.dtype, place_of(o, i), float(v));
+  }
+}
+template <typename T>
+LF_ON_DEVICE int64_t integer_of(const Operand& o, int64_t i) {
+  return int64_t(load(reinterpret_cast<const T*>(o.data) + place_of(o, i)));
+}
+LF_KERNEL(fill_elements, FillArgs, kMapThreads) {
   for (int64_t i = int64_t(block_x()) * block_threads() + thread_id(); i < a.n; i += int64_t(grid_x()) * block_threads())
-    store(reinterpret_cast<int32_t*>(a.out.data) + place_of(a.out, i), int32_t(a.value));
+    put_number(a.out, i, a.value);
+}
+LF_KERNEL(convert_integers, MoveArgs, kMapThreads) {
+  for (int64_t i = int64_t(block_x()) * block_threads() + thread_id(); i < a.n; i += int64_t(grid_x()) * block_threads()) {
+    switch (a.in.dtype) {
+      case LF_I64: put_number(a.out, i, integer_of<int64_t>(a.in, i)); break;
+      case LF_U32: put_number(a.out, i, integer_of<uint32_t>(a.in, i)); break;
+      case LF_I8: put_number(a.out, i, integer_of<int8_t>(a.in, i)); break;
+      case LF_U8: put_number(a.out, i, integer_of<uint8_t>(a.in, i)); break;
+      default: put_number(a.out, i, integer_of<int32_t>(a.in, i)); break;
+    }
+  }
 }
 
 LF_ON_DEVICE float binary(uint32_t kind, float x, float y) {

@@ -27,7 +27,7 @@ struct RandomArgs {
   uint32_t kind, seed_lo, seed_hi, stream, accumulate;
   float a, b;
 };
-// Moves elements of 1, 2, 4 or 8 bytes as they are, or widens integers to floats.
+// Moves elements of 1, 2, 4 or 8 bytes as they are, or converts integers to other numbers.
 struct MoveArgs {
   Head head;
   Operand in, out;

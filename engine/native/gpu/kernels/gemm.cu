@@ -49,46 +49,49 @@ LF_ON_DEVICE void general_gemm(const GemmArgs& a) {
   const MatrixSource b = a.group_kind == kGroupedRows ? of_group(a.b, span.group) : a.b;
   const int64_t slices = (span.end_depth - span.first_depth + kGemmDepth - 1) / kGemmDepth;
   const int64_t all_slices = slices + (a.depth2 + kGemmDepth - 1) / kGemmDepth;
+  // One place in the code for all four operands: what decodes them is large.
   auto fetch = [&](int64_t slice) {
     const Shared<T> tile = shared_at<T>(uint32_t(slice & 1) * 2 * kTileElements * sizeof(T));
-    if (slice < slices) {
-      const int64_t k = span.first_depth + slice * kGemmDepth;
-      fetch_tile(a.a, span.first_row, span.end_row, k, span.end_depth, tile);
-      fetch_tile(b, first_column, a.n, k, span.end_depth, tile + kTileElements);
-    } else {
-      const int64_t k = (slice - slices) * kGemmDepth;
-      fetch_tile(a.a2, span.first_row, span.end_row, k, a.depth2, tile);
-      fetch_tile(a.b2, first_column, a.n, k, a.depth2, tile + kTileElements);
+    const bool second = slice >= slices;
+    const int64_t k = second ? (slice - slices) * kGemmDepth : span.first_depth + slice * kGemmDepth;
+    const int64_t end = second ? a.depth2 : span.end_depth;
+#pragma unroll 1
+    for (int side = 0; side < 2; side++) {
+      const MatrixSource s = side ? (second ? a.b2 : b) : second ? a.a2 : a.a;
+      fetch_tile(s, side ? first_column : span.first_row, side ? a.n : span.end_row, k, end, tile + side * kTileElements);
     }
   };
   const int warp = thread_id() / kWarp, row = warp / 2 * 32, column = warp % 2 * 32;
   const bool works = span.first_row + row < span.end_row && first_column + column < a.n;
   typename M::Sums sums[2][2] = {};
-  if (all_slices > 0) fetch(0);
-  for (int64_t slice = 0; slice < all_slices; slice++) {
-    sync_block();
-    if (slice + 1 < all_slices) fetch(slice + 1);
-    if (!works) continue;
+  for (int64_t turn = 0; turn <= all_slices; turn++) {
+    if (turn < all_slices) fetch(turn);
+    const int64_t slice = turn - 1;
     const Shared<T> tile = shared_at<T>(uint32_t(slice & 1) * 2 * kTileElements * sizeof(T));
+    if (slice >= 0 && works) {
 #pragma unroll
-    for (int k = 0; k < kGemmDepth; k += kTile) {
-      typename M::A x[2];
-      typename M::B y[2];
-      for (int i = 0; i < 2; i++) {
-        x[i] = M::load_a(tile + (row + i * kTile) * kTileStride<T> + k, kTileStride<T>);
-        y[i] = M::load_b(tile + kTileElements + (column + i * kTile) * kTileStride<T> + k, kTileStride<T>);
+      for (int k = 0; k < kGemmDepth; k += kTile) {
+        typename M::A x[2];
+        typename M::B y[2];
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          x[i] = M::load_a(tile + (row + i * kTile) * kTileStride<T> + k, kTileStride<T>);
+          y[i] = M::load_b(tile + kTileElements + (column + i * kTile) * kTileStride<T> + k, kTileStride<T>);
+        }
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+          for (int j = 0; j < 2; j++) M::multiply(sums[i][j], x[i], y[j]);
       }
-      for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 2; j++) M::multiply(sums[i][j], x[i], y[j]);
     }
+    sync_block();
   }
   if (!works) return;
-  for (int i = 0; i < 2; i++)
-    for (int j = 0; j < 2; j++)
-      for (int e = 0; e < kTileSums; e++) {
-        const int64_t r = span.first_row + row + i * kTile + M::row(e), c = first_column + column + j * kTile + M::column(e);
-        if (r < span.end_row && c < a.n) finish_sum(a, span.group, r, c, sums[i][j].v[e]);
-      }
+  constexpr int kStage = kTile * kStagedStride<2>;
+  static_assert(kGemmWarps * kStage * 4 <= int(general_gemm_shared(sizeof(T))), "the stage fits");
+  const Shared<float> stage = shared_at<float>(uint32_t(warp * kStage * 4));
+#pragma unroll
+  for (int i = 0; i < 2; i++) finish_rows<M>(a, sums[i], stage, span, span.first_row + row + i * kTile, first_column + column);
 }
 
 LF_KERNEL(gemm_f32, GemmArgs, kGemmWarps* kWarp) { general_gemm<float>(a); }

@@ -11,6 +11,8 @@ struct MatrixSource {
   uint32_t vector;  // eight elements along the dense direction may move as words
   int64_t row_stride, depth_stride, group_stride;  // in elements
   const int32_t* index;  // row i lies at index[i], unless null
+  const uint32_t* groups;  // of packed LF_Q4_Z: the plane of groups, each of group_depth elements; else null
+  int64_t groups_of_row, group_depth;
 };
 
 enum GroupKind : uint32_t {
@@ -61,7 +63,7 @@ constexpr uint32_t async_gemm_shared(bool transposed_a, bool transposed_b) {
          ((transposed_a ? kAsyncTile<true> : kAsyncTile<false>) + (transposed_b ? kAsyncTile<true> : kAsyncTile<false>));
 }
 // A few rows: a warp for each column or two, all of the depth.
-constexpr int kThinRows = 4, kThinWarps = 4, kThinColumns = 2, kThinDepth = 1024;
+constexpr int kThinRows = 4, kThinWarps = 8, kThinColumns = 2, kThinDepth = 1024;
 constexpr uint32_t kThinShared = kThinRows * kThinDepth * 4;
 
 struct ColumnSumArgs {
@@ -85,6 +87,8 @@ struct PackArgs {
   Head head;
   MatrixSource source;
   uint8_t* out;
+  uint32_t* groups;  // the plane of groups of packed LF_Q4_Z
+  int64_t group_depth;
   uint32_t out_dtype, backward;
   int64_t rows, columns, stride;  // of what is written
 };

@@ -86,16 +86,16 @@ LF_ON_DEVICE void async_gemm(const GemmArgs& a) {
         for (int j = 0; j < kTilesAcross; j++) M::multiply(sums[i][j], x[i], y[j]);
     }
   }
+  // The slices' memory becomes the stage of the sums.
+  copy_async_wait<0>();
+  sync_block();
   if (!works) return;
+  constexpr int kStage = kTile * kStagedStride<kTilesAcross>;
+  static_assert(kAsyncThreads / kWarp * kStage * 4 <= kAsyncStages * (kA + kB) * int(sizeof(T)), "the stage fits");
+  const Shared<float> stage = shared_at<float>(uint32_t(warp * kStage * 4));
 #pragma unroll
   for (int i = 0; i < kTilesDown; i++)
-#pragma unroll
-    for (int j = 0; j < kTilesAcross; j++)
-#pragma unroll
-      for (int e = 0; e < kTileSums; e++) {
-        const int64_t r = span.first_row + row + i * kTile + M::row(e), c = first_column + column + j * kTile + M::column(e);
-        if (r < span.end_row && c < a.n) finish_sum(a, span.group, r, c, sums[i][j].v[e]);
-      }
+    finish_rows<M>(a, sums[i], stage, span, span.first_row + row + i * kTile, first_column + column);
 }
 
 // nn: both dense along the depth (a weight [N, K]); nt: b dense along its rows (the gradient of an input); tt: both (that of

@@ -11,7 +11,12 @@ LF_ON_DEVICE int64_t source_row(const MatrixSource& s, int64_t row) { return s.i
 
 // Eight elements of a row along the depth, or 0 from `end` on. `k` is a multiple of 8.
 LF_ON_DEVICE void read_depth8(const MatrixSource& s, int64_t row, int64_t k, int64_t end, float (&v)[8]) {
-  if (is_block_format(s.dtype)) {
+  if (s.groups) {
+    if (k < end) {
+      const uint32_t* codes = reinterpret_cast<const uint32_t*>(s.data) + (row * s.row_stride + k) / 8;
+      return decode_word8(load(codes), load(s.groups + row * s.groups_of_row + k / s.group_depth), v);
+    }
+  } else if (is_block_format(s.dtype)) {
     if (k < end) return decode8(s.dtype, s.data, row * s.row_stride + k, v);
   } else if (s.vector && s.depth_stride == 1 && k + 8 <= end) {
     return read_words8(s.data, s.dtype, row * s.row_stride + k, v);
@@ -86,6 +91,27 @@ LF_ON_DEVICE void finish_sum(const GemmArgs& a, int64_t group, int64_t row, int6
   const int64_t place = to * a.out_row_stride + column * a.out_column_stride + group * a.out_group_stride;
   if (a.beta != 0.0f) v += a.beta * read_float(a.out, a.out_dtype, place);
   write_float(a.out, a.out_dtype, place, v);
+}
+
+// Finishes a warp's sums of 16 rows. They pass through the warp's part of shared memory, so that neighbouring lanes write
+// neighbouring columns; `stage` has room for 16 rows of kStagedStride<tiles>.
+template <int kTiles>
+constexpr int kStagedStride = kTiles * kTile + 1;
+template <typename M, int kTiles>
+LF_ON_DEVICE void finish_rows(const GemmArgs& a, const typename M::Sums (&sums)[kTiles], Shared<float> stage, const Span& span,
+                              int64_t first_row, int64_t first_column) {
+  constexpr int kColumns = kTiles * kTile;
+#pragma unroll
+  for (int j = 0; j < kTiles; j++)
+#pragma unroll
+    for (int e = 0; e < kTileSums; e++) stage[M::row(e) * kStagedStride<kTiles> + j * kTile + M::column(e)] = sums[j].v[e];
+  sync_warp();
+  for (int i = lane_id(); i < kTile * kColumns; i += kWarp) {
+    const int r = i / kColumns, c = i % kColumns;
+    if (first_row + r < span.end_row && first_column + c < a.n)
+      finish_sum(a, span.group, first_row + r, first_column + c, stage[r * kStagedStride<kTiles> + c]);
+  }
+  sync_warp();
 }
 
 LF_ON_DEVICE MatrixSource of_group(MatrixSource s, int64_t group) {

@@ -117,6 +117,20 @@ LF_KERNEL(pack_rows, PackArgs, kPackThreads) {
   }
   write_words8(a.out, a.out_dtype, row * a.stride + first, v);
 }
+// Blocks of LF_Q4_Z to planes of codes and of groups: a thread for each eight codes.
+LF_KERNEL(pack_codes, PackArgs, kPackThreads) {
+  const int64_t words = a.rows * a.columns / 8, groups = (a.columns + a.group_depth - 1) / a.group_depth;
+  for (int64_t i = int64_t(block_x()) * block_threads() + thread_id(); i < words; i += int64_t(grid_x()) * block_threads()) {
+    const int64_t row = i * 8 / a.columns, k = i * 8 % a.columns;
+    const Codes8 c = codes8(LF_Q4_Z, a.source.data, i * 8);
+    uint32_t word = 0;
+    for (int e = 0; e < 8; e++) word |= uint32_t(c.q[e]) << (4 * e);
+    store(reinterpret_cast<uint32_t*>(a.out) + i, word);
+    if (k % a.group_depth) continue;
+    const uint16_t* block = reinterpret_cast<const uint16_t*>(a.source.data + i / 4 * block_bytes(LF_Q4_Z));
+    store(a.groups + row * groups + k / a.group_depth, uint32_t(load(block)) | (uint32_t(load(block + 1)) & 255u) << 16);
+  }
+}
 LF_KERNEL(pack_blocks, PackArgs, kPackThreads) {
   const int64_t count = a.rows * (a.columns / block_elements(a.source.dtype)) * block_bytes(a.source.dtype) / 2;
   for (int64_t i = int64_t(block_x()) * block_threads() + thread_id(); i < count; i += int64_t(grid_x()) * block_threads())

@@ -8,8 +8,8 @@
 namespace lf_gpu {
 
 inline bool is_float(const View& v) { return v.dtype == LF_F32 || v.dtype == LF_BF16 || v.dtype == LF_F16; }
-inline bool is_blocks(uint32_t dtype) { return dtype >= LF_Q4_0 && dtype <= LF_Q6_K; }
-inline int64_t block_extent(uint32_t dtype) { return dtype >= LF_Q4_K ? 256 : 32; }
+inline bool is_blocks(uint32_t dtype) { return dtype >= LF_Q4_0 && dtype <= LF_Q4_Z; }
+inline int64_t block_extent(uint32_t dtype) { return dtype >= LF_Q4_K && dtype <= LF_Q6_K ? 256 : 32; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 

@@ -31,14 +31,14 @@ MapArgs map_of(std::initializer_list<const View*> in, std::initializer_list<cons
 
 const char* check_fill(Context& c, const uint32_t*, const View* o, int) {
   LF_RETURN_IF(expect_strided(c, o[0], "dst"));
-  return is_float(o[0]) || o[0].dtype == LF_I32 ? nullptr : c.fail(LF_UNSUPPORTED, "operand dst has data type %d", o[0].dtype);
+  return !is_blocks(o[0].dtype) && o[0].dtype != LF_I4 ? nullptr : c.fail(LF_UNSUPPORTED, "operand dst has data type %d", o[0].dtype);
 }
 const char* run_fill(Context& c, const uint32_t* p, const View* o, int) {
   FillArgs args{};
   args.out = elements_of(o[0]);
   args.n = o[0].elements();
   args.value = param_f32(p, 0);
-  return o[0].dtype == LF_I32 ? launch_map(c, "fill_i32", args, args.n, 1) : launch_map(c, "fill", args, args.n, 8);
+  return is_float(o[0]) ? launch_map(c, "fill", args, args.n, 8) : launch_map(c, "fill_elements", args, args.n, 1);
 }
 
 uint32_t bytes_of(lf_dtype dtype) {
@@ -50,11 +50,14 @@ uint32_t bytes_of(lf_dtype dtype) {
   }
 }
 
+bool is_integer(lf_dtype dtype) { return dtype == LF_I32 || dtype == LF_I64 || dtype == LF_U32 || dtype == LF_U8 || dtype == LF_I8; }
+
 const char* check_copy(Context& c, const uint32_t*, const View* o, int) {
   LF_RETURN_IF(expect_strided(c, o[0], "src"));
   LF_RETURN_IF(expect_same_shape(c, o[1], "dst", o[0], "src"));
   if (is_blocks(o[0].dtype) && is_float(o[1])) return nullptr;
   if ((is_float(o[0]) && is_float(o[1])) || (o[0].dtype == o[1].dtype && !is_blocks(o[0].dtype))) return nullptr;
+  if (is_integer(o[0].dtype) && !is_blocks(o[1].dtype) && o[1].dtype != LF_I4) return nullptr;
   return c.fail(LF_UNSUPPORTED, "data type %d is not converted to %d", o[0].dtype, o[1].dtype);
 }
 const char* run_copy(Context& c, const uint32_t*, const View* o, int) {
@@ -65,6 +68,7 @@ const char* run_copy(Context& c, const uint32_t*, const View* o, int) {
   move.in = args.in[0], move.out = args.out[0];
   move.n = args.n;
   move.bytes = bytes_of(o[0].dtype);
+  if (o[0].dtype != o[1].dtype) return launch_map(c, "convert_integers", move, move.n, 1);
   return launch_map(c, "move_elements", move, move.n, 1);
 }
 

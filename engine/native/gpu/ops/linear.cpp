@@ -282,10 +282,14 @@ const char* run_pack(Context& c, const uint32_t*, const View* o, int) {
   args.rows = dst.shape[forward ? 0 : 1], args.columns = dst.shape[forward ? 1 : 0];
   args.stride = packed_stride(args.columns);
   if (dst.elements() == 0) return nullptr;
-  const bool own = is_blocks(dst.dtype);
+  const bool own = is_blocks(dst.dtype), codes = dst.dtype == LF_Q4_Z;
+  if (codes) {
+    args.group_depth = codes_group(dst.group);
+    args.groups = reinterpret_cast<uint32_t*>(dst.data + codes_bytes(static_cast<uint64_t>(args.rows), static_cast<uint64_t>(args.columns)));
+  }
   const int64_t pieces = args.rows * args.stride / 8;
   const uint32_t threads = threads_for(c, pieces, kPackThreads);
-  return c.launch(own ? "pack_blocks" : "pack_rows", {static_cast<uint32_t>(ceil_div(pieces, threads))}, threads, 0, args);
+  return c.launch(codes ? "pack_codes" : own ? "pack_blocks" : "pack_rows", {static_cast<uint32_t>(ceil_div(pieces, threads))}, threads, 0, args);
 }
 
 const OpRegistration kMatmul{LF_OP_MATMUL, run_matmul, check_matmul}, kLinear{LF_OP_LINEAR, run_linear, check_linear},

@@ -4,11 +4,15 @@
 
 namespace lf_gpu {
 
-uint64_t packed_bytes(uint32_t dtype, uint32_t layout, uint32_t n, uint32_t k, uint32_t) {
+uint64_t packed_bytes(uint32_t dtype, uint32_t layout, uint32_t n, uint32_t k, uint32_t group) {
   if (layout != LF_LAYOUT_PACKED_FORWARD && layout != LF_LAYOUT_PACKED_BACKWARD) return 0;
   const bool forward = layout == LF_LAYOUT_PACKED_FORWARD;
   if (is_blocks(dtype)) {
     if (!forward || k % block_extent(dtype)) return 0;
+    if (dtype == LF_Q4_Z) {
+      const uint64_t depth = static_cast<uint64_t>(codes_group(group));
+      return depth ? codes_bytes(n, k) + uint64_t{n} * ((k + depth - 1) / depth) * 4 : 0;
+    }
     return uint64_t{n} * (k / block_extent(dtype)) * block_size(dtype);
   }
   if (dtype != LF_BF16 && dtype != LF_F32) return 0;

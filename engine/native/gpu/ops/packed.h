@@ -1,5 +1,6 @@
 // Packed weights: rows along what a product sums over (K forward, N backward), each padded to whole words of 16 bytes.
-// A block format keeps its blocks.
+// A block format keeps its blocks, but for LF_Q4_Z (AWQ, GPTQ): its codes and its groups lie in planes of their own, one word a
+// group, so that codes are read as whole lines and a scale is read once a group.
 #pragma once
 #include <cstdint>
 
@@ -12,7 +13,7 @@ inline int64_t packed_stride(int64_t columns) { return (columns + 7) / 8 * 8; }
 inline uint64_t block_size(uint32_t dtype) {
   switch (dtype) {
     case LF_Q4_0: return 18;
-    case LF_Q4_1: return 20;
+    case LF_Q4_1: case LF_Q4_Z: return 20;
     case LF_Q5_0: return 22;
     case LF_Q5_1: return 24;
     case LF_Q8_0: return 34;
@@ -21,5 +22,9 @@ inline uint64_t block_size(uint32_t dtype) {
     default: return 210;
   }
 }
+
+// Elements of a row that share a scale in packed LF_Q4_Z; 0 for a group that blocks do not make.
+inline int64_t codes_group(uint32_t group) { return group == 0 ? 32 : group % 32 ? 0 : group; }
+inline uint64_t codes_bytes(uint64_t n, uint64_t k) { return n * k / 2; }
 
 }  // namespace lf_gpu

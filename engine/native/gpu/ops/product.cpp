@@ -78,6 +78,11 @@ MatrixSource weight_source(const View& w, bool forward) {
     s.data = w.data;
     s.dtype = static_cast<uint32_t>(w.dtype);
     s.row_stride = w.shape[1], s.depth_stride = 1;
+    if (w.dtype == LF_Q4_Z && w.layout != LF_LAYOUT_STRIDED) {
+      s.group_depth = codes_group(w.group);
+      s.groups_of_row = ceil_div(w.shape[1], s.group_depth);
+      s.groups = reinterpret_cast<const uint32_t*>(w.data + codes_bytes(static_cast<uint64_t>(w.shape[0]), static_cast<uint64_t>(w.shape[1])));
+    }
     return s;
   }
   if (w.layout == LF_LAYOUT_STRIDED) return forward ? source_of(w, 0, 1) : source_of(w, 1, 0);

@@ -71,8 +71,9 @@ lf_error* device_properties(uint32_t index, lf_device_properties* out) {
     if (lf_error* error = with_driver(&driver)) return error;
     DeviceInfo info;
     if (lf_error* error = find_device(*driver, index, &info)) return error;
-    // How much is free is known once the device is open.
-    fill_properties(*driver, info, 0, out);
+    uint64_t free = 0;
+    if (Driver::Status status = driver->free_memory(static_cast<int>(index), &free)) return failed(*driver, status, "asking for free memory");
+    fill_properties(*driver, info, free, out);
     return nullptr;
   });
 }

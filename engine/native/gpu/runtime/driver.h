@@ -20,6 +20,8 @@ using Stream = void*;
 using Event = void*;
 using Module = void*;
 using Function = void*;
+using Graph = void*;
+using GraphExec = void*;  // a graph that is ready to be launched
 
 struct Grid {
   uint32_t x = 1, y = 1, z = 1;
@@ -41,6 +43,8 @@ class Driver {
   virtual Status open(int index) = 0;
   virtual Status make_current(int index) = 0;
 
+  // Free memory of a device that need not be open, and is left as it was.
+  virtual Status free_memory(int index, uint64_t* free) = 0;
   virtual Status memory_info(uint64_t* free, uint64_t* total) = 0;
   virtual Status allocate(void** memory, uint64_t bytes) = 0;
   virtual Status release(void* memory) = 0;
@@ -67,6 +71,17 @@ class Driver {
   virtual Status allow_shared(Function function, uint32_t bytes) = 0;
   virtual Status launch(Function function, Grid grid, uint32_t threads, uint32_t shared_bytes, Stream stream, const void* arguments,
                         size_t argument_bytes) = 0;
+
+  // What is handed to a stream between the two becomes a graph instead, which is launched as one. Only where `graphs` says so.
+  virtual bool graphs() const = 0;
+  virtual Status capture_begin(Stream stream) = 0;
+  virtual Status capture_end(Stream stream, Graph* graph) = 0;
+  virtual Status graph_instantiate(GraphExec* exec, Graph graph) = 0;
+  // Gives `exec` the arguments and grids of another graph of the same kernels; fails for one of others.
+  virtual Status graph_update(GraphExec exec, Graph graph) = 0;
+  virtual Status graph_launch(GraphExec exec, Stream stream) = 0;
+  virtual Status graph_release(Graph graph) = 0;
+  virtual Status exec_release(GraphExec exec) = 0;
 };
 
 // The driver of this plugin's vendor; null, with what is missing and how to mend it in `reason`. Loaded once per process.

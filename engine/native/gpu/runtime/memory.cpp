@@ -82,7 +82,7 @@ void DeviceMemory::trim_locked() {
 
 uint64_t DeviceMemory::allocated() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return used_[0];
+  return used_[static_cast<int>(Consumer::kBuffers)] + used_[static_cast<int>(Consumer::kWorkspace)];
 }
 uint64_t DeviceMemory::peak() const {
   std::lock_guard<std::mutex> lock(mutex_);

@@ -33,6 +33,7 @@ class DeviceMemory {
   void trim();
 
   uint64_t cap() const { return cap_; }
+  // Of buffers and workspaces.
   uint64_t allocated() const;
   uint64_t peak() const;
   uint64_t files() const;

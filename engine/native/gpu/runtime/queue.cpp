@@ -55,7 +55,7 @@ lf_error* lf_event::State::wait() {
   return error ? copy_error(*error) : nullptr;
 }
 
-lf_queue::lf_queue(lf_device* device) : device_(device), staging_(device->driver), recorder_(device) {}
+lf_queue::lf_queue(lf_device* device) : device_(device), staging_(device->driver), recorder_(device), graphs_(device->driver) {}
 
 lf_error* lf_queue::open() {
   Driver& driver = device_->driver;
@@ -233,6 +233,18 @@ lf_error* lf_queue::submit(const void* stream, uint64_t bytes) {
 }
 
 lf_error* lf_queue::run_stream(const std::vector<uint8_t>& stream) {
+  // Timing each command needs them one by one.
+  const uint64_t recognised = device_->profile.enabled() ? 0 : graphs_.recognise(stream);
+  if (!recognised || !graphs_.begin(stream_)) return run_commands(stream);
+  lf_error* error = run_commands(stream);
+  if (!graphs_.launch(recognised, stream_)) return error;
+  // Nothing of it reached the device, the checks of indices among it.
+  free_error(error);
+  recorder_.forget_checks();
+  return run_commands(stream);
+}
+
+lf_error* lf_queue::run_commands(const std::vector<uint8_t>& stream) {
   for (uint64_t at = 0; at < stream.size();) {
     const auto* command = reinterpret_cast<const lf_command*>(stream.data() + at);
     if (lf_error* error = recorder_.run(command, at)) return error;

@@ -11,6 +11,7 @@
 
 #include "device.h"
 #include "error.h"
+#include "graphs.h"
 #include "recorder.h"
 #include "staging.h"
 
@@ -68,6 +69,7 @@ struct lf_queue {
   lf_error* mark(std::function<void(lf_error*)> report, bool reports_errors);
   lf_error* error_of(Marker& marker, lf_gpu::Driver::Status status);
   lf_error* run_stream(const std::vector<uint8_t>& stream);
+  lf_error* run_commands(const std::vector<uint8_t>& stream);
 
   lf_device* device_;
   lf_gpu::Stream stream_ = nullptr;
@@ -75,6 +77,7 @@ struct lf_queue {
   lf_gpu::DeviceMemory::Block fault_block_;
   lf_gpu::Staging staging_;
   lf_gpu::CommandRecorder recorder_;
+  lf_gpu::Graphs graphs_;
   bool ready_ = false;
 
   std::mutex mutex_;

@@ -19,6 +19,9 @@ class CommandRecorder final : private Context {
   // Null, or the error; `at` is the command's offset within its stream.
   lf_error* run(const lf_command* command, uint64_t at);
 
+  // What was handed over did not reach the device: indices count as unchecked again.
+  void forget_checks() { checked_.clear(); }
+
   // Commands that were handed over, to find the one that a fault belongs to.
   struct Issued {
     uint32_t serial, op;

@@ -1,0 +1,179 @@
+// What the runtime does with the emulated device: that commands which come again are launched as graphs, and that the kernels
+// touch little more memory than they must: bytes of the 32-byte sectors that each block touches, beside
+// a model of the least. Of operands that several blocks share, a block's part counts for each. Prints a row for each case;
+// exits with 1 when one is beyond kMost.
+//
+//   emulated_runtime BACKEND.so FAKE_DRIVER.so
+#include <dlfcn.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "run_case.h"
+
+using namespace conformance;
+
+namespace {
+
+constexpr double kMost = 1.3;
+constexpr double kBrain = 2.0, kFloat = 4.0;  // bytes
+
+const char* (*traffic)(void);
+Session* session;
+int beyond = 0;
+
+// Bytes of the sectors that a kernel's launches touched, of those whose name begins with `kernel`.
+double touched(const std::string& json, const char* kernel) {
+  double sum = 0.0;
+  const std::string key = std::string("\"") + kernel;
+  for (size_t at = json.find(key); at != std::string::npos; at = json.find(key, at + 1)) {
+    sum += atof(json.c_str() + json.find("\"sectors\":", at) + 10) * 32.0;
+  }
+  return sum;
+}
+
+void compare(const char* name, const char* kernel, const Case& test, double least) {
+  traffic();
+  std::string failure;
+  Placed placed(*session, test, failure);
+  traffic();  // of packing
+  std::vector<uint8_t> stream;
+  encode(stream, test.op, test.params.words, placed.tensors());
+  const Outcome outcome = session->run(stream);
+  if (failure.empty() && !outcome.ok()) failure = outcome.message;
+  const double bytes = touched(traffic(), kernel), ratio = bytes / least;
+  // A kernel that was not launched touches nothing.
+  const bool good = failure.empty() && ratio <= kMost && ratio > 0.5;
+  printf("%-40s %10.0f bytes  %10.0f at least  %.2f%s %s\n", name, bytes, least, ratio, good ? "" : "  BEYOND", failure.c_str());
+  beyond += !good;
+}
+
+Tensor brain(Random& random, Shape shape) { return normal(random, LF_BF16, std::move(shape), Strides::kContiguous); }
+Tensor room(Random& random, lf_dtype dtype, Shape shape) { return Tensor::make(random, dtype, std::move(shape), Strides::kContiguous); }
+
+void linear(Random& random, const char* name, const char* kernel, int64_t m, int64_t n, int64_t k, lf_dtype weight, double least) {
+  Case c{LF_OP_LINEAR};
+  c.params.words = {word(1.0), word(0.0), LF_MATH_BF16, 0u};
+  c.add(Role::kRead, brain(random, {m, k}));
+  Operand& w = c.add(Role::kRead, weight == LF_BF16 ? brain(random, {n, k}) : blocks(random, weight, {n, k}, 0.1));
+  w.layout = LF_LAYOUT_PACKED_FORWARD;
+  w.packed_dtype = weight;
+  c.add_absent();
+  c.add(Role::kWritten, room(random, LF_BF16, {m, n}));
+  compare(name, kernel, c, least);
+}
+
+void norm(Random& random, int64_t rows, int64_t n) {
+  Case c{LF_OP_RMS_NORM};
+  c.params.words = {word(1e-5), word(0.0)};
+  c.add(Role::kRead, brain(random, {rows, n}));
+  c.add(Role::kRead, brain(random, {rows, n}));
+  c.add(Role::kRead, brain(random, {n}));
+  c.add(Role::kWritten, room(random, LF_BF16, {rows, n}));
+  c.add(Role::kWritten, room(random, LF_BF16, {rows, n}));
+  // x, residual, sum and y once; each row is a block, which reads the weight.
+  compare("RMS norm with residual", "norm_forward", c, kBrain * double(rows) * double(n) * 5.0);
+}
+
+void attention(Random& random, int64_t tokens, int64_t heads, int64_t kv_heads, int64_t n) {
+  Case c{LF_OP_ATTENTION};
+  const uint32_t all = static_cast<uint32_t>(tokens);
+  c.params.words = {word(0.125), 1u, 0u, word(0.0), all, all};
+  c.add(Role::kRead, brain(random, {tokens, heads, n}));
+  c.add(Role::kRead, brain(random, {tokens, kv_heads, n}));
+  c.add(Role::kRead, brain(random, {tokens, kv_heads, n}));
+  for (int i = 0; i < 2; i++) {
+    Tensor boundaries = room(random, LF_I32, {2});
+    boundaries.set_values({0.0, double(tokens)});
+    c.add(Role::kRead, boundaries);
+  }
+  c.add(Role::kWritten, room(random, LF_BF16, {tokens, heads, n}));
+  // Queries and output once; a block of 64 rows, tokens of all heads that share a KV head, reads the keys that it sees.
+  const double group = double(heads) / double(kv_heads), rows = double(tokens) * group;
+  double keys = 0.0;
+  for (double first = 0.0; first < rows; first += 64.0) keys += std::min(double(tokens), double(int64_t((std::min(rows, first + 64.0) - 1.0) / group)) + 1.0);
+  compare("attention of a prompt, causal", "attention_", c, kBrain * double(n) * (2.0 * double(tokens * heads) + 2.0 * keys * double(kv_heads)));
+}
+
+void decoding(Random& random, int64_t context, int64_t heads, int64_t kv_heads, int64_t n) {
+  Case c{LF_OP_ATTENTION_PAGED};
+  const int64_t block = 32, table = (context + block - 1) / block;
+  c.params.words = {word(0.125), 0u, word(0.0), 1u, static_cast<uint32_t>(context), 0u};
+  c.add(Role::kRead, brain(random, {1, heads, n}));
+  c.add(Role::kRead, brain(random, {table, kv_heads, block, n}));
+  c.add(Role::kRead, brain(random, {table, kv_heads, block, n}));
+  Tensor places = room(random, LF_I32, {1, table}), boundaries = room(random, LF_I32, {2}), length = room(random, LF_I32, {1});
+  std::vector<double> each;
+  for (int64_t i = 0; i < table; i++) each.push_back(double(table - 1 - i));
+  places.set_values(each);
+  boundaries.set_values({0.0, 1.0});
+  length.set_values({double(context)});
+  c.add(Role::kRead, places);
+  c.add(Role::kRead, boundaries);
+  c.add(Role::kRead, length);
+  c.add(Role::kWritten, room(random, LF_BF16, {1, heads, n}));
+  // The cache once, for all heads of queries; both kernels of a split context.
+  compare("attention of one token", "attention_", c, kBrain * 2.0 * double(context * kv_heads * n));
+}
+
+// Streams that come again are launched as graphs, and give the same with other parameters.
+void graphs(Random& random, void* driver) {
+  auto launches = reinterpret_cast<unsigned long long (*)(void)>(dlsym(driver, "lf_emulator_graph_launches"));
+  const uint32_t buffer = session->alloc(4096);
+  const unsigned long long before = launches();
+  for (int turn = 0; turn < 5; turn++) {
+    std::vector<uint8_t> stream;
+    const float scale = float(random.uniform(1.0, 2.0));
+    lf_tensor t{};
+    t.buffer = buffer, t.rank = 1, t.shape[0] = 64, t.stride[0] = 1;
+    encode(stream, LF_OP_FILL, {word(1.0)}, {t});
+    for (int i = 0; i < 20; i++) encode(stream, LF_OP_BINARY, {LF_ADD, word(1.0), word(scale)}, {t, t, t});
+    std::vector<uint8_t> bytes(4096);
+    const Outcome ran = session->run(stream), got = session->read(buffer, bytes);
+    float first;
+    memcpy(&first, bytes.data(), 4);
+    double expected = 1.0;
+    for (int i = 0; i < 20; i++) expected *= 1.0 + double(scale);
+    const bool good = ran.ok() && got.ok() && std::fabs(first / expected - 1.0) < 1e-4;
+    if (!good) printf("commands that come again: %g, expected %g  WRONG %s\n", double(first), expected, ran.message.c_str());
+    beyond += !good;
+  }
+  // The first time is not recorded.
+  const unsigned long long launched = launches() - before;
+  printf("commands that came five times: launched %llu times as a graph\n", launched);
+  beyond += launched != 4;
+  session->free(buffer);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 3) return fputs("usage: emulated_runtime BACKEND.so FAKE_DRIVER.so\n", stderr), 2;
+  setenv("LF_CUDA_DRIVER", arguments[2], 1);
+  setenv("LF_EMULATED_TARGET", "80", 1);
+  void* driver = dlopen(arguments[2], RTLD_NOW | RTLD_GLOBAL);
+  traffic = driver ? reinterpret_cast<const char* (*)(void)>(dlsym(driver, "lf_emulator_traffic")) : nullptr;
+  if (!traffic) return fprintf(stderr, "%s holds no emulator\n", arguments[2]), 2;
+  Session opened(load_backend(arguments[1]), 1, nullptr);
+  session = &opened;
+  Random random(11);
+  const double n = 512, k = 1024;
+  linear(random, "product of one row", "gemm_thin", 1, 512, 1024, LF_BF16, kBrain * (n * k + k + n));
+  linear(random, "product of four rows", "gemm_thin", 4, 512, 1024, LF_BF16, kBrain * (n * k + 4 * k + 4 * n));
+  linear(random, "product of one row, Q8_0", "gemm_thin", 1, 512, 1024, LF_Q8_0, n * k * 34 / 32 + kBrain * (k + n));
+  linear(random, "product of one row, Q4_K", "gemm_thin", 1, 512, 4096, LF_Q4_K, n * 4096 * 144 / 256 + kBrain * (4096 + n));
+  linear(random, "product of one row, GPTQ or AWQ", "gemm_thin", 1, 512, 4096, LF_Q4_Z, n * 4096 * 20 / 32 + kBrain * (4096 + n));
+  linear(random, "product, one tile", "gemm_async", 128, 128, 1024, LF_BF16, kBrain * (2 * 128 * k + 128 * 128));
+  linear(random, "product, six tiles", "gemm_async", 256, 384, 512, LF_BF16, kBrain * (256 * 512 * 3 + 384 * 512 * 2 + 256 * 384));
+  linear(random, "product, one tile, GPTQ or AWQ", "gemm_bf16", 64, 64, 1024, LF_Q4_Z, 64 * k * 20 / 32 + kBrain * (64 * k + 64 * 64));
+  norm(random, 16, 1024);
+  attention(random, 192, 4, 2, 64);
+  attention(random, 160, 2, 2, 128);
+  decoding(random, 480, 8, 2, 64);
+  decoding(random, 1100, 6, 2, 128);
+  graphs(random, driver);
+  return beyond > 0;
+}

@@ -134,14 +134,16 @@ export async function compileAmd(hipcc, source, target) {
   return { source, target, product, kernels: readRemarks(text) };
 }
 
-/** What ptxas -v tells: registers and bytes of spills. */
+/** What ptxas -v tells: registers, bytes of local memory of a thread, and of those moved by spills. */
 function readPtxas(text) {
   const kernels = [];
   for (const line of text.split('\n')) {
     const name = /Compiling entry function '(\w+)'/.exec(line)?.[1];
-    if (name) kernels.push({ name, registers: 0, spills: 0 });
+    if (name) kernels.push({ name, registers: 0, local: 0, spills: 0 });
     const kernel = kernels.at(-1);
     if (!kernel) continue;
+    const frame = /(\d+) bytes stack frame/.exec(line);
+    if (frame) kernel.local = Number(frame[1]);
     const spills = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
     if (spills) kernel.spills = Number(spills[1]) + Number(spills[2]);
     const registers = /Used (\d+) registers/.exec(line);
@@ -150,14 +152,16 @@ function readPtxas(text) {
   return kernels;
 }
 
-/** What clang's remarks tell: vector registers, and spilled ones. */
+/** What clang's remarks tell: vector registers, bytes of local memory of a lane, and of spilled vector registers. */
 function readRemarks(text) {
   const kernels = [];
   for (const line of text.split('\n')) {
     const name = /Function Name: (\w+)/.exec(line)?.[1];
-    if (name) kernels.push({ name, registers: 0, spills: 0 });
+    if (name) kernels.push({ name, registers: 0, local: 0, spills: 0 });
     const kernel = kernels.at(-1);
     if (!kernel) continue;
+    const scratch = /ScratchSize \[bytes\/lane\]: (\d+)/.exec(line);
+    if (scratch) kernel.local = Number(scratch[1]);
     const registers = /remark:\s+VGPRs: (\d+)/.exec(line);
     if (registers) kernel.registers = Number(registers[1]);
     const spills = /VGPRs Spill: (\d+)/.exec(line);

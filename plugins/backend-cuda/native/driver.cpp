@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "blas.h"
 #include "image.h"
 #include "library.h"
 
@@ -304,5 +305,11 @@ Driver* vendor_driver(std::string* reason) {
 }
 
 const char* vendor_name() { return "cuda"; }
+
+// Numbers of cublasLt.h of CUDA 11 to 13.
+const BlasVendor& blas_vendor() {
+  static const BlasVendor vendor = {"LF_CUDA_BLAS", {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so.11"}, "cublasLt", 68, 3, 4};
+  return vendor;
+}
 
 }  // namespace lf_gpu

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "blas.h"
 #include "library.h"
 
 namespace lf_gpu {
@@ -224,5 +225,11 @@ Driver* vendor_driver(std::string* reason) {
 }
 
 const char* vendor_name() { return "rocm"; }
+
+// Numbers of hipblaslt.h of ROCm 6.
+const BlasVendor& blas_vendor() {
+  static const BlasVendor vendor = {"LF_ROCM_BLAS", {"libhipblaslt.so", "libhipblaslt.so.1", "libhipblaslt.so.0"}, "hipblasLt", 2, 0, 1};
+  return vendor;
+}
 
 }  // namespace lf_gpu

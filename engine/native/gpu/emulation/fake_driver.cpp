@@ -25,7 +25,8 @@ struct Driver {
   std::map<std::string, std::unique_ptr<Function>> functions;
   std::set<void*> host_blocks;
   std::string failure;
-  uint64_t graph_launches = 0;
+  uint64_t graph_launches = 0, host_works = 0;
+  double clock = 0.0;  // milliseconds: launches take time by the memory that they touch
   Result broken = kOk;  // a device that failed stays so
 };
 
@@ -57,6 +58,7 @@ struct Stream {
   std::unique_ptr<Graph> recording;
 };
 struct Event {
+  double time = 0.0;  // of the device's clock, when it was reached
   Stream* stream = nullptr;
   bool reached = true;
 };
@@ -227,6 +229,7 @@ Result event_record(Event* event, Stream* stream) {
   // Reached even when the device is broken: nobody waits for ever.
   s->work.push_back([event] {
     event->reached = true;
+    event->time = driver().clock;
     return kOk;
   });
   if (driver().broken != kOk) drain(s), event->reached = true;
@@ -245,9 +248,23 @@ Result stream_wait(Stream* stream, Event* event) {
     return kOk;
   }, "wait");
 }
-Result event_elapsed(float* milliseconds, Event*, Event*) {
-  *milliseconds = 0.0f;
+Result event_elapsed(float* milliseconds, Event* start, Event* stop) {
+  *milliseconds = static_cast<float>(stop->time - start->time);
   return kOk;
+}
+
+bool live(const void* pointer, uint64_t bytes) { return simt::live(pointer, bytes); }
+Result host_work(Stream* stream, double milliseconds, std::function<Result()> work) {
+  LF_LOCKED;
+  driver().host_works++;
+  return enqueue(stream, [=] {
+    driver().clock += milliseconds;
+    return work();
+  }, "work of a library");
+}
+uint64_t host_works() {
+  LF_LOCKED;
+  return driver().host_works;
 }
 
 namespace {
@@ -367,6 +384,7 @@ Result launch(Function* function, uint32_t x, uint32_t y, uint32_t z, uint32_t t
     std::string failure;
     const bool good = simt::run(launch, &traffic, &failure);
     record_traffic(launch.kernel, traffic);
+    driver().clock += static_cast<double>(traffic.sectors) * 1e-6;
     if (good) return kOk;
     if (getenv("LF_EMULATED_VERBOSE")) fprintf(stderr, "%s\n", failure.c_str());
     return refuse(kLaunchFailed, failure);

@@ -23,6 +23,11 @@ uint64_t memory_total();   // LF_EMULATED_MEMORY bytes, or 8 GiB
 uint32_t shared_limit();   // of a block
 uint32_t warp_lanes();
 int devices();             // LF_EMULATED_DEVICES, or 1
+// Whether memory of the device is there.
+bool live(const void* pointer, uint64_t bytes);
+// Work of a library on the stream, which takes so many milliseconds of the device's time and is counted.
+Result host_work(Stream* stream, double milliseconds, std::function<Result()> work);
+uint64_t host_works();
 // The text of the last failure.
 const char* last_failure();
 

@@ -53,5 +53,6 @@ const char* lf_emulator_traffic(void) {
 }
 
 unsigned long long lf_emulator_graph_launches(void) { return fake::graph_launches(); }
+unsigned long long lf_emulator_library_calls(void) { return fake::host_works(); }
 
 void lf_emulator_seed(unsigned long long seed) { simt::seed(seed); }

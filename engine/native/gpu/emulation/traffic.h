@@ -12,6 +12,8 @@ extern "C" {
 __attribute__((visibility("default"))) const char* lf_emulator_traffic(void);
 // How many graphs were launched so far.
 __attribute__((visibility("default"))) unsigned long long lf_emulator_graph_launches(void);
+// How many products the vendor's library was given so far.
+__attribute__((visibility("default"))) unsigned long long lf_emulator_library_calls(void);
 // Seeds the order in which threads run.
 __attribute__((visibility("default"))) void lf_emulator_seed(unsigned long long seed);
 }

@@ -61,6 +61,7 @@ LF_ON_DEVICE Codes8 codes8(uint32_t dtype, const uint8_t* blocks, int64_t first)
       bytes8(p + (shifted ? 4 : 2) + (i0 & 15), b);
       c.scale = half_at(p);
       c.shift = shifted ? half_at(p + 2) : -8.0f * c.scale;
+#pragma unroll
       for (int i = 0; i < 8; i++) c.q[i] = i0 < 16 ? b[i] & 15 : b[i] >> 4;
       return c;
     }
@@ -68,6 +69,7 @@ LF_ON_DEVICE Codes8 codes8(uint32_t dtype, const uint8_t* blocks, int64_t first)
       bytes8(p + 4 + (i0 & 15), b);
       c.scale = half_at(p);
       c.shift = -c.scale * float(byte_at(p + 2));
+#pragma unroll
       for (int i = 0; i < 8; i++) c.q[i] = i0 < 16 ? b[i] & 15 : b[i] >> 4;
       return c;
     }
@@ -78,6 +80,7 @@ LF_ON_DEVICE Codes8 codes8(uint32_t dtype, const uint8_t* blocks, int64_t first)
       const int fifth = byte_at(high + i0 / 8);
       c.scale = half_at(p);
       c.shift = shifted ? half_at(p + 2) : -16.0f * c.scale;
+#pragma unroll
       for (int i = 0; i < 8; i++) c.q[i] = (i0 < 16 ? b[i] & 15 : b[i] >> 4) | (fifth >> i & 1) << 4;
       return c;
     }
@@ -85,6 +88,7 @@ LF_ON_DEVICE Codes8 codes8(uint32_t dtype, const uint8_t* blocks, int64_t first)
       bytes8(p + 2 + i0, b);
       c.scale = half_at(p);
       c.shift = 0.0f;
+#pragma unroll
       for (int i = 0; i < 8; i++) c.q[i] = int8_t(b[i]);
       return c;
     }
@@ -96,9 +100,11 @@ LF_ON_DEVICE Codes8 codes8(uint32_t dtype, const uint8_t* blocks, int64_t first)
       c.scale = half_at(p) * scale;
       c.shift = -half_at(p + 2) * minimum;
       bytes8(p + (five ? 48 : 16) + j / 2 * 32 + i0 % 32, b);
+#pragma unroll
       for (int i = 0; i < 8; i++) c.q[i] = j & 1 ? b[i] >> 4 : b[i] & 15;
       if (five) {
         bytes8(p + 16 + i0 % 32, b);
+#pragma unroll
         for (int i = 0; i < 8; i++) c.q[i] |= (b[i] >> j & 1) << 4;
       }
       return c;
@@ -106,8 +112,10 @@ LF_ON_DEVICE Codes8 codes8(uint32_t dtype, const uint8_t* blocks, int64_t first)
     default: {
       const int half = i0 / 128, within = i0 % 128, quarter = within / 32, l = within % 32;
       bytes8(p + half * 64 + (quarter & 1) * 32 + l, b);
+#pragma unroll
       for (int i = 0; i < 8; i++) c.q[i] = quarter < 2 ? b[i] & 15 : b[i] >> 4;
       bytes8(p + 128 + half * 32 + l, b);
+#pragma unroll
       for (int i = 0; i < 8; i++) c.q[i] |= (b[i] >> (2 * quarter) & 3) << 4;
       c.scale = half_at(p + 208) * float(int8_t(byte_at(p + 192 + half * 8 + quarter * 2 + l / 16)));
       c.shift = -32.0f * c.scale;

@@ -23,6 +23,7 @@ LF_ON_DEVICE void fetch_tile(const MatrixSource& s, int64_t first_row, int64_t e
       if (row < end_row) {
         read_depth8(s, source_row(s, row), k + j, end, v);
       } else {
+#pragma unroll
         for (int e = 0; e < 8; e++) v[e] = 0.0f;
       }
       put8(tile + i * kTileStride<T> + j, v);
@@ -33,8 +34,10 @@ LF_ON_DEVICE void fetch_tile(const MatrixSource& s, int64_t first_row, int64_t e
     if (k + j < end && s.vector && row + 8 <= end_row) {
       read_words8(s.data, s.dtype, from, v);
     } else {
+#pragma unroll
       for (int e = 0; e < 8; e++) v[e] = k + j < end && row + e < end_row ? read_float(s.data, s.dtype, from + e) : 0.0f;
     }
+#pragma unroll
     for (int e = 0; e < 8; e++) tile[(i + e) * kTileStride<T> + j] = narrow<T>(v[e]);
   }
 }
@@ -57,7 +60,7 @@ LF_ON_DEVICE void general_gemm(const GemmArgs& a) {
     const int64_t end = second ? a.depth2 : span.end_depth;
 #pragma unroll 1
     for (int side = 0; side < 2; side++) {
-      const MatrixSource s = side ? (second ? a.b2 : b) : second ? a.a2 : a.a;
+      const MatrixSource s = choose(side, choose(second, a.b2, b), choose(second, a.a2, a.a));
       fetch_tile(s, side ? first_column : span.first_row, side ? a.n : span.end_row, k, end, tile + side * kTileElements);
     }
   };
@@ -88,7 +91,7 @@ LF_ON_DEVICE void general_gemm(const GemmArgs& a) {
   }
   if (!works) return;
   constexpr int kStage = kTile * kStagedStride<2>;
-  static_assert(kGemmWarps * kStage * 4 <= int(general_gemm_shared(sizeof(T))), "the stage fits");
+  static_assert(kGemmWarps * kStage * 4 <= 4 * kTileElements * int(sizeof(T)), "the stage fits");
   const Shared<float> stage = shared_at<float>(uint32_t(warp * kStage * 4));
 #pragma unroll
   for (int i = 0; i < 2; i++) finish_rows<M>(a, sums[i], stage, span, span.first_row + row + i * kTile, first_column + column);

@@ -114,6 +114,24 @@ LF_ON_DEVICE void finish_rows(const GemmArgs& a, const typename M::Sums (&sums)[
   sync_warp();
 }
 
+// One of two, member by member and by value, so that it stays in registers.
+template <typename T>
+LF_ON_DEVICE T pick(bool first, T x, T y) {
+  return first ? x : y;
+}
+LF_ON_DEVICE MatrixSource choose(bool first, const MatrixSource& x, const MatrixSource& y) {
+  return {pick(first, x.data, y.data),
+          pick(first, x.dtype, y.dtype),
+          pick(first, x.vector, y.vector),
+          pick(first, x.row_stride, y.row_stride),
+          pick(first, x.depth_stride, y.depth_stride),
+          pick(first, x.group_stride, y.group_stride),
+          pick(first, x.index, y.index),
+          pick(first, x.groups, y.groups),
+          pick(first, x.groups_of_row, y.groups_of_row),
+          pick(first, x.group_depth, y.group_depth)};
+}
+
 LF_ON_DEVICE MatrixSource of_group(MatrixSource s, int64_t group) {
   s.data += group * s.group_stride * int64_t(element_bytes(s.dtype));
   return s;

@@ -17,10 +17,11 @@ LF_KERNEL(gemm_thin, GemmArgs, kThinWarps* kWarp) {
   if (span.first_row >= span.end_row) return;
   const int rows = int(smaller(kThinRows, span.end_row - span.first_row));
   const int64_t first_column = (int64_t(block_x()) * kThinWarps + thread_id() / kWarp) * kThinColumns;
+  const MatrixSource b = a.group_kind == kGroupedRows ? of_group(a.b, span.group) : a.b;
   float sums[kThinColumns][kThinRows] = {};
+#pragma unroll 1
   for (int phase = 0; phase < 2; phase++) {
-    const MatrixSource& xs = phase ? a.a2 : a.a;
-    const MatrixSource w = phase ? a.b2 : a.group_kind == kGroupedRows ? of_group(a.b, span.group) : a.b;
+    const MatrixSource xs = choose(phase, a.a2, a.a), w = choose(phase, a.b2, b);
     const int64_t depth = phase ? a.depth2 : a.depth;
     for (int64_t k0 = 0; k0 < depth; k0 += kThinDepth) {
       const int64_t end = smaller(depth, k0 + kThinDepth);

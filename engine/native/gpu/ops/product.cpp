@@ -41,6 +41,25 @@ int64_t row_tiles(const GemmArgs& args, int64_t rows_of_block) {
   return ceil_div(args.m, rows_of_block) + (args.group_kind == kGroupedRows ? args.groups : 0);
 }
 
+// A product that the vendor's library could form: nothing is done to its sums but scaling.
+bool is_plain(const GemmArgs& args, lf_dtype type) {
+  const bool known = args.out_dtype == LF_F32 || args.out_dtype == static_cast<uint32_t>(type);
+  return args.depth2 == 0 && args.group_kind == kNoGroups && args.out && known && args.out_column_stride == 1 && !args.out_index && !args.bias &&
+         !args.activation && !args.copy && !args.start && !args.row_limit && !args.a.index && !args.b.index;
+}
+
+BlasProduct blas_product(const GemmArgs& args, lf_dtype type, bool a_by_rows, bool b_by_rows) {
+  BlasProduct p;
+  p.a = args.a.data, p.b = args.b.data, p.out = args.out;
+  p.m = args.m, p.n = args.n, p.k = args.depth;
+  p.a_by_rows = a_by_rows, p.b_by_rows = b_by_rows;
+  p.a_stride = a_by_rows ? args.a.depth_stride : args.a.row_stride, p.b_stride = b_by_rows ? args.b.depth_stride : args.b.row_stride;
+  p.out_stride = args.out_row_stride;
+  p.type = type, p.out_type = static_cast<lf_dtype>(args.out_dtype);
+  p.alpha = args.alpha, p.beta = args.beta;
+  return p;
+}
+
 const char* launch_product(Context& c, const char* kernel, const GemmArgs& args, int64_t rows, int64_t columns, uint32_t threads,
                            uint32_t shared) {
   const int64_t down = row_tiles(args, rows), across = ceil_div(args.n, columns);
@@ -135,7 +154,16 @@ const char* multiply(Context& c, GemmArgs args, uint32_t math) {
       char kernel[32];
       snprintf(kernel, sizeof kernel, "gemm_async_%s_%s", kind, type == LF_BF16 ? "bf16" : "f16");
       const uint32_t shared = async_gemm_shared(a == Form::kRows, b == Form::kRows);
-      return launch_product(c, kernel, args, kAsyncRows, kAsyncColumns, kAsyncThreads, shared);
+      auto own = [&](void* out, float beta) {
+        GemmArgs mine = args;
+        mine.out = static_cast<uint8_t*>(out), mine.beta = beta;
+        return launch_product(c, kernel, mine, kAsyncRows, kAsyncColumns, kAsyncThreads, shared);
+      };
+      if (is_plain(args, type)) {
+        const BlasProduct product = blas_product(args, type, a == Form::kRows, b == Form::kRows);
+        if (c.multiply_by_vendor(product, [&](void* out) { return own(out, 0.0f); })) return nullptr;
+      }
+      return own(args.out, args.beta);
     }
   }
   const char* kernel = type == LF_F32 ? "gemm_f32" : type == LF_BF16 ? "gemm_bf16" : "gemm_f16";

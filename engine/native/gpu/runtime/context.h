@@ -3,8 +3,10 @@
 #pragma once
 #include <cstdarg>
 #include <cstdint>
+#include <functional>
 
 #include "../kernels/arguments.h"
+#include "blas.h"
 #include "driver.h"
 #include "view.h"
 
@@ -40,6 +42,10 @@ class Context {
   virtual const char* exhausted() = 0;
   // Has the device check an operand of indices before the command's kernels, which do nothing when it fails.
   virtual const char* check_indices(const View* operands, const IndexRule& rule) = 0;
+  // Has the vendor's library form a product, where it is there and was measured to be faster. False when it is not: then our
+  // kernel must. `own` launches that with another output, to be measured.
+  using OwnProduct = std::function<const char*(void* out)>;
+  virtual bool multiply_by_vendor(const BlasProduct& product, const OwnProduct& own) = 0;
   virtual const char* set_bytes(void* to, uint8_t value, uint64_t bytes) = 0;
 
   // Launches a kernel: null, or a message. Nothing is launched for an empty grid.

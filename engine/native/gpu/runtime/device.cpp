@@ -33,6 +33,7 @@ class CheckContext final : public Context {
   void* workspace(uint64_t) override { return nullptr; }
   const char* exhausted() override { return nullptr; }
   const char* check_indices(const View*, const IndexRule&) override { return nullptr; }
+  bool multiply_by_vendor(const BlasProduct&, const OwnProduct&) override { return false; }
   const char* set_bytes(void*, uint8_t, uint64_t) override { return nullptr; }
 
   char text[512] = "";
@@ -53,18 +54,20 @@ lf_error* driver_error(Driver& driver, Driver::Status status, const char* what) 
 }  // namespace
 
 lf_device::lf_device(Driver& driver, int index, const DeviceInfo& info, uint64_t memory_limit)
-    : driver(driver), index(index), info(info), memory(driver, info.memory, memory_limit), buffers(memory), kernels(driver) {}
+    : driver(driver), index(index), info(info), memory(driver, info.memory, memory_limit), buffers(memory), kernels(driver), tuner(info.name) {}
 
 lf_error* lf_device::open() {
   if (Driver::Status status = driver.open(index)) return driver_error(driver, status, "the device cannot be opened");
   opened_ = true;
   if (Driver::Status status = driver.make_current(index)) return driver_error(driver, status, "the device cannot be used");
+  blas = Blas::open();
   return kernels.load(info);
 }
 
 lf_device::~lf_device() {
   if (!opened_) return;
   driver.make_current(index);
+  blas.reset();
   buffers.clear();
   memory.trim();
 }

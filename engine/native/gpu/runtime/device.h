@@ -8,6 +8,7 @@
 #include "context.h"
 #include "kernels.h"
 #include "profile.h"
+#include "tuner.h"
 
 struct lf_device {
   // Throws std::bad_alloc or std::system_error. `open` follows.
@@ -26,6 +27,8 @@ struct lf_device {
   lf_gpu::DeviceMemory memory;
   lf_gpu::BufferTable buffers;
   lf_gpu::Kernels kernels;
+  std::unique_ptr<lf_gpu::Blas> blas;  // null where there is none
+  lf_gpu::Tuner tuner;
   lf_gpu::Profile profile;
   std::mutex queues_mutex;
   std::vector<lf_queue*> queues;

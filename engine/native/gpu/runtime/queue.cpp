@@ -236,7 +236,9 @@ lf_error* lf_queue::run_stream(const std::vector<uint8_t>& stream) {
   // Timing each command needs them one by one.
   const uint64_t recognised = device_->profile.enabled() ? 0 : graphs_.recognise(stream);
   if (!recognised || !graphs_.begin(stream_)) return run_commands(stream);
+  recorder_.record_graph(true);
   lf_error* error = run_commands(stream);
+  recorder_.record_graph(false);
   if (!graphs_.launch(recognised, stream_)) return error;
   // Nothing of it reached the device, the checks of indices among it.
   free_error(error);

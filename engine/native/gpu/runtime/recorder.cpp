@@ -48,6 +48,47 @@ void* CommandRecorder::workspace(uint64_t bytes) {
 
 const char* CommandRecorder::exhausted() { return text_; }
 
+bool CommandRecorder::multiply_by_vendor(const BlasProduct& product, const OwnProduct& own) {
+  if (!device_->blas) return false;
+  const Tuner::Choice known = device_->tuner.choice(shape_of(product));
+  if (known == Tuner::Choice::kOwn || (known == Tuner::Choice::kUnknown && recording_)) return false;
+  void* const room = workspace(Blas::kWorkspaceBytes);
+  if (!room) return false;
+  if (known == Tuner::Choice::kUnknown && measure(product, own, room) != Tuner::Choice::kVendor) return false;
+  return device_->blas->multiply(product, room, stream_);
+}
+
+// Both write to memory of their own, after a first time that counts for nothing.
+Tuner::Choice CommandRecorder::measure(const BlasProduct& product, const OwnProduct& own, void* blas_workspace) {
+  constexpr int kTimes = 5;
+  Driver& driver = device_->driver;
+  BlasProduct trial = product;
+  trial.beta = 0.0f;
+  trial.out = workspace(static_cast<uint64_t>(product.m * product.out_stride) * (product.out_type == LF_F32 ? 4 : 2));
+  if (!trial.out) return Tuner::Choice::kUnknown;
+  Event start = nullptr, stop = nullptr;
+  driver.event_create(&start);
+  driver.event_create(&stop);
+  auto time = [&](auto&& run) {
+    float milliseconds = -1.0f;
+    if (!run()) return -1.0f;
+    driver.event_record(start, stream_);
+    for (int i = 0; i < kTimes; i++) {
+      if (!run()) return -1.0f;
+    }
+    driver.event_record(stop, stream_);
+    if (driver.event_synchronize(stop) || driver.event_elapsed(&milliseconds, start, stop)) return -1.0f;
+    return milliseconds / kTimes;
+  };
+  const float by_vendor = time([&] { return device_->blas->multiply(trial, blas_workspace, stream_); });
+  const float by_own = time([&] { return own(trial.out) == nullptr; });
+  driver.event_destroy(start);
+  driver.event_destroy(stop);
+  // A device that failed says nothing about speed.
+  if (by_own < 0.0f) return Tuner::Choice::kUnknown;
+  return device_->tuner.learn(shape_of(product), by_own, by_vendor);
+}
+
 const char* CommandRecorder::set_bytes(void* to, uint8_t value, uint64_t bytes) {
   if (bytes == 0) return nullptr;
   const Driver::Status status = device_->driver.set_bytes(to, value, bytes, stream_);

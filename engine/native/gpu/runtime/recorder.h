@@ -19,6 +19,8 @@ class CommandRecorder final : private Context {
   // Null, or the error; `at` is the command's offset within its stream.
   lf_error* run(const lf_command* command, uint64_t at);
 
+  // While a graph is recorded, nothing can be measured.
+  void record_graph(bool recording) { recording_ = recording; }
   // What was handed over did not reach the device: indices count as unchecked again.
   void forget_checks() { checked_.clear(); }
 
@@ -37,10 +39,13 @@ class CommandRecorder final : private Context {
   void* workspace(uint64_t bytes) override;
   const char* exhausted() override;
   const char* check_indices(const View* operands, const IndexRule& rule) override;
+  bool multiply_by_vendor(const BlasProduct& product, const OwnProduct& own) override;
   const char* set_bytes(void* to, uint8_t value, uint64_t bytes) override;
   Head head() const override { return {fault_, serial_, 0}; }
   const char* launch_bytes(const char* kernel, Grid grid, uint32_t threads, uint32_t shared_bytes, const void* arguments,
                            size_t bytes) override;
+
+  Tuner::Choice measure(const BlasProduct& product, const OwnProduct& own, void* blas_workspace);
 
   const char* resolve(const lf_command* command, View* views);
   const char* write_inline(const lf_command* command, const View* views);
@@ -50,6 +55,7 @@ class CommandRecorder final : private Context {
   Stream stream_ = nullptr;
   Fault* fault_ = nullptr;
   uint32_t serial_ = 0;
+  bool recording_ = false;
   const lf_command* command_ = nullptr;
   std::shared_ptr<Buffer> owners_[lf::kMaxOperands];
   std::vector<Issued> issued_;

@@ -1,10 +1,11 @@
-// What the runtime does with the emulated device: that commands which come again are launched as graphs, and that the kernels
-// touch little more memory than they must: bytes of the 32-byte sectors that each block touches, beside
+// What the runtime does with the emulated device: that commands which come again are launched as graphs, that products go to the
+// vendor's library where it is faster, and that the kernels touch little more memory than they must: bytes of the 32-byte sectors that each block touches, beside
 // a model of the least. Of operands that several blocks share, a block's part counts for each. Prints a row for each case;
 // exits with 1 when one is beyond kMost.
 //
 //   emulated_runtime BACKEND.so FAKE_DRIVER.so
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
@@ -148,6 +149,59 @@ void graphs(Random& random, void* driver) {
   session->free(buffer);
 }
 
+// Products go to the vendor's library where it was measured to be faster, and the table of that is kept.
+void library(Random& random, const char* backend, const char* driver_path, void* driver) {
+  auto calls = reinterpret_cast<unsigned long long (*)(void)>(dlsym(driver, "lf_emulator_library_calls"));
+  char table[] = "/tmp/lf-products-XXXXXX";
+  close(mkstemp(table));
+  setenv("LF_GPU_TUNING", table, 1);
+  setenv("LF_CUDA_BLAS", driver_path, 1);
+  const Suite* suite = nullptr;
+  for (const Suite& s : suites())
+    if (s.op == LF_OP_MATMUL) suite = &s;
+  auto product = [&](Session& opened, int64_t m, uint32_t transposed_a, uint32_t transposed_b, float beta, lf_dtype out) {
+    Case c{LF_OP_MATMUL};
+    const int64_t k = 128, n = 72;
+    c.params.words = {transposed_a, transposed_b, word(0.5), word(beta), LF_MATH_BF16};
+    c.add(Role::kRead, brain(random, transposed_a ? Shape{k, m} : Shape{m, k}));
+    c.add(Role::kRead, brain(random, transposed_b ? Shape{n, k} : Shape{k, n}));
+    c.add(beta != 0.0f ? Role::kUpdated : Role::kWritten, normal(random, out, {m, n}, Strides::kContiguous));
+    const Verdict verdict = run_case({&opened}, *suite, c);
+    if (!verdict.failure.empty()) printf("product by the library: %s\n", verdict.failure.c_str());
+    beyond += !verdict.failure.empty();
+  };
+  auto expect = [&](unsigned long long before, bool used, const char* what) {
+    const bool good = (calls() > before) == used;
+    if (!good) printf("%s: the library was %sused  WRONG\n", what, used ? "not " : "");
+    beyond += !good;
+  };
+  {
+    Session opened(load_backend(backend), 1, nullptr);
+    setenv("LF_EMULATED_BLAS_COST", "0", 1);
+    const unsigned long long before = calls();
+    for (const auto& [a, b] : {std::pair{0u, 0u}, {0u, 1u}, {1u, 0u}}) {
+      product(opened, 64, a, b, 0.0f, LF_BF16);
+      product(opened, 64, a, b, 1.0f, LF_F32);
+    }
+    expect(before, true, "a fast library");
+    setenv("LF_EMULATED_BLAS_COST", "1000", 1);
+    product(opened, 40, 0, 1, 0.0f, LF_BF16);
+    const unsigned long long measured = calls();
+    product(opened, 40, 0, 1, 0.0f, LF_BF16);
+    expect(measured, false, "a slow library");
+  }
+  // Another process, as it were: what was measured is known.
+  Session again(load_backend(backend), 1, nullptr);
+  const unsigned long long before = calls();
+  product(again, 40, 0, 1, 0.0f, LF_BF16);
+  expect(before, false, "the table of a slow library");
+  product(again, 64, 0, 1, 0.0f, LF_BF16);
+  const unsigned long long once = calls() - before;
+  if (once != 1) printf("the library was called %llu times for one product whose speed is known  WRONG\n", once), beyond++;
+  printf("products by the library: as measured\n");
+  remove(table);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -175,5 +229,6 @@ int main(int count, char** arguments) {
   decoding(random, 480, 8, 2, 64);
   decoding(random, 1100, 6, 2, 128);
   graphs(random, driver);
+  library(random, arguments[1], arguments[2], driver);
   return beyond > 0;
 }

@@ -18,7 +18,7 @@ it.each([
   },
 );
 
-it('commands that come again are launched as graphs, and the kernels of products, norms and attention touch no more than 1.3 times the memory that they must', () => {
+it('commands that come again are launched as graphs, products go to the faster of two, and kernels touch no more than 1.3 times the memory that they must', () => {
   const built = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
   const backend = built('plugins/backend-cuda/build/liblargeforge_cuda_emulated.so');
   const { status, stdout, stderr } = spawnSync(

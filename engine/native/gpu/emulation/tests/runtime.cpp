@@ -52,8 +52,17 @@ void compare(const char* name, const char* kernel, const Case& test, double leas
   beyond += !good;
 }
 
-Tensor brain(Random& random, Shape shape) { return normal(random, LF_BF16, std::move(shape), Strides::kContiguous); }
-Tensor room(Random& random, lf_dtype dtype, Shape shape) { return Tensor::make(random, dtype, std::move(shape), Strides::kContiguous); }
+// At the start of their memory, as the engine's tensors are: words move as a whole.
+Tensor at_start(Tensor t) {
+  t.memory.erase(t.memory.begin(), t.memory.begin() + static_cast<std::ptrdiff_t>(t.offset));
+  t.offset = 0;
+  return t;
+}
+Tensor numbers(Random& random, lf_dtype dtype, Shape shape) { return at_start(normal(random, dtype, std::move(shape), Strides::kContiguous)); }
+Tensor brain(Random& random, Shape shape) { return numbers(random, LF_BF16, std::move(shape)); }
+Tensor room(Random& random, lf_dtype dtype, Shape shape) {
+  return at_start(Tensor::make(random, dtype, std::move(shape), Strides::kContiguous));
+}
 
 void linear(Random& random, const char* name, const char* kernel, int64_t m, int64_t n, int64_t k, lf_dtype weight, double least) {
   Case c{LF_OP_LINEAR};
@@ -165,7 +174,7 @@ void library(Random& random, const char* backend, const char* driver_path, void*
     c.params.words = {transposed_a, transposed_b, word(0.5), word(beta), LF_MATH_BF16};
     c.add(Role::kRead, brain(random, transposed_a ? Shape{k, m} : Shape{m, k}));
     c.add(Role::kRead, brain(random, transposed_b ? Shape{n, k} : Shape{k, n}));
-    c.add(beta != 0.0f ? Role::kUpdated : Role::kWritten, normal(random, out, {m, n}, Strides::kContiguous));
+    c.add(beta != 0.0f ? Role::kUpdated : Role::kWritten, numbers(random, out, {m, n}));
     const Verdict verdict = run_case({&opened}, *suite, c);
     if (!verdict.failure.empty()) printf("product by the library: %s\n", verdict.failure.c_str());
     beyond += !verdict.failure.empty();

@@ -34,6 +34,8 @@ if (!values.encoder) {
 }
 const count = Number(values.queries);
 const batch = 64;
+/** Decisions before those that count: what a server that runs for a while has behind it. */
+const warmUp = 100;
 
 const { train, validation, texts, intents, fiftyExperts } = clinc150(values.data);
 const tokenizer = Tokenizer.of(readModelSource(values.encoder));
@@ -67,7 +69,7 @@ try {
     const queries = await queriesOf(texts, tokenizer, tokens, count);
     for (const [name, router, panel] of cases) {
       await router.prepare(panel);
-      for (const query of queries.slice(0, 20)) await router.decide(query, { experts: panel });
+      for (const query of queries.slice(0, warmUp)) await router.decide(query, { experts: panel });
       const compared = name === 'MiniLM, 150 intents' && peer;
       const [ours, theirs] = [[], []];
       for (const query of queries) {

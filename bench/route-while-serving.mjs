@@ -30,6 +30,8 @@ if (!values.encoder || !values.model) {
   process.stderr.write('--encoder: the folder of a sentence encoder; --model: the model that generates meanwhile\n');
   process.exit(2);
 }
+/** Decisions before those that count: what a server that runs for a while has behind it. */
+const warmUp = 100;
 const folder = mkdtempSync(join(tmpdir(), 'largeforge-route-while-serving-'));
 const { train, validation, texts, fiftyExperts } = clinc150(values.data);
 const routerFolder = values.router ?? join(folder, 'router');
@@ -70,7 +72,7 @@ try {
   for (const busy of [false, true]) {
     const streaming = busy ? stream() : undefined;
     for (const tokens of [16, 32, 64]) {
-      const queries = await queriesOf(texts, tokenizer, tokens, Number(values.queries) + 20);
+      const queries = await queriesOf(texts, tokenizer, tokens, Number(values.queries) + warmUp);
       const [before, start] = [chunks, performance.now()];
       const whole = [];
       const ids = new Set();
@@ -78,7 +80,7 @@ try {
         const begun = performance.now();
         const response = await post('/route', { query });
         await response.json();
-        if (i < 20) continue;
+        if (i < warmUp) continue;
         whole.push(performance.now() - begun);
         ids.add(response.headers.get('x-largeforge-decision'));
       }

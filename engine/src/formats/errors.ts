@@ -25,6 +25,12 @@ export const formatErrors = defineEngineErrors({
     remedy: (a) => a.remedy ?? 'Convert the file to a format that is known.',
     exitCode: 2,
   },
+  WEIGHT_NOT_FINITE: {
+    message: (a: { name: string; place: readonly number[]; dtype: string }) =>
+      `${a.name}[${a.place.join(', ')}] is no finite number as ${a.dtype}; the model was not written`,
+    remedy: () =>
+      'The model that it comes from is damaged, or its training diverged: use an earlier checkpoint. Values too large for f16 fit bf16.',
+  },
   TENSOR_CONTENT: {
     message: (a: { path: string; tensor: string; reason: string }) =>
       `tensor ${a.tensor} cannot be written to ${a.path}: ${a.reason}`,

@@ -1,5 +1,6 @@
 export { type AdapterSource, isAdapterFolder, readAdapter, writeAdapter } from './adapter.js';
-export { writeJson, writeTextFile } from './atomic-file.js';
+export { asUnwritable, writeJson, writeTextFile } from './atomic-file.js';
+export { finiteOnly } from './finite.js';
 export type { GgufValue } from './gguf/metadata.js';
 export { type GgufFile, type GgufTensor, readGguf } from './gguf/read.js';
 export { type GgufEntry, writeGguf } from './gguf/write.js';

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import * as commands from '../device/commands/index.js';
 import type { FloatDType } from '../device/dtype.js';
 import {
+  finiteOnly,
   type TensorToWrite,
   type TokenizerSource,
   writeJson,
@@ -32,6 +33,8 @@ export interface SaveOptions {
   };
   /** Bytes of one shard. */
   readonly shardBytes?: number;
+  /** Throws LF_ENGINE_WEIGHT_NOT_FINITE for values that are no finite numbers as they would be written. */
+  readonly finite?: boolean;
 }
 
 const TORCH_NAMES: Readonly<Record<FloatDType, string>> = { f32: 'float32', bf16: 'bfloat16', f16: 'float16' };
@@ -49,6 +52,7 @@ export async function savePretrained(model: LanguageModel, folder: string, optio
     generationConfig,
     quantized,
     shardBytes,
+    finite,
   } = options;
   const layers = new Map([...model.linears.values()].map((layer) => [layer.weight, layer]));
   const tensors = [...model.parameters()].flatMap(([name, parameter]) => {
@@ -61,11 +65,11 @@ export async function savePretrained(model: LanguageModel, folder: string, optio
   });
   const config = { ...model.config.raw, ...(quantized && { quantization_config: quantized.config }) };
   if (!quantized) delete config.quantization_config;
-  await writePretrained(folder, tensors, { config, dtype, tokenizer, generationConfig, shardBytes });
+  await writePretrained(folder, tensors, { config, dtype, tokenizer, generationConfig, shardBytes, finite });
 }
 
 /** What a folder holds beside the weights. */
-export interface PretrainedFiles extends Pick<SaveOptions, 'tokenizer' | 'generationConfig' | 'shardBytes'> {
+export interface PretrainedFiles extends Pick<SaveOptions, 'tokenizer' | 'generationConfig' | 'shardBytes' | 'finite'> {
   /** config.json */
   readonly config: Readonly<Record<string, unknown>>;
   /** Of weights that are not quantised, as config.json names it. */
@@ -76,9 +80,13 @@ export interface PretrainedFiles extends Pick<SaveOptions, 'tokenizer' | 'genera
 export async function writePretrained(
   folder: string,
   tensors: readonly TensorToWrite[],
-  { config, dtype, tokenizer, generationConfig, shardBytes }: PretrainedFiles,
+  { config, dtype, tokenizer, generationConfig, shardBytes, finite = false }: PretrainedFiles,
 ): Promise<void> {
-  await writeWeights(folder, tensors, ...(shardBytes === undefined ? [] : [shardBytes]));
+  await writeWeights(
+    folder,
+    finite ? tensors.map(finiteOnly) : tensors,
+    ...(shardBytes === undefined ? [] : [shardBytes]),
+  );
   if (tokenizer) writeTokenizerFiles(folder, tokenizer);
   if (generationConfig) writeJson(join(folder, 'generation_config.json'), generationConfig);
   // Last: a folder with a config is whole.

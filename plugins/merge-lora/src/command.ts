@@ -6,6 +6,7 @@ import {
   numberBetween,
   type StepRequest,
 } from '@largeforge/core';
+import { gateFlags, withGate } from '@largeforge/optimize';
 import { adapterMethods } from './adapters/methods.js';
 import { mergeErrors } from './errors.js';
 import { modelMethods } from './models/methods.js';
@@ -48,6 +49,7 @@ export function mergeCommand(): CommandDefinition<CommandContext> {
         choices: ['f32', 'bf16', 'f16'],
         default: 'bf16',
       },
+      ...gateFlags,
     ],
     async run({ options }, { runSteps }) {
       await runSteps([mergeStep(options)]);
@@ -57,8 +59,7 @@ export function mergeCommand(): CommandDefinition<CommandContext> {
 
 /** The step that a command line means. Throws LF_MERGE_OPTIONS. */
 export function mergeStep(options: Readonly<Record<string, unknown>>): StepRequest {
-  const { adapter, model, ...rest } = options;
-  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+  const { adapter, model, ...given } = withGate(options);
   const wrong = (reason: string) => mergeErrors.LF_MERGE_OPTIONS({ reason });
   if (adapter !== undefined && model !== undefined) throw wrong('--adapter and --model are for merges of two kinds');
   if (model !== undefined) {

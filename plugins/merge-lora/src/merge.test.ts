@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { asCausal, attachLora, loadModel, openDevice, readSafetensors, saveAdapter, Tensor } from '@largeforge/engine';
@@ -91,20 +91,26 @@ describe('several models become one as in mergekit', () => {
 });
 
 describe('merging', () => {
-  it('goes into a quantised base: what its codes mean, with the adapter, is written unquantised', async () => {
-    await using merging = await Merging.start(quantize);
-    const base = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
-    const quantized = await merging.test.runStep({
-      stage: 'optimize',
-      use: 'rtn',
-      with: { model: base, outputDir: merging.path('4bit'), calibration: 'self', samples: 1, sequenceLength: 16 },
-    });
-    await randomAdapter(quantized.model as string, merging.path('adapter'));
-    const outputs = await merging.run('merge-lora', { adapter: merging.path('adapter') });
-    expect(outputs.logitDifference).toBeLessThan(1e-5);
-    const config = JSON.parse(readFileSync(join(outputs.model as string, 'config.json'), 'utf8'));
-    expect(config.quantization_config).toBeUndefined();
-  });
+  it.each([
+    ['GPTQ checkpoint', 'rtn', { calibration: 'self', samples: 1, sequenceLength: 16 }],
+    ['GGUF file', 'gguf', { type: 'q4_1' }],
+  ])(
+    'goes into a quantised base, a %s: what its codes mean, with the adapter, is written unquantised',
+    async (_, use, options) => {
+      await using merging = await Merging.start(quantize);
+      const model = fileURLToPath(new URL('../../../examples/quickstart/base', import.meta.url));
+      const quantized = await merging.test.runStep({
+        stage: 'optimize',
+        use,
+        with: { model, outputDir: merging.path('4bit'), ...options },
+      });
+      await randomAdapter(quantized.model as string, merging.path('adapter'));
+      const outputs = await merging.run('merge-lora', { adapter: merging.path('adapter') });
+      expect(outputs.logitDifference).toBeLessThan(1e-5);
+      const config = JSON.parse(readFileSync(join(outputs.model as string, 'config.json'), 'utf8'));
+      expect(config.quantization_config).toBeUndefined();
+    },
+  );
 
   it('rounds once, and leaves the combined adapter when it is asked for', async () => {
     await using merging = await Merging.start();
@@ -176,6 +182,53 @@ describe('merging', () => {
     expect(existsSync(merging.path('merged'))).toBe(false);
   });
 
+  it.each([
+    [
+      'merge-lora',
+      { adapter: 'adapter-a' },
+      'adapter-a/adapter_model.safetensors',
+      /adapter-a has values that are no finite/,
+    ],
+    [
+      'merge-lora',
+      { adapter: ['adapter-a', 'adapter-b'] },
+      'adapter-a/adapter_model.safetensors',
+      /adapter-a has values/,
+    ],
+    [
+      'merge-lora',
+      { adapter: 'adapter-a' },
+      'base/model.safetensors',
+      /LF_ENGINE_WEIGHT_NOT_FINITE|is no finite number as f32/,
+    ],
+    [
+      'merge-models',
+      { models: ['tuned-a', 'tuned-b'], method: 'linear' },
+      'tuned-b/model.safetensors',
+      /tuned-b has values.* in /,
+    ],
+  ])('refuses NaN and writes nothing: %s %o, %s', async (use, options, damaged, message) => {
+    await using merging = await Merging.start();
+    cpSync(fixture('.'), merging.path('.'), { recursive: true });
+    const file = merging.path(damaged);
+    const { tensors } = readSafetensors(file);
+    const content = readFileSync(file);
+    content.writeFloatLE(Number.NaN, [...tensors.values()].at(-1)!.offset);
+    writeFileSync(file, content);
+    const placed = Object.fromEntries(
+      Object.entries(options).map(([key, value]) => [
+        key,
+        key === 'method'
+          ? value
+          : Array.isArray(value)
+            ? value.map((name) => merging.path(name))
+            : merging.path(value as string),
+      ]),
+    );
+    await expect(merging.run(use, placed)).rejects.toThrow(message);
+    expect(existsSync(merging.path('merged'))).toBe(false);
+  });
+
   it('refuses models of other shapes, and names the tensor', async () => {
     await using merging = await Merging.start();
     const other = new URL('../../../examples/quickstart/base', import.meta.url).pathname;
@@ -194,6 +247,9 @@ describe('the command line', () => {
     });
     expect(mergeStep({ model: ['./a=-1'], method: 'task_arithmetic', baseModel: './c' }).with).toMatchObject({
       models: [{ path: './a', weight: -1 }],
+    });
+    expect(mergeStep({ adapter: ['a'], gateDataset: 'text', maxKl: 0.1 }).with).toMatchObject({
+      gate: { dataset: 'text', maxKl: 0.1 },
     });
     expect(() => mergeStep({})).toThrow(/--adapter/);
     expect(() => mergeStep({ adapter: ['a'], model: ['b'] })).toThrow(/two kinds/);

@@ -52,6 +52,15 @@ describe('a model on its way to its folder', () => {
     expect(readFileSync(join(folder, 'config.json'), 'utf8')).toBe('new config.json');
   });
 
+  it('removes what a process that was killed has left, and nothing of one that works', () => {
+    mkdirSync(folder);
+    const [gone, alive] = ['.unfinished-999999999', `.unfinished-${process.ppid}`];
+    for (const name of [gone, alive]) mkdirSync(join(folder, name));
+    using staged = new StagedModel(folder);
+    write(staged, 'config.json');
+    expect(readdirSync(folder).sort()).toEqual([alive, `.unfinished-${process.pid}`].sort());
+  });
+
   it('is not written over the model that is read', () => {
     mkdirSync(folder);
     expect(() => new StagedModel(folder, join(folder, '..', 'model'))).toThrow(/is the model that is read/);

@@ -1,7 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { asUnwritable } from '@largeforge/engine';
 import { optimizeErrors } from './errors.js';
 
+/** Begins the name of a folder that a process writes to; its number follows. */
+const UNFINISHED = '.unfinished-';
 /** Weights and what describes them: of another model, they would be read with the new one. */
 const OF_BEFORE = /\.safetensors(\.index\.json)?$|^quantize_config\.json$/;
 
@@ -26,13 +29,21 @@ export class StagedModel implements Disposable {
     if (source.some((path) => existsSync(path) && realpathSync(path) === real)) {
       throw optimizeErrors.LF_OPTIMIZE_SAME_FOLDER({ folder });
     }
-    this.partial = join(folder, `.unfinished-${process.pid}`);
+    this.partial = join(folder, `${UNFINISHED}${process.pid}`);
     this.existed = real !== undefined;
   }
 
-  /** Makes the folder to write to. */
+  /** Makes the folder to write to; what processes that were killed have left is removed. Throws LF_ENGINE_FILE_UNWRITABLE. */
   open(): string {
-    mkdirSync(this.partial, { recursive: true });
+    try {
+      mkdirSync(this.partial, { recursive: true });
+      for (const name of readdirSync(this.folder)) {
+        if (!name.startsWith(UNFINISHED) || runs(Number(name.slice(UNFINISHED.length)))) continue;
+        rmSync(join(this.folder, name), { recursive: true, force: true });
+      }
+    } catch (cause) {
+      throw asUnwritable(this.partial, cause);
+    }
     return this.partial;
   }
 
@@ -50,5 +61,15 @@ export class StagedModel implements Disposable {
     const { folder, partial } = this;
     rmSync(partial, { recursive: true, force: true });
     if (!this.existed && existsSync(folder) && readdirSync(folder).length === 0) rmSync(folder, { recursive: true });
+  }
+}
+
+/** Whether there is a process of this number. */
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

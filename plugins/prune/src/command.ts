@@ -5,6 +5,7 @@ import {
   numberBetween,
   type StepRequest,
 } from '@largeforge/core';
+import { gateFlags, withGate } from '@largeforge/optimize';
 import { sparseMethods } from './options.js';
 
 const share = numberBetween(0, 1);
@@ -35,10 +36,7 @@ export function pruneCommand(): CommandDefinition<CommandContext> {
       { flags: '--sequence-length <tokens>', description: 'of a window (default: 512)', parse: count },
       { flags: '--seed <number>', description: 'draw windows at random', parse: integerBetween(0, 2 ** 32) },
       { flags: '--dtype <precision>', description: 'to compute in, and of the weights', choices: ['f32', 'bf16'] },
-      { flags: '--gate-dataset <file>', description: 'a text to compare the models on' },
-      { flags: '--max-perplexity-ratio <ratio>', description: 'fail above it', parse: numberBetween(1, 1e6) },
-      { flags: '--max-kl <nats>', description: 'fail above it', parse: numberBetween(0, 1e6) },
-      { flags: '--min-top1 <share>', description: 'fail below it', parse: share },
+      ...gateFlags,
     ],
     async run({ options }, { runSteps }) {
       await runSteps([pruneStep(options)]);
@@ -48,15 +46,12 @@ export function pruneCommand(): CommandDefinition<CommandContext> {
 
 /** The step that a command line means. */
 export function pruneStep(options: Readonly<Record<string, unknown>>): StepRequest {
-  const { method, gateDataset, maxPerplexityRatio, maxKl, minTop1, ...rest } = options;
-  const given = (values: object) =>
-    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-  const gate = given({ dataset: gateDataset, maxPerplexityRatio, maxKl, minTop1 });
+  const { method, ...rest } = withGate(options);
   const structured = method === 'structured';
   return {
     name: 'prune',
     stage: 'optimize',
     use: structured ? 'prune-structured' : 'prune',
-    with: { ...given(rest), ...(!structured && { method }), ...(Object.keys(gate).length > 0 && { gate }) },
+    with: { ...rest, ...(!structured && { method }) },
   };
 }

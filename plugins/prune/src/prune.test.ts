@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import backendCpu from '@largeforge/backend-cpu';
@@ -38,9 +38,9 @@ beforeAll(() => {
 });
 afterAll(() => device[Symbol.dispose]());
 
-/** Prunes the tiny model of the fixtures on its calibration windows. */
-async function pruned(method: (run: PruneRun) => Promise<Pruned>): Promise<Pruned> {
-  const source = readModelSource(fixture('base'));
+/** Prunes the tiny model of the fixtures, or another one, on its calibration windows. */
+async function pruned(method: (run: PruneRun) => Promise<Pruned>, path = fixture('base')): Promise<Pruned> {
+  const source = readModelSource(path);
   const model = asCausal(loadModelFiles(device, source, { dtype: 'f32' }));
   return await method({
     device,
@@ -134,6 +134,18 @@ describe('structures go as in the code of the authors', () => {
     });
   });
 
+  it('not in models that have no such structures, which are named', async () => {
+    const gguf = (name: string) => file(`../../../engine/fixtures/gguf/${name}.gguf`);
+    const settings = { heads: 0.5, channels: 0, layers: 0, multipleOf: 1 };
+    const fails = (name: string, method: (run: PruneRun) => Promise<Pruned>) =>
+      expect(pruned(method, gguf(name))).rejects;
+    await fails('phi3', (run) => pruneStructures(run, settings)).toThrow(/phi3 has fused projections/);
+    await fails('gpt2', (run) => pruneStructures(run, settings)).toThrow(/gpt2 has fused projections/);
+    await fails('mixtral', (run) => pruneStructures(run, settings)).toThrow(/mixtral has layers with experts/);
+    const sparse = { method: 'magnitude', sparsity: 0.5, pattern: undefined, damping: 0.01 } as const;
+    await fails('mixtral', (run) => pruneWeights(run, sparse)).toThrow(/mixtral has layers with experts/);
+  });
+
   it('layers, by how much they turn the stream', async () => {
     const model = asCausal(loadModelFiles(device, readModelSource(fixture('base')), { dtype: 'f32' }));
     const influence = await blockInfluence(model, windows, new AbortController().signal);
@@ -205,6 +217,35 @@ describe('a step that prunes', () => {
   ])('says what cannot be done, and writes nothing: %s %o', async (use, options, message) => {
     await using test = await start();
     await expect(run(test, use, options)).rejects.toThrow(message);
+    expect(existsSync(join(test.folder, 'pruned'))).toBe(false);
+  });
+
+  it.each([
+    ['prune', { method: 'magnitude', calibration: undefined }, 'model.layers.2.mlp.down_proj.weight', /mlp\.down_proj/],
+    [
+      'prune',
+      { method: 'magnitude', calibration: undefined },
+      'model.embed_tokens.weight',
+      /embed_tokens\.weight\[0, 0\] is no/,
+    ],
+    [
+      'prune',
+      { method: 'wanda' },
+      'model.layers.0.input_layernorm.weight',
+      /the inputs of model\.layers\.0.* no finite/,
+    ],
+    ['prune-structured', { layers: 0.34 }, 'model.norm.weight', /model\.norm\.weight\[0\] is no finite number/],
+  ])('refuses NaN and writes nothing: %s %o, %s', async (use, options, name, message) => {
+    await using test = await start();
+    const model = join(test.folder, 'damaged');
+    cpSync(tinyBase, model, { recursive: true });
+    const file = join(model, 'model.safetensors');
+    const { offset, dtype } = readSafetensors(file).tensors.get(name)!;
+    const content = readFileSync(file);
+    expect(dtype).toBe('bf16');
+    content.writeUInt16LE(0x7fc0, offset);
+    writeFileSync(file, content);
+    await expect(run(test, use, { model, ...options })).rejects.toThrow(message);
     expect(existsSync(join(test.folder, 'pruned'))).toBe(false);
   });
 

@@ -119,7 +119,8 @@ export async function pruneModel(
         context.events.emit({ type: 'progress', task: context.name, current, total, unit: 'layers' }),
     });
     const { tokenizer, generationConfig } = source;
-    await writePretrained(partial, pruned.tensors, { config: pruned.config, dtype, tokenizer, generationConfig });
+    const files = { config: pruned.config, dtype, tokenizer, generationConfig, finite: true };
+    await writePretrained(partial, pruned.tensors, files);
     store[Symbol.dispose]();
     using written = asCausal(await loadModel(device, partial, { dtype }));
     const comparison = compared.length === 0 ? undefined : await compare(written, compared, original, signal);
@@ -127,7 +128,7 @@ export async function pruneModel(
     const weights = pruned.tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
     const zeros = pruned.layers.reduce((sum, { shape: [n, k], sparsity = 0 }) => sum + n * k * sparsity, 0);
     const width = dtype === 'f32' ? 4 : 2;
-    const files = finish(
+    const reports = finish(
       context,
       {
         action: 'pruned',
@@ -147,7 +148,7 @@ export async function pruneModel(
       },
       staged,
     );
-    return { model: folder, ...files, sparsity: 1 - (weights - zeros) / weightsBefore };
+    return { model: folder, ...reports, sparsity: 1 - (weights - zeros) / weightsBefore };
   } finally {
     device[Symbol.dispose]();
   }

@@ -5,11 +5,11 @@ import {
   numberBetween,
   type StepRequest,
 } from '@largeforge/core';
+import { gateFlags, withGate } from '@largeforge/optimize';
 import { checkpointFormats } from './checkpoint/scheme.js';
 import { ggufRecipes } from './gguf/block-types.js';
 
 const count = integerBetween(1, 1e9);
-const flag = (key: string) => (value: unknown) => (value === undefined ? {} : { [key]: value });
 
 /** `largeforge quantize`: a pipeline of one optimize step. */
 export function quantizeCommand(): CommandDefinition<CommandContext> {
@@ -75,10 +75,7 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
         description: "gptq: of the mean of the Hessian's diagonal",
         parse: numberBetween(0, 1),
       },
-      { flags: '--gate-dataset <file>', description: 'a text to compare the models on' },
-      { flags: '--max-perplexity-ratio <ratio>', description: 'fail above it', parse: numberBetween(1, 1e6) },
-      { flags: '--max-kl <nats>', description: 'fail above it', parse: numberBetween(0, 1e6) },
-      { flags: '--min-top1 <share>', description: 'fail below it', parse: numberBetween(0, 1) },
+      ...gateFlags,
     ],
     async run({ options }, { runSteps }) {
       await runSteps([quantizeStep(options)]);
@@ -88,22 +85,11 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
 
 /** The step that a command line means. */
 export function quantizeStep(options: Readonly<Record<string, unknown>>): StepRequest {
-  const { method, asymmetric, gateDataset, maxPerplexityRatio, maxKl, minTop1, ...rest } = options;
-  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
-  const gate = {
-    ...flag('dataset')(gateDataset),
-    ...flag('maxPerplexityRatio')(maxPerplexityRatio),
-    ...flag('maxKl')(maxKl),
-    ...flag('minTop1')(minTop1),
-  };
+  const { method, asymmetric, ...rest } = withGate(options);
   return {
     name: 'quantize',
     stage: 'optimize',
     use: String(method),
-    with: {
-      ...given,
-      ...(asymmetric === true && { symmetric: false }),
-      ...(Object.keys(gate).length > 0 && { gate }),
-    },
+    with: { ...rest, ...(asymmetric === true && { symmetric: false }) },
   };
 }

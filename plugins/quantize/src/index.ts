@@ -23,7 +23,7 @@ export {
   prepare,
 } from './rounding/compensate.js';
 export { correctedWeight } from './rounding/correct.js';
-export { factorUpper, type UpperFactor } from './rounding/factor.js';
+export { factorUpper, type UpperFactor, upperInverse } from './rounding/factor.js';
 export { emptyCodes, type GridOptions, roundToNearest, searchOf, weightOf } from './rounding/grid.js';
 export { outputError, quadraticForm } from './rounding/quadratic-form.js';
 export { checkQuantize, quantizeInputs, quantizeOutputs } from './runner.js';

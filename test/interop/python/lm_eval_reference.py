@@ -1,12 +1,15 @@
 """Scores tasks of lm-evaluation-harness, with data from JSON-lines files.
 
-    lm_eval_reference.py MODEL.gguf DATA_FOLDER TASK_FOLDER OUT.json ROWS GENERATED_ROWS NEW_TOKENS
+    lm_eval_reference.py MODEL.gguf DATA_FOLDER TASK_FOLDER OUT.json ROWS GENERATED_ROWS NEW_TOKENS [BATCH [TASK]]
 
-The tasks are those of the lm_eval package itself; only where their data come from is replaced. Writes, for each task, the
-results, and for each sample what was asked (arguments), what came back (resps), and the target.
+The tasks are those of the lm_eval package itself, but for `own_text`, likelihoods of whole texts of WikiText-2; where their
+data come from is replaced. Tasks of 0 rows are left out, with TASK all others too. Writes, for each task, the results, the
+seconds that the model took (its tokenizer included, prompts and sums not), and for each sample what was asked (arguments), what
+came back (resps), the target and the scores.
 """
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -21,7 +24,32 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 HARNESS = Path(lm_eval.__file__).parent / "tasks"
 
 
-def main(gguf, data, folder, out, rows, generated_rows, new_tokens):
+def texts(file, folder):
+    """The beginnings of the articles of a WikiText file as rows."""
+    articles = re.split(r"\n(?= = [^=])", Path(file).read_text(encoding="utf8"))
+    rows = [{"text": article[:4000]} for article in articles if len(article) > 200]
+    path = folder / "articles.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def timed(lm):
+    """Sums up the seconds of the requests to a model in what it returns."""
+    taken = {"seconds": 0.0}
+    for name in ["loglikelihood", "loglikelihood_rolling", "generate_until"]:
+
+        def run(*args, method=getattr(lm, name), **options):
+            start = time.perf_counter()
+            try:
+                return method(*args, **options)
+            finally:
+                taken["seconds"] += time.perf_counter() - start
+
+        setattr(lm, name, run)
+    return taken
+
+
+def main(gguf, data, folder, out, rows, generated_rows, new_tokens, batch="4", only=None):
     gguf, data, folder = Path(gguf), Path(data), Path(folder)
     mc = data / "eval-mc"
 
@@ -54,23 +82,36 @@ def main(gguf, data, folder, out, rows, generated_rows, new_tokens):
         {"train": data / "gsm8k/train.jsonl", "test": data / "gsm8k/test.jsonl"},
         generation_kwargs={"until": ["Question:", "</s>", "<|im_end|>"], "max_gen_toks": int(new_tokens)},
     )
+    document = {
+        "task": "own_text",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(texts(data / "wikitext-2/test.txt", folder))}},
+        "output_type": "loglikelihood_rolling",
+        "test_split": "test",
+        "doc_to_text": "",
+        "doc_to_target": "text",
+        "metric_list": [{"metric": name} for name in ["word_perplexity", "byte_perplexity", "bits_per_byte"]],
+    }
+    (folder / "own_text.yaml").write_text(yaml.safe_dump(document))
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=4, device="cpu")
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=int(batch), device="cpu")
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     report = {}
-    for name in ["arc_easy", "arc_challenge", "boolq", "winogrande", "gsm8k"]:
-        limit = int(generated_rows if name == "gsm8k" else rows)
-        start = time.perf_counter()
+    taken = timed(lm)
+    for name in ["arc_easy", "arc_challenge", "boolq", "winogrande", "text", "gsm8k"]:
+        limit = {"gsm8k": int(generated_rows), "text": min(int(rows), 3)}.get(name, int(rows))
+        if limit == 0 or only not in (None, name):
+            continue
+        taken["seconds"] = 0.0
         outcome = lm_eval.simple_evaluate(
             model=lm, tasks=[f"own_{name}"], task_manager=manager, limit=limit, log_samples=True, bootstrap_iters=100
         )
-        seconds = time.perf_counter() - start
-        keys = ["doc_id", "target", "arguments", "resps", "filtered_resps", "filter"]
+        keys = ["doc_id", "target", "arguments", "resps", "filtered_resps", "filter", "acc", "acc_norm", "exact_match"]
         report[name] = {
-            "seconds": seconds,
+            "seconds": taken["seconds"],
             "results": outcome["results"][f"own_{name}"],
-            "samples": [{key: sample[key] for key in keys} for sample in outcome["samples"][f"own_{name}"]],
+            "samples": [{key: sample[key] for key in keys if key in sample} for sample in outcome["samples"][f"own_{name}"]],
         }
     Path(out).write_text(json.dumps(report, default=str))
 

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeJson, writeTextFile } from '@largeforge/engine';
 import type { TaskResult, TaskSample } from './evaluate-task.js';
@@ -46,11 +47,13 @@ export type ResultsDocument = ReturnType<typeof resultsDocument>;
 
 /** Writes results.json, and samples_<task>.jsonl with what was asked and answered. Returns where the first lies. */
 export function writeResults(folder: string, results: readonly TaskResult[], document: ResultsDocument): string {
+  const file = join(folder, 'results.json');
+  // Results of before would belong to other samples, if these should not all find room.
+  rmSync(file, { force: true });
   for (const { task, samples } of results) {
     const lines = samples.map((sample) => `${JSON.stringify(sampleRow(sample))}\n`);
     writeTextFile(join(folder, `samples_${task.config.task}.jsonl`), lines.join(''));
   }
-  const file = join(folder, 'results.json');
   writeJson(file, document);
   return file;
 }

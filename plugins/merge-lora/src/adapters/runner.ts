@@ -5,6 +5,7 @@ import { checkOutputFolder, defineStepRunner, pathOrName } from '@largeforge/cor
 import {
   adapterBase,
   asCausal,
+  type CausalLanguageModel,
   checkModelFiles,
   type FloatDType,
   loadAdapter,
@@ -88,11 +89,13 @@ export const mergeRunner = defineStepRunner('optimize', {
         await combineAdapters(model, base, adapters, { ...options, weights: adapters.map((a) => a.weight) }, combined);
       const applied = alone ? first.path : combined;
       const { modules } = loadAdapter(model, applied);
+      await checkFinite(model, applied);
       const windows = await mergeWindows(context, options, source, model.config.vocabSize);
       const reference = await referenceOf(model, windows, signal);
       await savePretrained(model, staged.open(), {
         dtype: options.dtype,
         mergeAdapter: true,
+        finite: true,
         tokenizer: source.tokenizer,
         generationConfig: source.generationConfig,
       });
@@ -117,6 +120,19 @@ export const mergeRunner = defineStepRunner('optimize', {
     }
   },
 });
+
+/** Throws LF_MERGE_NOT_FINITE for the branches of an adapter. */
+async function checkFinite(model: CausalLanguageModel, path: string): Promise<void> {
+  for (const { name, adapter } of model.linears.values()) {
+    if (!adapter) continue;
+    for (const [side, factor] of Object.entries({ A: adapter.a, B: adapter.b })) {
+      using copy = factor.toFloat32();
+      const values = await copy.floats();
+      if (!values.every(Number.isFinite))
+        throw mergeErrors.LF_MERGE_NOT_FINITE({ path, tensor: `${name}.lora_${side}` });
+    }
+  }
+}
 
 const WIDTHS: Readonly<Record<FloatDType, number>> = { f32: 4, bf16: 2, f16: 2 };
 

@@ -4,7 +4,7 @@ const SMALLEST = 1e-8;
 
 /**
  * Spherical interpolation from `a` (t = 0) to `b` (t = 1) (Shoemake 1985, section 3.3), over all values of a tensor; of
- * vectors that are all but parallel, the linear one. As mergekit computes it.
+ * vectors that are all but parallel, the linear one. As mergekit computes it. In the place of `b`.
  */
 export function slerp(a: Float32Array, b: Float32Array, t: number): Float32Array {
   const norm = (values: Float32Array) => {
@@ -22,5 +22,6 @@ export function slerp(a: Float32Array, b: Float32Array, t: number): Float32Array
     const theta = Math.acos(cosine);
     [ofA, ofB] = [Math.sin((1 - t) * theta) / Math.sin(theta), Math.sin(t * theta) / Math.sin(theta)];
   }
-  return a.map((value, i) => ofA * value + ofB * b[i]!);
+  for (let i = 0; i < b.length; i++) b[i] = ofA * a[i]! + ofB * b[i]!;
+  return b;
 }

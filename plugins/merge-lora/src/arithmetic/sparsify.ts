@@ -1,4 +1,5 @@
 import { PhiloxStream } from '@largeforge/engine';
+import { ranked } from '@largeforge/optimize';
 
 /** Which values of a difference survive: the largest ones, or each by chance. */
 export type Sparsification = 'magnitude' | 'random';
@@ -10,25 +11,13 @@ export function keepLargest(values: Float32Array, count: number): void {
     values.fill(0);
     return;
   }
-  const sorted = values.map(Math.abs).sort();
-  const least = sorted[values.length - count]!;
-  let ties = count - (sorted.length - firstAbove(sorted, least));
+  const least = ranked(values.map(Math.abs), values.length - count);
+  let ties = count;
+  for (let i = 0; i < values.length; i++) if (Math.abs(values[i]!) > least) ties--;
   for (let i = 0; i < values.length; i++) {
     const size = Math.abs(values[i]!);
     if (size < least || (size === least && ties-- <= 0)) values[i] = 0;
   }
-}
-
-/** Index of the first value of a sorted list that is greater. */
-function firstAbove(sorted: Float32Array, value: number): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (sorted[middle]! > value) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }
 
 /** Keeps each value with probability `density`: where a draw of 32 bits lies below it. Changes `values`. */

@@ -22,7 +22,7 @@ export interface TaskArithmetic {
 }
 
 /**
- * The combination of differences of one tensor. They are changed.
+ * The combination of differences of one tensor, in the place of the first. All of them are changed.
  * @param tensor number of the tensor, for the draws of DARE
  */
 export function combine(deltas: readonly Float32Array[], options: TaskArithmetic, tensor: number): Float32Array {
@@ -39,7 +39,8 @@ export function combine(deltas: readonly Float32Array[], options: TaskArithmetic
     const factor = rescale === 'l1' ? before / after : 1 / density;
     for (let at = 0; at < delta.length; at++) delta[at] = Math.fround(delta[at]! * factor);
   });
-  const out = new Float32Array(deltas[0]!.length);
+  // Each place is read in all of them before it is written.
+  const [out] = deltas as [Float32Array];
   const wholeDivisor = weights.reduce((sum, weight) => sum + weight, 0);
   for (let at = 0; at < out.length; at++) {
     if (!consensus) {

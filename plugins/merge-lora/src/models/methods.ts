@@ -17,7 +17,7 @@ export interface ModelMergeOptions {
 }
 
 /**
- * One tensor of the merged model, in f32.
+ * One tensor of the merged model, in f32. The values of `models` are changed.
  * @param base the base model's, where the method takes differences; slerp goes from it to the one of `models`
  * @param tensor number of the tensor, for the draws of DARE
  */
@@ -30,15 +30,22 @@ export function mergeTensor(
   const { method, weights, t, normalize = true, lambda } = options;
   if (method === 'linear') return mean(models, weights, normalize);
   if (method === 'slerp') return slerp(base!, models[0]!, t);
-  const deltas = models.map((values) => values.map((value, i) => value - base![i]!));
-  const merged = combine(deltas, arithmeticOf(options), tensor);
-  return merged.map((value, i) => base![i]! + value * lambda);
+  for (const values of models) for (let i = 0; i < values.length; i++) values[i]! -= base![i]!;
+  const merged = combine(models, arithmeticOf(options), tensor);
+  for (let i = 0; i < merged.length; i++) merged[i] = base![i]! + merged[i]! * lambda;
+  return merged;
 }
 
-/** The mean with weights, or the sum. */
+/** The mean with weights, or the sum, in the place of the first model. */
 function mean(models: readonly Float32Array[], weights: readonly number[], normalize: boolean): Float32Array {
   const total = normalize ? weights.reduce((sum, weight) => sum + weight, 0) : 1;
-  return models[0]!.map((_, at) => models.reduce((sum, values, i) => sum + values[at]! * weights[i]!, 0) / total);
+  const [out] = models as [Float32Array];
+  for (let i = 0; i < out.length; i++) {
+    let sum = 0;
+    for (let m = 0; m < models.length; m++) sum += models[m]![i]! * weights[m]!;
+    out[i] = sum / total;
+  }
+  return out;
 }
 
 /** mergekit's arithmetic of differences. */

@@ -67,6 +67,7 @@ export const mergeModelsRunner = defineStepRunner('optimize', {
       let done = 0;
       await savePretrained(like, staged.open(), {
         dtype: options.dtype,
+        finite: true,
         tokenizer: source.tokenizer,
         generationConfig: source.generationConfig,
         async values(name, parameter) {
@@ -116,7 +117,9 @@ async function valuesOf(parameter: Parameter | undefined, path: string): Promise
   if (!parameter) return undefined;
   using copy = parameter.toFloat32();
   const values = await copy.floats();
-  if (!values.every(Number.isFinite)) throw mergeErrors.LF_MERGE_NOT_FINITE({ path, tensor: parameter.name });
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i])) throw mergeErrors.LF_MERGE_NOT_FINITE({ path, tensor: parameter.name });
+  }
   return values;
 }
 

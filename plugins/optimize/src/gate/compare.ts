@@ -35,8 +35,8 @@ export interface Comparison {
 const ROWS = 128;
 
 /**
- * Runs a model on windows layer by layer, and gives up each layer's weights when it is done: memory holds one layer, and what
- * the windows are on their way.
+ * Runs a model on windows layer by layer, and gives up each layer's weights when it is done, and at the end those of the embeddings
+ * and the head: memory holds one layer, and what the windows are on their way.
  */
 export async function observe(
   model: CausalLanguageModel,
@@ -66,6 +66,7 @@ export async function observe(
   } finally {
     for (const residual of residuals) residual.dispose();
   }
+  for (const parameter of model.parameters().values()) parameter.release();
   return { hidden, streams };
 }
 
@@ -166,30 +167,28 @@ async function logitsOf(
   return await logits.floats();
 }
 
+/** Adds what two models say of one position. The divergence is sum p (b - o) - log Z_b + log Z_o of logits b and o. */
 function addRow(sums: Sums, base: Float32Array, own: Float32Array, label: number): void {
-  const [best, baseNorm] = normalizer(base);
-  const [ownBest, ownNorm] = normalizer(own);
-  let kl = 0;
+  let [best, ownBest] = [0, 0];
   for (let i = 0; i < base.length; i++) {
-    sums.largest = Math.max(sums.largest, Math.abs(base[i]!));
-    sums.difference = Math.max(sums.difference, Math.abs(base[i]! - own[i]!));
-    const logProbability = base[i]! - baseNorm;
-    // Beyond this a token adds less than 1e-12 to the sum.
-    if (logProbability > -35) kl += Math.exp(logProbability) * (logProbability - (own[i]! - ownNorm));
+    const [b, o] = [base[i]!, own[i]!];
+    if (b > base[best]!) best = i;
+    if (o > own[ownBest]!) ownBest = i;
+    sums.largest = Math.max(sums.largest, Math.abs(b));
+    sums.difference = Math.max(sums.difference, Math.abs(b - o));
   }
+  const [most, ownMost] = [base[best]!, own[ownBest]!];
+  let [sum, ownSum, weighted] = [0, 0, 0];
+  for (let i = 0; i < base.length; i++) {
+    const probability = Math.exp(base[i]! - most);
+    sum += probability;
+    weighted += probability * (base[i]! - own[i]!);
+    ownSum += Math.exp(own[i]! - ownMost);
+  }
+  const [norm, ownNorm] = [most + Math.log(sum), ownMost + Math.log(ownSum)];
   sums.positions++;
-  sums.base += baseNorm - base[label]!;
+  sums.base += norm - base[label]!;
   sums.own += ownNorm - own[label]!;
-  sums.kl += kl;
+  sums.kl += weighted / sum - norm + ownNorm;
   sums.same += best === ownBest ? 1 : 0;
-}
-
-/** The most likely token, and log sum exp. */
-function normalizer(logits: Float32Array): [best: number, norm: number] {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
-  const most = logits[best]!;
-  let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - most);
-  return [best, most + Math.log(sum)];
 }

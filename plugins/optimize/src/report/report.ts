@@ -116,27 +116,32 @@ export function finish(
   const failures = checks.flatMap(({ failure }) => failure ?? []);
   const judged = { ...report, checks, failures };
   if (failures.length > 0) {
-    const { report: file } = writeReport(context, judged, `${staged.folder}-rejected`);
+    const { report: file } = writeReport(judged, `${staged.folder}-rejected`);
+    show(context, judged);
     const worst = worstLayers(report.layers, 3).map(
       ({ name, relativeError }) => `${name} (${(100 * relativeError).toFixed(1)} % of its outputs)`,
     );
     throw optimizeErrors.LF_OPTIMIZE_GATE({ action: report.action, failures, worst, report: file });
   }
+  // Beside the model while it is not in its place: where the report finds no room, the model of before stays.
+  writeReport(judged, staged.partial);
   staged.commit();
-  return writeReport(context, judged, staged.folder);
+  show(context, judged);
+  return filesIn(staged.folder);
 }
 
-/** Writes report.json and report.html to a folder and shows the figures. */
-function writeReport(
-  context: Pick<StepContext, 'name' | 'events'>,
-  report: JudgedReport,
-  folder: string,
-): { report: string; page: string } {
-  const files = { report: join(folder, 'report.json'), page: join(folder, 'report.html') };
+const filesIn = (folder: string) => ({ report: join(folder, 'report.json'), page: join(folder, 'report.html') });
+
+/** Writes report.json and report.html to a folder. */
+function writeReport(report: JudgedReport, folder: string): { report: string; page: string } {
+  const files = filesIn(folder);
   writeJson(files.report, report);
   writeTextFile(files.page, reportPage(report));
-  context.events.emit({ type: 'table', task: context.name, columns: ['figure', 'value'], rows: summary(report) });
   return files;
+}
+
+function show({ name, events }: Pick<StepContext, 'name' | 'events'>, report: JudgedReport): void {
+  events.emit({ type: 'table', task: name, columns: ['figure', 'value'], rows: summary(report) });
 }
 
 /** Most memory that the process held so far. */

@@ -1,11 +1,13 @@
 import { commands, type Device, scope, Tensor } from '@largeforge/engine';
-import { factorUpper, type UpperFactor } from '@largeforge/quantize';
+import { factorUpper, type UpperFactor, upperInverse } from '@largeforge/quantize';
 import { pruneErrors } from '../errors.js';
 import type { Amount } from './magnitude.js';
-import { markSmallest, maskThreshold } from './mask.js';
+import { markFew, maskThreshold } from './mask.js';
 
 /** Columns whose mask is chosen together. */
 const BLOCK = 128;
+/** Columns that go one after the other on the host; what they lose is carried to those behind them on the device. */
+const STEP = 16;
 
 /** The factor of a Hessian, and which inputs no activation reaches. */
 export interface Hessian extends Disposable {
@@ -64,77 +66,149 @@ export async function sparseGpt(
   for (let at = 0; at < values.length; at++) if (dead[at % k]) values[at] = 0;
   const original = values.slice();
   using errors = Tensor.empty(device, [n, k], 'f32', 'persistent');
+  const step = pattern ? pattern.of * Math.ceil(STEP / pattern.of) : STEP;
   for (let start = 0; start < k; start += block) {
     const width = Math.min(block, k - start);
     const own = factor.blocks[start / block]!;
-    const earlier = start === 0 ? undefined : await fromEarlier(device, errors, factor.upper, start, width);
-    const carried = earlier ? Float64Array.from(earlier) : new Float64Array(n * width);
     const mask = new Uint8Array(n * width);
     if (!pattern) {
+      const free = await freeChanges(device, errors, factor, start, own, width);
       const scores = new Float32Array(n * width);
-      const free = new Float64Array(width);
       for (let row = 0; row < n; row++) {
-        freeTargets(original, row * k + start, carried, row * width, own, width, free);
-        for (let j = 0; j < width; j++) scores[row * width + j] = (free[j]! * own[j * width + j]!) ** 2;
+        for (let j = 0; j < width; j++) {
+          const at = row * width + j;
+          scores[at] = ((original[row * k + start + j]! + free[at]!) * own[j * width + j]!) ** 2;
+        }
       }
       maskThreshold(scores, sparsity, mask);
     }
-    const differences = new Float32Array(n * width);
-    const group = new Float64Array(width);
-    const scores = new Float64Array(pattern?.of ?? 0);
-    const order = new Uint32Array(pattern?.of ?? 0);
-    const marked = new Uint8Array(pattern?.of ?? 0);
-    for (let row = 0; row < n; row++) {
-      const from = row * k + start;
-      // carried[j] gains e_i U[i, j] of every column i before it, pruned or not.
-      for (let j = 0; j < width; j++) {
-        if (pattern && j % pattern.of === 0) {
-          const size = Math.min(pattern.of, width - j);
-          freeTargets(original, from, carried, row * width, own, width, group, j, j + size);
-          for (let i = 0; i < size; i++) scores[i] = (group[j + i]! * own[(j + i) * width + j + i]!) ** 2;
-          marked.fill(0);
-          markSmallest(scores, 0, size, pattern.zeros, order, marked);
-          for (let i = 0; i < size; i++) mask[row * width + j + i] = marked[i]!;
-        }
-        const diagonal = own[j * width + j]!;
-        const target = original[from + j]! + carried[row * width + j]! / diagonal;
-        const value = mask[row * width + j] ? 0 : target;
-        values[from + j] = value;
-        const error = original[from + j]! - value;
-        differences[row * width + j] = error;
-        for (let t = j + 1; t < width; t++) carried[row * width + t]! += error * own[j * width + t]!;
+    for (let from = 0; from < width; from += step) {
+      const size = Math.min(step, width - from);
+      const carried = await fromEarlier(device, errors, factor.upper, start + from, size);
+      const differences = new Float32Array(n * size);
+      const columns = { own, width, from, size };
+      const place = { k, start, n };
+      if (pattern) choosePattern({ original, carried, mask }, columns, place, pattern);
+      compensate({ values, original, carried, mask, differences }, columns, place);
+      scope(() => {
+        const lost = Tensor.from(device, differences, [n, size]);
+        commands.copy(device.recorder, lost, errors.narrow(1, start + from, size));
+      });
+    }
+  }
+}
+
+/** Columns `from` to `from + size` of a block of `width`, whose diagonal block of U is `own`. */
+interface Columns {
+  readonly own: Float64Array;
+  readonly width: number;
+  readonly from: number;
+  readonly size: number;
+}
+
+/** A block that begins at column `start` of a matrix [n, k]. */
+interface Place {
+  readonly n: number;
+  readonly k: number;
+  readonly start: number;
+}
+
+/** Makes what the mask says 0 in some columns, and the columns behind, among them, make up for it. `carried` is changed. */
+function compensate(
+  data: {
+    readonly values: Float32Array;
+    readonly original: Float32Array;
+    /** [n, size] */
+    readonly carried: Float32Array;
+    /** [n, width] */
+    readonly mask: Uint8Array;
+    /** [n, size] what was lost; written */
+    readonly differences: Float32Array;
+  },
+  { own, width, from, size }: Columns,
+  { n, k, start }: Place,
+): void {
+  const { values, original, carried, mask, differences } = data;
+  const sums = new Float64Array(size);
+  for (let row = 0; row < n; row++) {
+    for (let j = 0; j < size; j++) sums[j] = carried[row * size + j]!;
+    for (let j = 0; j < size; j++) {
+      const column = from + j;
+      const at = row * k + start + column;
+      const target = original[at]! + sums[j]! / own[column * width + column]!;
+      const value = mask[row * width + column] ? 0 : target;
+      values[at] = value;
+      const error = original[at]! - value;
+      differences[row * size + j] = error;
+      const upper = column * width + from;
+      for (let t = j + 1; t < size; t++) sums[t]! += error * own[upper + t]!;
+    }
+  }
+}
+
+/** Chooses which of each group of columns go, given that those of the groups before it have gone. */
+function choosePattern(
+  data: { readonly original: Float32Array; readonly carried: Float32Array; readonly mask: Uint8Array },
+  { own, width, from, size }: Columns,
+  { n, k, start }: Place,
+  { zeros, of }: NonNullable<Amount['pattern']>,
+): void {
+  const { original, carried, mask } = data;
+  const sums = new Float64Array(size);
+  const errors = new Float64Array(size);
+  const scores = new Float64Array(of);
+  const marked = new Uint8Array(of);
+  for (let row = 0; row < n; row++) {
+    for (let j = 0; j < size; j++) sums[j] = carried[row * size + j]!;
+    for (let group = 0; group < size; group += of) {
+      // What these columns would be if none of them went: x U = -sums, x the changes.
+      for (let j = group; j < group + of; j++) {
+        const column = from + j;
+        let sum = sums[j]!;
+        for (let i = group; i < j; i++) sum += errors[i]! * own[(from + i) * width + column]!;
+        const diagonal = own[column * width + column]!;
+        errors[j] = -sum / diagonal;
+        scores[j - group] = ((original[row * k + start + column]! - errors[j]!) * diagonal) ** 2;
+      }
+      marked.fill(0);
+      markFew(scores, 0, of, zeros, marked);
+      // Those that stay become what makes up for the others.
+      for (let j = group; j < group + of; j++) {
+        const column = from + j;
+        mask[row * width + column] = marked[j - group]!;
+        const weight = original[row * k + start + column]!;
+        errors[j] = marked[j - group] ? weight : -sums[j]! / own[column * width + column]!;
+        for (let t = j + 1; t < size; t++) sums[t]! += errors[j]! * own[column * width + from + t]!;
       }
     }
-    scope(() => {
-      const columns = Tensor.from(device, differences, [n, width]);
-      commands.copy(device.recorder, columns, errors.narrow(1, start, width));
-    });
   }
 }
 
 /**
- * What columns `first` to `last` of a block are, when everything before `first` is as it is and nothing behind it is pruned:
- * x U = -carried on them, x the changes.
+ * How far the columns of a block move, [n, width], when those before it have gone as they have and none of its own goes:
+ * the x of x U = carried.
  */
-function freeTargets(
-  original: Float32Array,
-  from: number,
-  carried: Float64Array,
-  at: number,
+async function freeChanges(
+  device: Device,
+  errors: Tensor,
+  { upper }: UpperFactor,
+  start: number,
   own: Float64Array,
   width: number,
-  out: Float64Array,
-  first = 0,
-  last = width,
-): void {
-  for (let j = first; j < last; j++) {
-    let sum = carried[at + j]!;
-    for (let i = first; i < j; i++) sum += (original[from + i]! - out[i]!) * own[i * width + j]!;
-    out[j] = original[from + j]! + sum / own[j * width + j]!;
-  }
+): Promise<Float32Array> {
+  const n = errors.shape[0]!;
+  if (start === 0) return new Float32Array(n * width);
+  using changes = scope(() => {
+    const inverse = Tensor.from(device, Float32Array.from(upperInverse(own, width)), [width, width]);
+    const out = Tensor.empty(device, [n, width]);
+    const carried = recordEarlier(device, errors, upper, start, width);
+    commands.matmul(device.recorder, { math: 'f32' }, { a: carried, b: inverse, c: out });
+    return out;
+  });
+  return await changes.floats();
 }
 
-/** Sums over the columns before `start` of their errors times U, for a block of columns, [N, width]. */
+/** Sums over the columns before `start` of their errors times U, for some columns from it on, [n, width]. */
 async function fromEarlier(
   device: Device,
   errors: Tensor,
@@ -142,12 +216,15 @@ async function fromEarlier(
   start: number,
   width: number,
 ): Promise<Float32Array> {
-  using sums = scope(() => {
-    const out = Tensor.empty(device, [errors.shape[0]!, width]);
-    const a = errors.narrow(1, 0, start);
-    const b = upper.narrow(0, 0, start).narrow(1, start, width);
-    commands.matmul(device.recorder, { math: 'f32' }, { a, b, c: out });
-    return out;
-  });
+  if (start === 0) return new Float32Array(errors.shape[0]! * width);
+  using sums = scope(() => recordEarlier(device, errors, upper, start, width));
   return await sums.floats();
+}
+
+function recordEarlier(device: Device, errors: Tensor, upper: Tensor, start: number, width: number): Tensor {
+  const out = Tensor.empty(device, [errors.shape[0]!, width]);
+  const a = errors.narrow(1, 0, start);
+  const b = upper.narrow(0, 0, start).narrow(1, start, width);
+  commands.matmul(device.recorder, { math: 'f32' }, { a, b, c: out });
+  return out;
 }

@@ -15,8 +15,7 @@ export function wandaMask(values: Float32Array, squares: Float64Array, { sparsit
   if (pattern) maskPattern(scores, rows, columns, pattern, mask);
   else {
     const count = Math.trunc(columns * sparsity);
-    const order = new Uint32Array(columns);
-    for (let row = 0; row < rows; row++) markSmallest(scores, row * columns, columns, count, order, mask);
+    for (let row = 0; row < rows; row++) markSmallest(scores, row * columns, columns, count, mask);
   }
   return mask;
 }

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
-import type { TensorToWrite } from '@largeforge/engine';
+import { asUnwritable, type TensorToWrite } from '@largeforge/engine';
 
 /** Keeps the packed tensors of finished layers in a scratch file, so that memory holds one layer's at a time. */
 export class PackedStore implements Disposable {
@@ -7,9 +7,9 @@ export class PackedStore implements Disposable {
   private size = 0;
   private open = true;
 
-  /** @param path of a file that does not exist; it is removed when the store is disposed */
+  /** @param path of a file that does not exist; it is removed when the store is disposed. Throws LF_ENGINE_FILE_UNWRITABLE. */
   constructor(private readonly path: string) {
-    this.descriptor = openSync(path, 'wx+');
+    this.descriptor = this.writing(() => openSync(path, 'wx+'));
   }
 
   /** Bytes kept so far. */
@@ -17,7 +17,7 @@ export class PackedStore implements Disposable {
     return this.size;
   }
 
-  /** The same tensors, whose bytes are read back when they are asked for. */
+  /** The same tensors, whose bytes are read back when they are asked for. Throws LF_ENGINE_FILE_UNWRITABLE. */
   async keep(tensors: readonly TensorToWrite[]): Promise<TensorToWrite[]> {
     const kept: TensorToWrite[] = [];
     for (const tensor of tensors) {
@@ -25,7 +25,7 @@ export class PackedStore implements Disposable {
       const { length } = bytes;
       const position = this.size;
       for (let done = 0; done < length; ) {
-        done += writeSync(this.descriptor, bytes, done, length - done, position + done);
+        done += this.writing(() => writeSync(this.descriptor, bytes, done, length - done, position + done));
       }
       this.size += length;
       kept.push({ ...tensor, bytes: () => this.read(position, length) });
@@ -38,6 +38,14 @@ export class PackedStore implements Disposable {
     this.open = false;
     closeSync(this.descriptor);
     rmSync(this.path, { force: true });
+  }
+
+  private writing<T>(write: () => T): T {
+    try {
+      return write();
+    } catch (cause) {
+      throw asUnwritable(this.path, cause);
+    }
   }
 
   private read(position: number, length: number): Uint8Array {

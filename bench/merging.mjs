@@ -1,6 +1,6 @@
 /**
  * Every method of merging on two adapters that each saw about half of the kinds of the quickstart's commands: perplexity of the
- * held-out commands of all kinds, time and size, and how far the logits of what was written are from those of what it was
+ * held-out commands of all kinds, processor time and size, and how far the logits of what was written are from those of what it was
  * merged of.
  *
  *   node bench/merging.mjs [--model PATH] [--steps 80] [--rows 16] [--windows 30] [--dtype f32] [--only METHOD,...] [--threads N]
@@ -62,10 +62,13 @@ await withSteps(packages, values.threads, async (step, folder) => {
     sequenceLength: 256,
     gate: { dataset: join(quickstart, 'data/heldout.jsonl'), windows: Number(values.windows) },
   };
-  const row = (name, outputs) => {
-    const { perplexity, basePerplexity, logitDifference, seconds, bytes } = figures(outputs);
+  const row = async (name, use, options) => {
+    const before = process.cpuUsage();
+    const outputs = await step('optimize', use, options);
+    const { user, system } = process.cpuUsage(before);
+    const { perplexity, basePerplexity, logitDifference, bytes } = figures(outputs);
     console.log(
-      `| ${name} | ${perplexity.toFixed(2)} | ${seconds.toFixed(1)} | ${(bytes / 1e6).toFixed(1)} | ` +
+      `| ${name} | ${perplexity.toFixed(2)} | ${((user + system) / 1e6).toFixed(1)} | ${(bytes / 1e6).toFixed(1)} | ` +
         `${basePerplexity.toFixed(2)}, ${(100 * logitDifference).toExponential(1)} % |`,
     );
     return outputs.model;
@@ -84,34 +87,30 @@ await withSteps(packages, values.threads, async (step, folder) => {
     adapters.push(adapter);
   }
   console.log(
-    '| method | perplexity | s | MB | before, largest difference of a logit |\n| --- | ---: | ---: | ---: | --- |',
+    '| method | perplexity | processor time, s | MB | before, largest difference of a logit |\n| --- | ---: | ---: | ---: | --- |',
   );
   const merged = [];
   for (const [i, adapter] of adapters.entries()) {
     const outputDir = join(folder, `alone-${i}`);
-    merged.push(row(`adapter ${i} alone`, await step('optimize', 'merge-lora', { adapter, outputDir, ...shared })));
+    merged.push(await row(`adapter ${i} alone`, 'merge-lora', { adapter, outputDir, ...shared }));
   }
   for (const [method, options] of ofAdapters) {
     if (only && !only.includes(method)) continue;
     const all = { adapter: adapters, method, ...options, outputDir: join(folder, 'merged'), ...shared };
-    row(method, await step('optimize', 'merge-lora', all));
+    await row(method, 'merge-lora', all);
   }
-  const base = await step('optimize', 'merge-models', {
+  const base = await row('the base, written again', 'merge-models', {
     ...{ models: [model, model], method: 'linear', outputDir: join(folder, 'base') },
     ...shared,
   });
-  row('the base, written again', base);
   for (const [method, options] of ofModels) {
     if (only && !only.includes(`models-${method}`)) continue;
     const [first, second] = merged;
     const models = method === 'slerp' ? [second] : [first, second];
-    const baseModel = method === 'linear' ? undefined : method === 'slerp' ? first : base.model;
-    row(
-      `models, ${method}`,
-      await step('optimize', 'merge-models', {
-        ...{ models, method, ...(baseModel !== undefined && { baseModel }), ...options },
-        ...{ outputDir: join(folder, 'merged-models'), ...shared },
-      }),
-    );
+    const baseModel = method === 'linear' ? undefined : method === 'slerp' ? first : base;
+    await row(`models, ${method}`, 'merge-models', {
+      ...{ models, method, ...(baseModel !== undefined && { baseModel }), ...options },
+      ...{ outputDir: join(folder, 'merged-models'), ...shared },
+    });
   }
 });

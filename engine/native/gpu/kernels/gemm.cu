@@ -31,7 +31,8 @@ LF_ON_DEVICE void fetch_tile(const MatrixSource& s, int64_t first_row, int64_t e
     }
     const int j = c / (kGemmRows / 8), i = c % (kGemmRows / 8) * 8;
     const int64_t row = first_row + i, from = (k + j) * s.depth_stride + row;
-    if (k + j < end && s.vector && row + 8 <= end_row) {
+    // The rows of a group may begin anywhere.
+    if (k + j < end && s.vector && row % 8 == 0 && row + 8 <= end_row) {
       read_words8(s.data, s.dtype, from, v);
     } else {
 #pragma unroll

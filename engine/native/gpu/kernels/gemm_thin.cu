@@ -35,26 +35,29 @@ LF_KERNEL(gemm_thin, GemmArgs, kThinWarps* kWarp) {
       sync_block();
 #pragma unroll
       for (int column = 0; column < kThinColumns; column++) {
-        if (first_column + column >= a.n) break;
-        for (int j = lane_id(); k0 + j * 8 < end; j += kWarp) {
+        // No branch leaves a loop that is unrolled: the sums stay in registers.
+        for (int j = lane_id(); first_column + column < a.n && k0 + j * 8 < end; j += kWarp) {
           float v[8];
           read_depth8(w, first_column + column, k0 + j * 8, end, v);
-          if (a.round_operands) {
-            for (int i = 0; i < 8; i++) v[i] = in_brain(v[i]);
-          }
+#pragma unroll
+          for (int i = 0; i < 8; i++) v[i] = a.round_operands ? in_brain(v[i]) : v[i];
 #pragma unroll
           for (int r = 0; r < kThinRows; r++) {
-            if (r >= rows) break;
-            for (int i = 0; i < 8; i++) sums[column][r] += v[i] * float(x[r * kThinDepth + i * kSpread + j]);
+            if (r < rows) {
+#pragma unroll
+              for (int i = 0; i < 8; i++) sums[column][r] += v[i] * float(x[r * kThinDepth + i * kSpread + j]);
+            }
           }
         }
       }
     }
   }
+#pragma unroll
   for (int column = 0; column < kThinColumns; column++) {
-    for (int r = 0; r < rows; r++) {
+#pragma unroll
+    for (int r = 0; r < kThinRows; r++) {
       const float sum = warp_sum(sums[column][r]);
-      if (lane_id() == 0 && first_column + column < a.n) finish_sum(a, span.group, span.first_row + r, first_column + column, sum);
+      if (r < rows && lane_id() == 0 && first_column + column < a.n) finish_sum(a, span.group, span.first_row + r, first_column + column, sum);
     }
   }
 }

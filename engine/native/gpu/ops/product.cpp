@@ -137,7 +137,8 @@ const char* multiply(Context& c, GemmArgs args, uint32_t math) {
     const char* kind = nullptr;
     if (a == Form::kDepth && b == Form::kDepth && !grouped_depth) kind = "nn";
     if (a == Form::kDepth && b == Form::kRows && !grouped_depth) kind = "nt";
-    if (a == Form::kRows && b == Form::kRows) kind = "tt";
+    // Groups of rows may begin anywhere, where no words do.
+    if (a == Form::kRows && b == Form::kRows && args.group_kind != kGroupedRows) kind = "tt";
     if (kind && second) {
       if (form_of(args.a2, type, args.m, round_up(args.depth2, 8)) != Form::kDepth) {
         LF_RETURN_IF(pack_into(c, args.a2, type, args.m, args.depth2, &args.a2));

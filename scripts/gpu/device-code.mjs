@@ -123,6 +123,8 @@ const amdEnvironment = { ...process.env, HIP_PLATFORM: 'amd' };
 export async function compileAmd(hipcc, source, target) {
   const options = [
     '--cuda-device-only',
+    // Else the code object comes within a bundle, which neither drivers nor disassemblers take for one.
+    '--no-gpu-bundle-output',
     `--offload-arch=${target}`,
     '-std=c++17',
     '-O3',

@@ -40,7 +40,8 @@ const UNITS = { registers: 'registers', local: 'bytes of local memory', spills: 
 /** Checks a kernel that matters against its budget, and prints its row. */
 function report(target, { name, registers, local, spills }) {
   const launch = launches[name];
-  const budget = { registers: budgets[target].registers, local: 0, spills: 0, ...budgets[target].kernels?.[name] };
+  const { kernels, ...common } = budgets[target];
+  const budget = { local: 0, spills: 0, ...common, ...kernels?.[name] };
   for (const [what, taken] of Object.entries({ registers, local, spills })) {
     if (taken > budget[what])
       failures.push(`${target} ${name}: ${taken} ${UNITS[what]}; the budget is ${budget[what]}`);

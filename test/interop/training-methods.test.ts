@@ -107,7 +107,7 @@ describe('a student of half the depth of SmolLM2-135M-Instruct', () => {
       .split('\n')
       .filter((line) => line.length > 200);
     writeFileSync(file('articles.txt'), text.slice(0, 400).join('\n'));
-    writeFileSync(file('unseen.txt'), text.slice(400, 420).join('\n'));
+    writeFileSync(file('unseen.txt'), text.slice(400, 430).join('\n'));
     const shared = [
       ...[
         '--model',
@@ -120,7 +120,7 @@ describe('a student of half the depth of SmolLM2-135M-Instruct', () => {
         '--overlong',
         'split',
       ],
-      ...['--max-length', '128', '--packing', '--batch-size', '4', '--max-steps', '24', '--learning-rate', '5e-4'],
+      ...['--max-length', '128', '--packing', '--batch-size', '4', '--max-steps', '40', '--learning-rate', '5e-4'],
     ];
     const teacher = ['--teacher', smolLm2(), '--temperature', '2', '--alpha', '0.5'];
     const taught = await largeforge(folder, 'train', 'distill', ...shared, ...teacher, '--output-dir', 'taught');

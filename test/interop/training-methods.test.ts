@@ -27,7 +27,7 @@ import { backendLibrary, smolLm2, temporaryFolder, testData } from './environmen
 const folder = temporaryFolder();
 const file = (name: string) => join(folder, name);
 /** Tokens of either answer with its prompt: of pairs that are trained on, cut off there, and of those that are held out. */
-const [trainedLength, heldOutLength] = [256, 384];
+const [trainedLength, heldOutLength] = [384, 384];
 
 describe('SmolLM2-135M-Instruct, trained on pairs of answers', () => {
   it('prefers the chosen answers of held-out pairs', async () => {
@@ -56,8 +56,8 @@ describe('SmolLM2-135M-Instruct, trained on pairs of answers', () => {
       folder,
       ...['train', 'dpo', '--model', smolLm2(), '--output-dir', 'dpo', '--beta', '0.1'],
       ...['--dataset', 'pairs.json', '--eval-dataset', 'held-out.json'],
-      ...['--max-length', String(trainedLength), '--overlong', 'truncate', '--batch-size', '2'],
-      ...['--max-steps', '36', '--learning-rate', '1.5e-4'],
+      ...['--max-length', String(trainedLength), '--overlong', 'truncate', '--batch-size', '4'],
+      ...['--max-steps', '40', '--learning-rate', '1.5e-4'],
     );
     const last = evaluations(events).at(-1);
 

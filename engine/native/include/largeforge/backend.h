@@ -463,7 +463,8 @@ typedef struct lf_device_options {
   uint32_t threads;       /* 0: chosen by the backend */
   const char* isa;        /* NULL: the best there is */
   uint64_t memory_limit;  /* 0: none; an allocation beyond it is LF_OUT_OF_MEMORY */
-  uint32_t urgent;        /* not 0: its work is short and waited for, its threads should run soon after they wake */
+  uint32_t urgent;        /* not 0: its work is short and waited for; its threads, and the one that opens it, should run soon after
+                             they wake */
 } lf_device_options;
 
 typedef struct lf_memory_info {

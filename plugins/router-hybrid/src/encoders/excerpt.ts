@@ -17,12 +17,13 @@ export type Tokenize = (text: string) => Int32Array | Promise<Int32Array>;
  */
 export function excerpt(text: string, limit: number, tokenize: Tokenize): Int32Array | Promise<Int32Array> {
   const reach = limit * charactersOfToken;
+  const withEnd = (head: Int32Array): Int32Array | Promise<Int32Array> => {
+    if (head.length <= limit && text.length <= reach) return head;
+    const tail = tokenize(endOf(text, limit));
+    return tail instanceof Int32Array ? joined(head, tail, limit) : tail.then((last) => joined(head, last, limit));
+  };
   const head = tokenize(text.slice(0, reach));
-  const whole = (ids: Int32Array) => ids.length <= limit && text.length <= reach;
-  if (head instanceof Int32Array && whole(head)) return head;
-  const tail = tokenize(endOf(text, limit));
-  if (head instanceof Int32Array && tail instanceof Int32Array) return joined(head, tail, limit);
-  return Promise.all([head, tail]).then(([first, last]) => (whole(first) ? first : joined(first, last, limit)));
+  return head instanceof Int32Array ? withEnd(head) : head.then(withEnd);
 }
 
 /** Enough of a text's end for the tokens that are read of it, from the beginning of a word. */

@@ -6,6 +6,12 @@
 #define LF_DEVICE_FUNCTION __device__
 #define LF_KERNEL_LINKAGE extern "C" __global__
 #define LF_LAUNCH_BOUNDS(threads) __launch_bounds__(threads)
+// Turing has 64 KiB of shared memory: of the kernels that this is said of, it holds fewer blocks anyway.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define LF_LAUNCH_BOUNDS_HELD(threads, blocks) __launch_bounds__(threads, (blocks) < 3 ? 1 : 3)
+#else
+#define LF_LAUNCH_BOUNDS_HELD(threads, blocks) __launch_bounds__(threads, blocks)
+#endif
 
 namespace lf_gpu {
 

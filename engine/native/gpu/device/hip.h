@@ -7,6 +7,7 @@
 #define LF_DEVICE_FUNCTION __attribute__((device))
 #define LF_KERNEL_LINKAGE extern "C" __attribute__((global))
 #define LF_LAUNCH_BOUNDS(threads) __attribute__((amdgpu_flat_work_group_size(1, threads)))
+#define LF_LAUNCH_BOUNDS_HELD(threads, blocks) LF_LAUNCH_BOUNDS(threads)
 
 extern "C" {
 __attribute__((device)) float __ocml_exp_f32(float);

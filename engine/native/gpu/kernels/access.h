@@ -4,7 +4,9 @@
 #include "../device/language.h"
 #include "arguments.h"
 
-// A kernel: its name, its arguments `a`, and the most threads of a block. It does nothing after a fault.
+// A kernel: its name, its arguments `a`, and the most threads of a block. It does nothing after a fault. Of LF_KERNEL_HELD, a
+// multiprocessor shall hold `blocks` blocks: a thread may take as many registers as that leaves, which keeps compilers from
+// spilling some for an occupancy that shared memory does not allow.
 #define LF_CONCATENATE_(x, y) x##y
 #if defined(LF_EMULATED)
 #include "../emulation/registry.h"
@@ -16,13 +18,16 @@
   }                                                                                                        \
   static const simt::Registration name##_registration{LF_EMULATED_TARGET, #name, sizeof(Args), threads, name##_entry}; \
   static void name##_body(const Args& a)
+#define LF_KERNEL_HELD(name, Args, threads, blocks) LF_KERNEL(name, Args, threads)
 #else
-#define LF_KERNEL(name, Args, threads)                                                                     \
-  LF_ON_DEVICE void name##_body(const Args& a);                                                               \
-  LF_KERNEL_LINKAGE void LF_LAUNCH_BOUNDS(threads) name(const Args a) {                                    \
+#define LF_KERNEL_BOUNDED_(name, Args, bounds)                                                             \
+  LF_ON_DEVICE void name##_body(const Args& a);                                                            \
+  LF_KERNEL_LINKAGE void bounds name(const Args a) {                                                       \
     if (load(&a.head.fault->claimed) == 0) name##_body(a);                                                 \
   }                                                                                                        \
   LF_ON_DEVICE void name##_body(const Args& a)
+#define LF_KERNEL(name, Args, threads) LF_KERNEL_BOUNDED_(name, Args, LF_LAUNCH_BOUNDS((threads)))
+#define LF_KERNEL_HELD(name, Args, threads, blocks) LF_KERNEL_BOUNDED_(name, Args, LF_LAUNCH_BOUNDS_HELD((threads), (blocks)))
 #endif
 
 namespace lf_gpu {

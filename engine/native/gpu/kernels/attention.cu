@@ -177,22 +177,22 @@ LF_ON_DEVICE void attention_join(const AttentionArgs& a) {
 }
 
 // Numbers of f16 are multiplied in f32: probabilities would lose digits that the type promises.
-#define LF_ATTENTION(name, Memory, Tile, width)                                                                        \
-  LF_KERNEL(name##_##width, AttentionArgs, (AttentionTiles<int(sizeof(Tile)), width>::kWarps * kWarp)) { \
-    attention_forward<Memory, Tile, width>(a);                                                           \
+#define LF_ATTENTION(name, Memory, Tile, width, blocks)                                                                 \
+  LF_KERNEL_HELD(name##_##width, AttentionArgs, (AttentionTiles<int(sizeof(Tile)), width>::kWarps * kWarp), blocks) {   \
+    attention_forward<Memory, Tile, width>(a);                                                                          \
   }
-LF_ATTENTION(attention_bf16, bf16, bf16, 64)
-LF_ATTENTION(attention_bf16, bf16, bf16, 128)
-LF_ATTENTION(attention_bf16, bf16, bf16, 256)
-LF_ATTENTION(attention_f16, f16, float, 64)
-LF_ATTENTION(attention_f16, f16, float, 128)
-LF_ATTENTION(attention_f16, f16, float, 256)
-LF_ATTENTION(attention_f32, float, float, 64)
-LF_ATTENTION(attention_f32, float, float, 128)
-LF_ATTENTION(attention_f32, float, float, 256)
+LF_ATTENTION(attention_bf16, bf16, bf16, 64, 4)
+LF_ATTENTION(attention_bf16, bf16, bf16, 128, 4)
+LF_ATTENTION(attention_bf16, bf16, bf16, 256, 2)
+LF_ATTENTION(attention_f16, f16, float, 64, 2)
+LF_ATTENTION(attention_f16, f16, float, 128, 2)
+LF_ATTENTION(attention_f16, f16, float, 256, 2)
+LF_ATTENTION(attention_f32, float, float, 64, 2)
+LF_ATTENTION(attention_f32, float, float, 128, 2)
+LF_ATTENTION(attention_f32, float, float, 256, 2)
 
-LF_KERNEL(attention_join_bf16, AttentionArgs, kCombineThreads) { attention_join<bf16>(a); }
-LF_KERNEL(attention_join_f16, AttentionArgs, kCombineThreads) { attention_join<f16>(a); }
-LF_KERNEL(attention_join_f32, AttentionArgs, kCombineThreads) { attention_join<float>(a); }
+LF_KERNEL_HELD(attention_join_bf16, AttentionArgs, kCombineThreads, 8) { attention_join<bf16>(a); }
+LF_KERNEL_HELD(attention_join_f16, AttentionArgs, kCombineThreads, 8) { attention_join<f16>(a); }
+LF_KERNEL_HELD(attention_join_f32, AttentionArgs, kCombineThreads, 8) { attention_join<float>(a); }
 
 }  // namespace lf_gpu

@@ -158,20 +158,23 @@ LF_ON_DEVICE void attention_gradient(const AttentionArgs& a) {
   }
 }
 
-#define LF_GRADIENT(type, Memory, Tile, width)                                                                          \
-  LF_KERNEL(attention_dq_##type##_##width, AttentionArgs, (GradientTiles<int(sizeof(Tile)), width>::kWarps * kWarp)) {  \
-    attention_gradient<Memory, Tile, width, false>(a);                                                                  \
-  }                                                                                                                     \
-  LF_KERNEL(attention_dkv_##type##_##width, AttentionArgs, (GradientTiles<int(sizeof(Tile)), width>::kWarps * kWarp)) { \
-    attention_gradient<Memory, Tile, width, true>(a);                                                                   \
+// `blocks` of dq; dk and dv take so many registers that there are two at most.
+#define LF_GRADIENT(type, Memory, Tile, width, blocks)                                                                       \
+  LF_KERNEL_HELD(attention_dq_##type##_##width, AttentionArgs, (GradientTiles<int(sizeof(Tile)), width>::kWarps * kWarp),    \
+                 blocks) {                                                                                                   \
+    attention_gradient<Memory, Tile, width, false>(a);                                                                       \
+  }                                                                                                                          \
+  LF_KERNEL_HELD(attention_dkv_##type##_##width, AttentionArgs, (GradientTiles<int(sizeof(Tile)), width>::kWarps * kWarp),   \
+                 2) {                                                                                                        \
+    attention_gradient<Memory, Tile, width, true>(a);                                                                        \
   }
-LF_GRADIENT(bf16, bf16, bf16, 64)
-LF_GRADIENT(bf16, bf16, bf16, 128)
-LF_GRADIENT(bf16, bf16, bf16, 256)
-LF_GRADIENT(f16, f16, float, 64)
-LF_GRADIENT(f16, f16, float, 128)
-LF_GRADIENT(f32, float, float, 64)
-LF_GRADIENT(f32, float, float, 128)
+LF_GRADIENT(bf16, bf16, bf16, 64, 3)
+LF_GRADIENT(bf16, bf16, bf16, 128, 4)
+LF_GRADIENT(bf16, bf16, bf16, 256, 2)
+LF_GRADIENT(f16, f16, float, 64, 2)
+LF_GRADIENT(f16, f16, float, 128, 2)
+LF_GRADIENT(f32, float, float, 64, 2)
+LF_GRADIENT(f32, float, float, 128, 2)
 
 LF_KERNEL(attention_delta_bf16, AttentionArgs, kCombineThreads) { row_delta<bf16>(a); }
 LF_KERNEL(attention_delta_f16, AttentionArgs, kCombineThreads) { row_delta<f16>(a); }

@@ -98,8 +98,8 @@ LF_ON_DEVICE void general_gemm(const GemmArgs& a) {
   for (int i = 0; i < 2; i++) finish_rows<M>(a, sums[i], stage, span, span.first_row + row + i * kTile, first_column + column);
 }
 
-LF_KERNEL(gemm_f32, GemmArgs, kGemmWarps* kWarp) { general_gemm<float>(a); }
-LF_KERNEL(gemm_bf16, GemmArgs, kGemmWarps* kWarp) { general_gemm<bf16>(a); }
-LF_KERNEL(gemm_f16, GemmArgs, kGemmWarps* kWarp) { general_gemm<f16>(a); }
+LF_KERNEL_HELD(gemm_f32, GemmArgs, kGemmWarps* kWarp, 5) { general_gemm<float>(a); }
+LF_KERNEL_HELD(gemm_bf16, GemmArgs, kGemmWarps* kWarp, 5) { general_gemm<bf16>(a); }
+LF_KERNEL_HELD(gemm_f16, GemmArgs, kGemmWarps* kWarp, 5) { general_gemm<f16>(a); }
 
 }  // namespace lf_gpu

@@ -100,11 +100,11 @@ LF_ON_DEVICE void async_gemm(const GemmArgs& a) {
 
 // nn: both dense along the depth (a weight [N, K]); nt: b dense along its rows (the gradient of an input); tt: both (that of
 // a weight).
-LF_KERNEL(gemm_async_nn_bf16, GemmArgs, kAsyncThreads) { async_gemm<bf16, false, false>(a); }
-LF_KERNEL(gemm_async_nt_bf16, GemmArgs, kAsyncThreads) { async_gemm<bf16, false, true>(a); }
-LF_KERNEL(gemm_async_tt_bf16, GemmArgs, kAsyncThreads) { async_gemm<bf16, true, true>(a); }
-LF_KERNEL(gemm_async_nn_f16, GemmArgs, kAsyncThreads) { async_gemm<f16, false, false>(a); }
-LF_KERNEL(gemm_async_nt_f16, GemmArgs, kAsyncThreads) { async_gemm<f16, false, true>(a); }
-LF_KERNEL(gemm_async_tt_f16, GemmArgs, kAsyncThreads) { async_gemm<f16, true, true>(a); }
+LF_KERNEL_HELD(gemm_async_nn_bf16, GemmArgs, kAsyncThreads, 2) { async_gemm<bf16, false, false>(a); }
+LF_KERNEL_HELD(gemm_async_nt_bf16, GemmArgs, kAsyncThreads, 2) { async_gemm<bf16, false, true>(a); }
+LF_KERNEL_HELD(gemm_async_tt_bf16, GemmArgs, kAsyncThreads, 2) { async_gemm<bf16, true, true>(a); }
+LF_KERNEL_HELD(gemm_async_nn_f16, GemmArgs, kAsyncThreads, 2) { async_gemm<f16, false, false>(a); }
+LF_KERNEL_HELD(gemm_async_nt_f16, GemmArgs, kAsyncThreads, 2) { async_gemm<f16, false, true>(a); }
+LF_KERNEL_HELD(gemm_async_tt_f16, GemmArgs, kAsyncThreads, 2) { async_gemm<f16, true, true>(a); }
 
 }  // namespace lf_gpu

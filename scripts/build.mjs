@@ -1,3 +1,3 @@
 import { setUp } from './setup.mjs';
 
-setUp();
+setUp(...process.argv.slice(2));

@@ -71,20 +71,33 @@ test('memory held by free slabs of the wrong size is given back before an alloca
   expect(weight.bytes).toBe(24 * 2 ** 20);
 });
 
+/** Priorities of the threads of all devices by their ids: lower is sooner. */
+const deviceThreads = () =>
+  new Map(
+    readdirSync('/proc/self/task').flatMap((id) => {
+      const name = readFileSync(`/proc/self/task/${id}/comm`, 'utf8');
+      return name.startsWith('lf-cpu-') ? [[id, getPriority(Number(id))] as const] : [];
+    }),
+  );
+
 test('an urgent device computes what another does, and its threads never wait behind those of the process', async () => {
+  const usual = getPriority(process.pid);
   using urgent = cpuDevice({ urgent: true, threads: 2 });
   using sum = Tensor.full(urgent, [1000], 2);
   commands.binary(urgent.recorder, 'add', sum, sum, sum);
   expect(await sum.floats()).toEqual(new Float32Array(1000).fill(4));
   if (process.platform !== 'linux') return;
-  const own = getPriority(process.pid);
-  const named = readdirSync('/proc/self/task').flatMap((id) => {
-    const name = readFileSync(`/proc/self/task/${id}/comm`, 'utf8');
-    return name.startsWith('lf-cpu-') ? [getPriority(Number(id))] : [];
-  });
-  expect(named.length).toBeGreaterThanOrEqual(3);
-  // Lower is sooner. Without the right to it they stay where they are.
-  for (const nice of named) expect(nice).toBeLessThanOrEqual(own);
+  const before = deviceThreads();
+  expect(before.size).toBeGreaterThanOrEqual(3);
+  // Without the right to a lower value they stay where they are.
+  for (const nice of before.values()) expect(nice).toBeLessThanOrEqual(usual);
+  using patient = cpuDevice({ threads: 2 });
+  using other = Tensor.full(patient, [1000], 2);
+  await other.floats();
+  const begun = [...deviceThreads()].filter(([id]) => !before.has(id));
+  expect(begun.length).toBeGreaterThanOrEqual(1);
+  // What opened the urgent device does not hand its priority on.
+  for (const [, nice] of begun) expect(nice).toBe(usual);
 });
 
 test('a library that is not there, and a device that does not exist, are clear errors', () => {

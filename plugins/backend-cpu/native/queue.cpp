@@ -73,7 +73,7 @@ void lf_queue::loop() {
 #if defined(__linux__)
   pthread_setname_np(pthread_self(), "lf-cpu-queue");
 #endif
-  device_->urgent ? run_soon() : run_in_turn();
+  if (device_->urgent) run_soon();
   for (Item item; next(&item);) {
     if (error_ && !item.always) continue;
     lf_error* error = guarded(item.work);

@@ -25,35 +25,31 @@ struct Attributes {
 
 // The shortest that the scheduler takes: whoever asks for little at a time is served first (EEVDF, Linux 6.12 on).
 constexpr uint64_t kSlice = 100'000;
-constexpr uint64_t kUsualSlice = 0;
+constexpr uint64_t kResetOnFork = 1;
 constexpr int kStep = 10;
 constexpr int kLeastNice = -20;
 
-bool schedule(int nice, uint64_t slice) {
+bool schedule(int nice) {
   Attributes attributes{};
   attributes.size = sizeof attributes;
+  attributes.flags = kResetOnFork;
   attributes.nice = nice;
-  attributes.runtime = slice;
+  attributes.runtime = kSlice;
   return syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
 }
-
-int own_nice() { return getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid))); }
 
 }  // namespace
 
 void run_soon() {
-  const int nice = own_nice();
+  static thread_local bool asked = false;
+  if (asked) return;
+  asked = true;
+  const int nice = getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
   // A lower value than that of the process needs a right that few processes have.
-  if (!schedule(std::max(kLeastNice, nice - kStep), kSlice)) schedule(nice, kSlice);
+  if (!schedule(std::max(kLeastNice, nice - kStep))) schedule(nice);
 }
-
-void wake_soon() { schedule(own_nice(), kSlice); }
-
-void run_in_turn() { schedule(own_nice(), kUsualSlice); }
 #else
 void run_soon() {}
-void wake_soon() {}
-void run_in_turn() {}
 #endif
 
 }  // namespace lf_cpu

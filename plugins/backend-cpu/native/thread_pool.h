@@ -39,7 +39,7 @@ class ThreadPool {
     try {
       for (int i = 1; i < workers; i++) {
         threads_.emplace_back([this, i, urgent] {
-          urgent ? run_soon() : run_in_turn();
+          if (urgent) run_soon();
           work(i);
         });
 #if defined(__linux__)

@@ -33,26 +33,30 @@ static void write_tile(const Output& out, int64_t first_row, int64_t rows, int64
       widen_row(reinterpret_cast<const decltype(type)*>(out.bias) + column * out.bias_stride, count, out.bias_stride,
                 bias);
     });
-  for (int64_t r = 0; r < rows; r++) {
-    float* sums = tile + r * kWidth;
-    if (out.copy)
+  if (out.copy)
+    for (int64_t r = 0; r < rows; r++)
       for_lanes(count, [&](int64_t i, int64_t lanes) {
-        store_lanes(out.copy + (first_row + r) * n + column + i, load(sums + i) * out.copy_scale, lanes);
+        const f32v sums = load(tile + r * kWidth + i);
+        store_lanes(out.copy + (first_row + r) * n + column + i, sums * out.copy_scale, lanes);
       });
-    if (!out.data) continue;
-    if (out.bias || out.alpha != 1.0f)
+  if (!out.data) return;
+  const int64_t size = rows * kWidth;
+  if (out.bias || out.alpha != 1.0f)
+    for (int64_t i = 0; i < size; i += kWidth)
       for (int v = 0; v < kWidth; v += kLanes)
-        store(sums + v, fma(load(sums + v), broadcast(out.alpha), load(bias + v)));
-    if (out.activation)
-      with_unary(out.activation, [&](auto kind) {
-        for (int v = 0; v < kWidth; v += kLanes) store(sums + v, unary<decltype(kind)::value>(load(sums + v)));
-      });
-    const int64_t row = out.index ? out.index[first_row + r] : first_row + r;
-    with_float(out.dtype, [&](auto type) {
-      using T = decltype(type);
-      write_sums(out, sums, reinterpret_cast<T*>(out.data) + row * out.row_stride + column * out.column_stride, count);
+        store(tile + i + v, fma(load(tile + i + v), broadcast(out.alpha), load(bias + v)));
+  if (out.activation)
+    with_unary(out.activation, [&](auto kind) {
+      for (int64_t i = 0; i < size; i += kLanes) store(tile + i, unary<decltype(kind)::value>(load(tile + i)));
     });
-  }
+  with_float(out.dtype, [&](auto type) {
+    using T = decltype(type);
+    T* data = reinterpret_cast<T*>(out.data) + column * out.column_stride;
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t row = out.index ? out.index[first_row + r] : first_row + r;
+      write_sums(out, tile + r * kWidth, data + row * out.row_stride, count);
+    }
+  });
 }
 
 }  // namespace LF_ISA

@@ -54,7 +54,7 @@ Features detect() {
   const bool zmm = (state & 0xe6) == 0xe6;  // and the mask and ZMM registers
   const uint32_t needed = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // F, DQ, BW, VL
   f.avx512 = f.avx2 && zmm && (b & needed) == needed;
-  const bool vnni = c & (1u << 11), tiles = (d & (1u << 24)) && (d & (1u << 22));  // AMX-TILE, AMX-BF16
+  const bool vnni = c & (1u << 11), tiles = (d >> 22 & 1) && (d >> 24 & 1) && (d >> 25 & 1);  // AMX-BF16, -TILE, -INT8
   if (f.avx512 && vnni && max_subleaf >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) f.avx512_bf16 = a & (1u << 5);
   const bool tile_state = (state & 0x60000) == 0x60000;  // the OS saves tile configuration and data
   f.amx = f.avx512_bf16 && tiles && tile_state && tiles_permitted();

@@ -16,21 +16,6 @@ struct VectorIndex {
   static constexpr int value = kValue;
 };
 
-// Tile registers as the current thread has them configured; released when the object goes.
-class TileUse {
- public:
-  ~TileUse() {
-    if (rows_) release_tiles();
-  }
-  void configure(int rows) {
-    if (rows_ != rows) configure_tiles(rows);
-    rows_ = rows;
-  }
-
- private:
-  int rows_ = 0;
-};
-
 // One step: 16 words of the second factor at `panel`, of up to 32 rows of the first. Tiles 0 to 2 are the sums of the
 // first 16 rows, 3 to 5 those of the others.
 template <int vectors, bool two>

@@ -2,7 +2,8 @@
 // they are packed in, and the dot products of groups are integers (exact), scaled and summed in f32 along K.
 //
 // One row is decoding, where the time is that of reading the weights; with more rows each panel stays in the L1 cache while
-// blocks of rows pass over it. The arithmetic of an element is the same in both cases.
+// blocks of rows pass over it, and with more than registers hold sums of, integers are summed on tiles where there are any
+// (AMX-INT8). The arithmetic of an element is the same in all cases.
 #include "packed_product.h"
 
 #include <cmath>
@@ -10,25 +11,32 @@
 #include "gemm_output.h"
 #include "int8_dot.h"
 #include "packed_format.h"
+#include "tile_unit.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
 namespace {
 
+constexpr bool kTiles = LF_ISA_LEVEL >= 4;
 // Registers hold an integer and a float sum for each row, and four words of codes.
-constexpr int kRows = LF_ISA_LEVEL >= 2 ? 8 : LF_ISA_LEVEL == 1 ? 4 : 2;
+constexpr int kRegisterRows = LF_ISA_LEVEL >= 2 ? 8 : LF_ISA_LEVEL == 1 ? 4 : 2;
+constexpr int kRows = kTiles ? 2 * kRegisterRows : kRegisterRows;  // of a block
 constexpr int64_t kTaskRows = 128;      // rows that a task passes over each panel, a multiple of kRows
 constexpr int64_t kTaskBytes = 48 << 10;  // of panels that a task of decoding reads, about
 constexpr float kLeast = 0x1p-100f;     // groups whose largest element is smaller count as zero
 
 // Activations [m][k] in 8 bits, in blocks of kRows rows. A block has a record for each group of its rows, in which what the
 // rows have at one place lies side by side, so that a product runs through it with one pointer:
-//   codes       [kGroupWords][rows]  four signed bytes each
+//   codes       [kGroupWords][rows]  four signed bytes each; [rows][kGroupWords] for tiles
 //   scales      [rows]
 //   corrections [2][rows]            what the format's offset takes away: its product with the sum of the codes, negative,
 //                                    for each half of the group where halves have scales of their own, else once
 //   weighted    [rows]               scale times the sum of the codes, for formats with a minimum
 constexpr int kScales = kGroupWords, kCorrections = kScales + 1, kWeighted = kCorrections + 2, kRecord = kWeighted + 1;
+
+constexpr int64_t code_at(int64_t word, int64_t row, int64_t rows) {
+  return kTiles ? row * kGroupWords + word : word * rows + row;
+}
 
 struct Activations {
   uint32_t* words;
@@ -48,7 +56,8 @@ struct Correction {
 constexpr Correction correction_of(const PackedFormat& f) { return {f.offset, f.scales == Scales::kSuperSigned}; }
 
 // scale = largest / 127, codes = x * (127 / largest) to the nearest, ties to even. What is not finite makes the scale NaN.
-LF_INLINE void quantise_group(const float* values, const Correction& correction, uint32_t* record, int64_t rows) {
+LF_INLINE void quantise_group(const float* values, const Correction& correction, uint32_t* record, int64_t row,
+                              int64_t rows) {
   f32v largest{};
   // The smaller of NaN and infinity is infinity.
   for (int i = 0; i < kGroup; i += kLanes) largest = max(largest, min(abs(load(values + i)), broadcast(INFINITY)));
@@ -66,7 +75,8 @@ LF_INLINE void quantise_group(const float* values, const Correction& correction,
     const i8v bytes = __builtin_convertvector(truncate_i32(code), i8v);
     __builtin_memcpy(reinterpret_cast<char*>(words) + i, &bytes, sizeof bytes);
   }
-  for (int w = 0; w < kGroupWords; w++) record[w * rows] = words[w];
+  for (int w = 0; w < kGroupWords; w++) record[code_at(w, row, rows)] = words[w];
+  record += row;
   float whole;  // sums of codes are exact
   int32_t halves[2] = {};
   if (correction.halves) {
@@ -89,22 +99,23 @@ void quantise_row(const Rows& a, int64_t row, const Correction& correction, cons
     for (int64_t g = 0; g < x.groups; g++) {
       float values[kGroup];
       widen_row(src + g * kGroup * a.k_stride, kGroup, a.k_stride, values);
-      quantise_group(values, correction, x.record(block, g) + row % kRows, x.rows_of(block));
+      quantise_group(values, correction, x.record(block, g), row % kRows, x.rows_of(block));
     }
   });
+}
+
+LF_INLINE f32v broadcast_at(const uint32_t* at) {
+  float value;
+  __builtin_memcpy(&value, at, 4);
+  return broadcast(value);
 }
 
 // tile [kCount][kPackedColumns] = one block of kCount rows, whose records begin at `record`, times one panel. The panel
 // `ahead` bytes further on is fetched meanwhile, unless that is 0.
 template <lf_dtype kType, int kCount>
-static void multiply_panel(const PackedPanel& p, const uint32_t* first, int64_t groups, int64_t ahead, float* tile) {
+void multiply_panel(const PackedPanel& p, const uint32_t* first, int64_t groups, int64_t ahead, float* tile) {
   constexpr PackedFormat f = packed_format(kType);
   constexpr bool kHalves = correction_of(f).halves;
-  const auto broadcast_at = [](const uint32_t* at) {
-    float value;
-    __builtin_memcpy(&value, at, 4);
-    return broadcast(value);
-  };
   for (int lane = 0; lane < kPackedColumns; lane += kLanes) {
     f32v sums[kCount] = {};
     const uint32_t* record = first;
@@ -123,7 +134,7 @@ static void multiply_panel(const PackedPanel& p, const uint32_t* first, int64_t 
 #pragma GCC unroll 4
         for (int w = 0; w < 4; w++) {
 #pragma GCC unroll 8
-          for (int r = 0; r < kCount; r++) acc[r] = dot4<f.bits>(acc[r], words[w], record[(4 * half + w) * kCount + r]);
+          for (int r = 0; r < kCount; r++) acc[r] = dot4<f.bits>(acc[r], words[w], record[code_at(4 * half + w, r, kCount)]);
         }
         if (half == 0 && !kHalves) continue;
         const f32v scale = packed_scale<kType>(p, g, half, lane);
@@ -144,11 +155,11 @@ static void multiply_panel(const PackedPanel& p, const uint32_t* first, int64_t 
 
 using PanelProduct = void (*)(const PackedPanel& p, const uint32_t* first, int64_t groups, int64_t ahead, float* tile);
 
-// One for each number of rows, 1 .. kRows.
+// One for each number of rows, 1 .. kRegisterRows.
 template <lf_dtype kType>
 struct PanelProducts {
-  PanelProduct at[kRows];
-  constexpr PanelProducts() : at{} { fill<kRows>(); }
+  PanelProduct at[kRegisterRows];
+  constexpr PanelProducts() : at{} { fill<kRegisterRows>(); }
 
  private:
   template <int kCount>
@@ -158,24 +169,162 @@ struct PanelProducts {
   }
 };
 
+#if LF_ISA_LEVEL >= 4
+// The codes of a panel as a tile takes them, [groups][kGroupWords][kPackedColumns] words: as they lie, or spread at `spread`.
 template <lf_dtype kType>
-void multiply_panels(Context& ctx, const Product& p, const Activations& x) {
-  static constexpr PanelProducts<kType> products;
+const uint32_t* spread_codes(const PackedPanel& p, int64_t groups, uint32_t* spread) {
+  constexpr PackedFormat f = packed_format(kType);
+  static_assert(kPackedColumns == kLanes, "a row of a tile is a vector");
+  if constexpr (f.bits == 8) return reinterpret_cast<const uint32_t*>(p.codes);
+  for (int64_t i = 0; i < 2 * groups; i++) {
+    u32v words[4];
+    packed_codes<kType>(p, i / 2, int(i % 2), 0, words);
+    __builtin_memcpy(spread + i * 4 * kPackedColumns, words, sizeof words);
+  }
+  return spread;
+}
+
+// What multiply_panel computes, for kCount rows, more than kRegisterRows. Compiled and emulated; not yet run on hardware.
+template <lf_dtype kType, int kCount>
+void multiply_panel_on_tiles(TileUse& use, const PackedPanel& p, const uint32_t* codes, const uint32_t* first, int64_t groups,
+                             float* tile) {
+  constexpr PackedFormat f = packed_format(kType);
+  constexpr int kParts = correction_of(f).halves ? 2 : 1, kWords = kGroupWords / kParts;
+  use.configure(kCount, kWords);
+  f32v sums[kCount] = {};
+  alignas(64) int32_t products[4][kCount][kPackedColumns];
+  const uint32_t* record = first;
+  // Part `part` of the group `group`, on the tile `t`.
+  const auto multiply = [&](auto t, int64_t group, int part) __attribute__((always_inline)) {
+    constexpr int kTile = decltype(t)::value;
+    const int words = part * kWords;
+    zero_tile<kTile>();
+    load_tile<6>(record + (group * kRecord * kCount + words), kGroupWords * 4);
+    load_tile<7>(codes + (group * kGroupWords + words) * kPackedColumns, kPackedColumns * 4);
+    multiply_byte_tiles<kTile>();
+    store_tile<kTile>(products[kTile], kPackedColumns * 4);
+  };
+  const auto add = [&](int64_t group, int part, int t) __attribute__((always_inline)) {
+    const uint32_t* x = record + group * kRecord * kCount;
+    const f32v scale = packed_scale<kType>(p, group, part, 0);
+#pragma GCC unroll 16
+    for (int r = 0; r < kCount; r++) {
+      i32v acc;
+      __builtin_memcpy(&acc, products[t][r], sizeof acc);
+      if constexpr (f.offset != 0) acc += broadcast_i32(int32_t(x[(kCorrections + part) * kCount + r]));
+      sums[r] = fma(to_f32(acc), scale * broadcast_at(x + kScales * kCount + r), sums[r]);
+    }
+    if (!f.has_minimum() || part + 1 < kParts) return;
+    const f32v minimum = packed_minimum<kType>(p, group, 0);
+#pragma GCC unroll 16
+    for (int r = 0; r < kCount; r++) sums[r] = fma(minimum, broadcast_at(x + kWeighted * kCount + r), sums[r]);
+  };
+  // Four products at a time, so that their latencies overlap.
+  const int64_t count = groups * kParts;
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    multiply(std::integral_constant<int, 0>(), i / kParts, int(i % kParts));
+    multiply(std::integral_constant<int, 1>(), (i + 1) / kParts, int((i + 1) % kParts));
+    multiply(std::integral_constant<int, 2>(), (i + 2) / kParts, int((i + 2) % kParts));
+    multiply(std::integral_constant<int, 3>(), (i + 3) / kParts, int((i + 3) % kParts));
+    for (int t = 0; t < 4; t++) add((i + t) / kParts, int((i + t) % kParts), t);
+  }
+  for (; i < count; i++) {
+    multiply(std::integral_constant<int, 0>(), i / kParts, int(i % kParts));
+    add(i / kParts, int(i % kParts), 0);
+  }
+  for (int r = 0; r < kCount; r++) store(tile + r * kPackedColumns, sums[r]);
+}
+
+using TiledProduct = void (*)(TileUse& use, const PackedPanel& p, const uint32_t* codes, const uint32_t* first, int64_t groups,
+                              float* tile);
+
+// One for each number of rows, kRegisterRows + 1 .. kRows.
+template <lf_dtype kType>
+struct TiledProducts {
+  TiledProduct at[kRows - kRegisterRows];
+  constexpr TiledProducts() : at{} { fill<kRows>(); }
+
+ private:
+  template <int kCount>
+  constexpr void fill() {
+    at[kCount - kRegisterRows - 1] = multiply_panel_on_tiles<kType, kCount>;
+    if constexpr (kCount > kRegisterRows + 1) fill<kCount - 1>();
+  }
+};
+#endif
+
+// Passes blocks of rows over one panel after another.
+template <lf_dtype kType>
+class PanelPass {
+ public:
+  // `spread` has room for a panel's codes, where there are tiles.
+  PanelPass(const Activations& x, int64_t panel_bytes, [[maybe_unused]] uint32_t* spread)
+      : x_(x),
+        panel_bytes_(panel_bytes)
+#if LF_ISA_LEVEL >= 4
+        ,
+        spread_(spread)
+#endif
+  {
+  }
+
+  void begin(const PackedPanel& panel) {
+    panel_ = panel;
+    fetched_ = false;
+#if LF_ISA_LEVEL >= 4
+    codes_ = nullptr;
+#endif
+  }
+
+  // tile [rows][kPackedColumns] = the block times the panel.
+  void multiply(int64_t block, float* tile) {
+    const int64_t rows = x_.rows_of(block), ahead = fetched_ ? 0 : panel_bytes_;
+    fetched_ = true;
+#if LF_ISA_LEVEL >= 4
+    if (rows > kRegisterRows) {
+      static constexpr TiledProducts<kType> tiled;
+      if (!codes_) codes_ = spread_codes<kType>(panel_, x_.groups, spread_);
+      return tiled.at[rows - kRegisterRows - 1](use_, panel_, codes_, x_.record(block, 0), x_.groups, tile);
+    }
+#endif
+    static constexpr PanelProducts<kType> products;
+    products.at[rows - 1](panel_, x_.record(block, 0), x_.groups, ahead, tile);
+  }
+
+ private:
+  const Activations& x_;
+  int64_t panel_bytes_;
+  PackedPanel panel_{};
+  bool fetched_ = false;
+#if LF_ISA_LEVEL >= 4
+  uint32_t* spread_;
+  const uint32_t* codes_ = nullptr;
+  TileUse use_;
+#endif
+};
+
+// Bytes that a worker spreads codes to.
+constexpr int64_t spread_bytes(int64_t k) { return kTiles ? k * kPackedColumns : 0; }
+
+template <lf_dtype kType>
+void multiply_panels(Context& ctx, const Product& p, const Activations& x, uint8_t* spread) {
   const PackedFormat f = packed_format(kType, p.b.group);
   const int64_t panel_bytes = packed_panel_bytes(f, p.k);
   const int64_t panels = ceil_div(p.n, kPackedColumns), blocks = ceil_div(p.m, kTaskRows);
   // Few and equal tasks: each costs an exchange between the threads.
   int64_t groups = larger<int64_t>(ctx.workers() == 1 ? 1 : 2 * ctx.workers(), panels * panel_bytes / kTaskBytes);
   groups = smaller(panels, ctx.workers() == 1 ? 1 : round_up(groups, ctx.workers()));
-  ctx.for_each(blocks * groups, [&](int64_t task, int) {
+  ctx.for_each(blocks * groups, [&](int64_t task, int worker) {
+    PanelPass<kType> pass(x, panel_bytes, reinterpret_cast<uint32_t*>(spread + worker * spread_bytes(p.k)));
     const int64_t group = task % groups, row0 = task / groups * kTaskRows, rows = smaller(kTaskRows, p.m - row0);
     for (int64_t panel = panels * group / groups; panel < panels * (group + 1) / groups; panel++) {
-      const PackedPanel parts = packed_panel(f, p.b.data, panel, p.k);
+      pass.begin(packed_panel(f, p.b.data, panel, p.k));
       const int64_t column = panel * kPackedColumns, count = smaller<int64_t>(kPackedColumns, p.n - column);
       for (int64_t r = 0; r < rows; r += kRows) {
         const int64_t block = (row0 + r) / kRows, some = x.rows_of(block);
         float tile[kRows * kPackedColumns];
-        products.at[some - 1](parts, x.record(block, 0), x.groups, r == 0 ? panel_bytes : 0, tile);
+        pass.multiply(block, tile);
         write_tile<kPackedColumns>(p.out, row0 + r, some, column, count, p.n, tile);
       }
     }
@@ -184,12 +333,17 @@ void multiply_panels(Context& ctx, const Product& p, const Activations& x) {
 
 }  // namespace
 
-size_t packed_product_scratch(Context&, const Product& product) {
-  return product.m * (product.k / kGroup) * kRecord * sizeof(uint32_t);
+static int64_t activation_bytes(const Product& product) {
+  return round_up(product.m * (product.k / kGroup) * kRecord * int64_t(sizeof(uint32_t)), 64);
+}
+
+size_t packed_product_scratch(Context& ctx, const Product& product) {
+  return activation_bytes(product) + ctx.workers() * spread_bytes(product.k);
 }
 
 const char* multiply_packed(Context& ctx, const char*, const Product& product, void* scratch) {
   const Activations x{static_cast<uint32_t*>(scratch), product.m, product.k / kGroup};
+  uint8_t* spread = static_cast<uint8_t*>(scratch) + activation_bytes(product);
   const Correction correction = correction_of(packed_format(product.b.dtype));
   constexpr int64_t kRun = 8;  // rows of a task
   if (product.m <= kRun) {
@@ -200,7 +354,7 @@ const char* multiply_packed(Context& ctx, const char*, const Product& product, v
         quantise_row(product.a, i, correction, x);
     });
   }
-  with_packed_format(product.b.dtype, [&](auto type) { multiply_panels<decltype(type)::value>(ctx, product, x); });
+  with_packed_format(product.b.dtype, [&](auto type) { multiply_panels<decltype(type)::value>(ctx, product, x, spread); });
   return nullptr;
 }
 

@@ -46,7 +46,13 @@ const levels = [
           over: 'avx512_bf16',
           flags: [...avx512bf16, '-DLF_EMULATED_TILES'],
         },
-        { name: 'amx', isa: 'amx', level: 4, over: 'avx512_bf16', flags: [...avx512bf16, '-mamx-tile', '-mamx-bf16', '-mamx-int8'] },
+        {
+          name: 'amx',
+          isa: 'amx',
+          level: 4,
+          over: 'avx512_bf16',
+          flags: [...avx512bf16, '-mamx-tile', '-mamx-bf16', '-mamx-int8'],
+        },
       ]
     : []),
 ];

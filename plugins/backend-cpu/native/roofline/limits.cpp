@@ -35,20 +35,31 @@ double peak_f32(int64_t rounds, float* keep) {
 }
 
 #if LF_ISA_LEVEL >= 4
-double peak_bf16(int64_t rounds, float* keep) {
-  configure_tiles(kTileUnitRows);
+template <int tile, bool bytes>
+LF_INLINE void multiply_tiles() {
+  if constexpr (bytes) multiply_byte_tiles<tile>();
+  else multiply_bf16_tiles<tile>();
+}
+
+// Six sums of products of 16 rows with 16 columns, of 64 bytes each.
+template <bool bytes>
+double peak_on_tiles(int64_t rounds, float* keep) {
+  TileUse use;
+  use.configure(kTileUnitRows);
   zero_tile<0>(), zero_tile<1>(), zero_tile<2>(), zero_tile<3>(), zero_tile<4>(), zero_tile<5>();
   zero_tile<6>(), zero_tile<7>();
   for (int64_t round = 0; round < rounds; round++) {
-    multiply_bf16_tiles<0>(), multiply_bf16_tiles<1>(), multiply_bf16_tiles<2>();
-    multiply_bf16_tiles<3>(), multiply_bf16_tiles<4>(), multiply_bf16_tiles<5>();
+    multiply_tiles<0, bytes>(), multiply_tiles<1, bytes>(), multiply_tiles<2, bytes>();
+    multiply_tiles<3, bytes>(), multiply_tiles<4, bytes>(), multiply_tiles<5, bytes>();
   }
   float sums[16 * 16];
   store_tile<0>(sums, 64);
-  release_tiles();
   *keep = sums[0];
-  return 2.0 * 16 * 16 * 32 * 6 * double(rounds);
+  return 2.0 * 16 * 16 * (bytes ? 64 : 32) * 6 * double(rounds);
 }
+
+double peak_bf16(int64_t rounds, float* keep) { return peak_on_tiles<false>(rounds, keep); }
+double peak_int8(int64_t rounds, float* keep) { return peak_on_tiles<true>(rounds, keep); }
 #elif LF_ISA_LEVEL >= 3
 double peak_bf16(int64_t rounds, float* keep) {
   f32v sums[kChains] = {};
@@ -62,9 +73,6 @@ double peak_bf16(int64_t rounds, float* keep) {
   *keep = total(sums);
   return 2.0 * 32 * kChains * 16 * double(rounds);
 }
-#endif
-
-#if LF_ISA_LEVEL >= 3
 
 double peak_int8(int64_t rounds, float* keep) {
   __m512i sums[kChains];

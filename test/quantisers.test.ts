@@ -91,23 +91,27 @@ describe('GPTQ', () => {
     expect(kl).toBeLessThan({ 2: 3, 4: 0.05, 8: 1e-3 }[bits]!);
   });
 
-  it('takes the damping with which a layer loses least, and statistics after each part of a layer', async () => {
+  it('takes the damping with which a layer loses least; parts of a layer one after another, or all at once', async () => {
     const mean = ({ layers }: Outcome) =>
       layers.reduce((sum, { relativeError }) => sum + relativeError, 0) / layers.length;
     const strong = await quantised('gptq', { damping: 1 });
     const searched = await quantised('gptq', { damping: [1, 0.01] });
     expect(mean(searched)).toBeLessThan(mean(strong));
-    const sequential = await quantised('gptq', { trueSequential: true });
+    const blockWise = await quantised('gptq', { trueSequential: false });
+    expect(blockWise.layers).toHaveLength(42);
+    expect(blockWise.kl).toBeLessThan(strong.kl);
+    const sequential = await quantised('gptq');
     expect(sequential.layers).toHaveLength(42);
     expect(sequential.kl).toBeLessThan(strong.kl);
+    expect(sequential.kl).not.toBe(blockWise.kl);
   });
 
   it('moves predictions less when weights make up for what earlier layers changed', async () => {
-    const { kl: alone } = await quantised('gptq');
-    const { kl: corrected } = await quantised('gptq', { driftCorrection: 0.5 });
-    expect(corrected).toBeLessThan(0.95 * alone);
-    const both = quantised('gptq', { driftCorrection: 0.5, trueSequential: true });
-    await expect(both).rejects.toThrow(/cannot go together: driftCorrection/);
+    for (const trueSequential of [true, false]) {
+      const { kl: alone } = await quantised('gptq', { trueSequential });
+      const { kl: corrected } = await quantised('gptq', { trueSequential, driftCorrection: 0.5 });
+      expect(corrected).toBeLessThan(0.95 * alone);
+    }
   });
 });
 

@@ -1,6 +1,7 @@
 import { inModule } from '../autograd/module-path.js';
 import type { RandomKeys } from '../autograd/random.js';
 import type { FloatDType } from '../device/dtype.js';
+import type { Linear } from '../nn/linear.js';
 import { add } from '../ops/elementwise.js';
 import { scope } from '../tensor/scope.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -28,6 +29,24 @@ export interface BlockContext {
   readonly adapterIds?: Tensor;
   /** q [T, Hq, D], k and v [T, Hkv, D] to [T, Hq, D]: over the batch itself, or over a cache. */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
+}
+
+/** Where a batch stands inside of a layer. */
+export interface PartialLayer {
+  /** The residual stream f32 [T, hiddenSize]. */
+  readonly residual: Tensor;
+  /** [T, K] what the next linear layers read; absent where the layer ends. */
+  readonly input?: Tensor;
+  /** What attention has still to add to the stream, where both sublayers read the same. */
+  readonly attended?: Tensor;
+}
+
+/** A part of a layer that ends where linear layers read one input. */
+export interface BlockPart {
+  /** The linear layers that read the input which this part leaves; none where the layer ends. */
+  readonly feeds: readonly Linear[];
+  /** What goes in stays the caller's; some of it may be in what comes out. */
+  run(state: PartialLayer, context: BlockContext): PartialLayer;
 }
 
 /** One layer of a decoder: attention and feed-forward, each after a norm and, in some families, followed by another. */
@@ -65,6 +84,56 @@ export class DecoderBlock {
     return inModule(this.name, () =>
       this.config.parallelResidual ? this.parallel(stream, context) : this.sequential(stream, context),
     );
+  }
+
+  /**
+   * The layer in parts, each from where linear layers read one input to where the next do: run one after another they are
+   * `forward`, and weights may change between them.
+   */
+  parts(): BlockPart[] {
+    const { attention, feedForward } = this;
+    if (feedForward instanceof SparseFeedForward) throw new TypeError(`${this.name} has experts, and no parts`);
+    const ordered: readonly BlockPart[] = [
+      {
+        feeds: attention.projections,
+        run: ({ residual }, { dtype }) => {
+          const { y } = this.attentionNorm.enter({ residual, delta: undefined }, dtype);
+          return { residual, input: y };
+        },
+      },
+      {
+        feeds: [attention.output],
+        run: ({ residual, input }, context) => ({ residual, input: attention.mix(input!, context) }),
+      },
+      {
+        feeds: feedForward.inputs,
+        run: ({ residual, input }, context) => {
+          const attended = normed(attention.project(input!, context), this.attentionOutputNorm);
+          // Both sublayers of a parallel block read the same stream.
+          if (this.config.parallelResidual) {
+            const { y } = this.feedForwardNorm.enter({ residual, delta: undefined }, context.dtype);
+            return { residual, input: y, attended };
+          }
+          const { y, sum } = this.feedForwardNorm.enter({ residual, delta: attended }, context.dtype);
+          return { residual: sum, input: y };
+        },
+      },
+      {
+        feeds: [feedForward.down],
+        run: ({ input, ...rest }, context) => ({ ...rest, input: feedForward.widen(input!, context) }),
+      },
+      {
+        feeds: [],
+        run: ({ residual, input, attended }, context) => {
+          const own = normed(feedForward.project(input!, context), this.feedForwardOutputNorm);
+          return { residual: add(residual, attended ? add(attended, own) : own) };
+        },
+      },
+    ];
+    return ordered.map(({ feeds, run }) => ({
+      feeds,
+      run: (state, context) => inModule(this.name, () => scope(() => run(state, context))),
+    }));
   }
 
   private sequential(stream: Stream, context: BlockContext): Stream {

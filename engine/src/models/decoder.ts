@@ -19,7 +19,13 @@ import type { DecoderConfig } from './config.js';
 import { type BlockContext, DecoderBlock } from './decoder-block.js';
 import { modelErrors } from './errors.js';
 import type { KvCache } from './kv-cache.js';
-import { type CausalLanguageModel, type ForwardOptions, type HiddenStates, isCheckpointed } from './model.js';
+import {
+  type CausalLanguageModel,
+  type ForwardOptions,
+  type HiddenStates,
+  isCheckpointed,
+  type LayerPart,
+} from './model.js';
 import { addNoise } from './noise.js';
 import { Norm, type Stream } from './norm.js';
 import { ParameterSet } from './parameter-set.js';
@@ -108,6 +114,13 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
       const stream = this.blocks[layer]!.forward({ residual, delta: undefined }, context);
       return add(stream.residual, stream.delta!);
     });
+  }
+
+  layerParts(layer: number): LayerPart[] {
+    return this.blocks[layer]!.parts().map(({ feeds, run }) => ({
+      feeds,
+      run: (state, batch) => scope(() => run(state, this.contextOf(this.indicesOf(batch), batch.maxSeqlen, undefined))),
+    }));
   }
 
   normalized(residual: Tensor): Tensor {

@@ -10,8 +10,8 @@ import type { ParameterSet } from './parameter-set.js';
 
 /** Feed-forward of a decoder's layer: down(activation(gate x) * up x), or down(activation(up x)). */
 export class FeedForward {
-  private readonly inputs: readonly Linear[];
-  private readonly down: Linear;
+  readonly inputs: readonly Linear[];
+  readonly down: Linear;
 
   constructor(
     private readonly config: DecoderConfig,
@@ -26,14 +26,22 @@ export class FeedForward {
   }
 
   /** x [T, hiddenSize] to what is added to the residual stream. */
-  forward(x: Tensor, { dropout, adapterIds }: BlockContext): Tensor {
+  forward(x: Tensor, context: BlockContext): Tensor {
+    return this.project(this.widen(x, context), context);
+  }
+
+  /** x [T, hiddenSize] to the activated channels [T, I]: what the down projection reads. */
+  widen(x: Tensor, { dropout, adapterIds }: BlockContext): Tensor {
     const { activation, modules } = this.config;
     const call = { dropout, adapterIds };
-    if (modules.feedForward.kind === 'plain') {
-      return this.down.apply(this.inputs[0]!.apply(x, { ...call, activation }), call);
-    }
+    if (modules.feedForward.kind === 'plain') return this.inputs[0]!.apply(x, { ...call, activation });
     const [first, second] = this.inputs.map((layer) => layer.apply(x, call));
-    return this.down.apply(second ? glu(activation, first!, second) : stackedGlu(activation, first!), call);
+    return second ? glu(activation, first!, second) : stackedGlu(activation, first!);
+  }
+
+  /** The down projection. */
+  project(channels: Tensor, { dropout, adapterIds }: BlockContext): Tensor {
+    return this.down.apply(channels, { dropout, adapterIds });
   }
 }
 

@@ -3,6 +3,7 @@ export { architectureOf, knownModelTypes, registerArchitecture } from './archite
 export { type PackedBatch, type PagedBatch, packSequences } from './batch.js';
 export { adapterBase, checkModelFiles } from './check-files.js';
 export type { DecoderConfig, EncoderConfig, ModelConfig } from './config.js';
+export type { PartialLayer } from './decoder-block.js';
 export { type FrozenWeights, keepFrozenWeights } from './frozen-weights.js';
 export { KvCache, type KvCacheOptions, type KvCacheType, type KvShape } from './kv-cache.js';
 export type { ModelLinears } from './linears.js';
@@ -17,6 +18,7 @@ export {
   type HiddenStates,
   isCheckpointed,
   type LanguageModel,
+  type LayerPart,
 } from './model.js';
 export { loadModel } from './open.js';
 export type { OptimizerKind } from './optimizer-memory.js';

@@ -1,11 +1,13 @@
 import type { RandomKeys } from '../autograd/random.js';
 import type { Device } from '../device/device.js';
 import type { FloatDType } from '../device/dtype.js';
+import type { Linear } from '../nn/linear.js';
 import type { Parameter } from '../nn/parameter.js';
 import type { CrossEntropyOptions, CrossEntropyResult } from '../ops/loss.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { PackedBatch, PagedBatch } from './batch.js';
 import type { DecoderConfig, EncoderConfig } from './config.js';
+import type { PartialLayer } from './decoder-block.js';
 import type { KvCache } from './kv-cache.js';
 import type { ModelLinears } from './linears.js';
 
@@ -57,6 +59,14 @@ interface Model extends Disposable {
   dispose(): void;
 }
 
+/** A part of a layer: what `CausalLanguageModel.layerParts` gives. */
+export interface LayerPart {
+  /** The linear layers that read the input which this part leaves; none where the layer ends. */
+  readonly feeds: readonly Linear[];
+  /** What goes in stays the caller's; some of it may be in what comes out. */
+  run(state: PartialLayer, batch: PackedBatch): PartialLayer;
+}
+
 export interface CausalLanguageModel extends Model {
   readonly kind: 'causal';
   readonly config: DecoderConfig;
@@ -71,7 +81,12 @@ export interface CausalLanguageModel extends Model {
   embedded(batch: PackedBatch): Tensor;
   /** The residual stream [T, hiddenSize] after one layer. That which goes in stays the caller's. */
   runLayer(layer: number, residual: Tensor, batch: PackedBatch): Tensor;
-  /** The final norm of a residual stream that passed every layer: with the two above, what `hidden` does at once. */
+  /**
+   * One layer in parts, each of which ends where linear layers read one input: run one after another from a residual stream
+   * alone they are `runLayer`, and weights may change between them. Not for layers with experts.
+   */
+  layerParts(layer: number): readonly LayerPart[];
+  /** The final norm of a residual stream that passed every layer: with `embedded` and `runLayer`, what `hidden` does at once. */
   normalized(residual: Tensor): Tensor;
   /** Cross-entropy of the head's logits of `hidden` rows against labels [T]; -100 is ignored. Labels are not shifted. */
   crossEntropy(hidden: Tensor, labels: Tensor | Int32Array, options?: CrossEntropyOptions): CrossEntropyResult;

@@ -10,8 +10,8 @@ import type { ParameterSet } from './parameter-set.js';
 
 /** Attention of a decoder's layer: projections, perhaps norms of heads, the rotation, and the output. */
 export class SelfAttention {
-  private readonly projections: readonly Linear[];
-  private readonly output: Linear;
+  readonly projections: readonly Linear[];
+  readonly output: Linear;
   private readonly queryNorm: Norm | undefined;
   private readonly keyNorm: Norm | undefined;
 
@@ -33,7 +33,11 @@ export class SelfAttention {
 
   /** x [T, hiddenSize] to what is added to the residual stream. */
   forward(x: Tensor, context: BlockContext): Tensor {
-    const { dropout, adapterIds } = context;
+    return this.project(this.mix(x, context), context);
+  }
+
+  /** x [T, hiddenSize] to the values that heads have taken together, [T, Hq D]: what the output layer reads. */
+  mix(x: Tensor, context: BlockContext): Tensor {
     const { numHeads, headDim } = this.config;
     const [q, k, v] = this.heads(x, context);
     const mixed = context.attend(
@@ -42,7 +46,12 @@ export class SelfAttention {
       this.rotate(this.keyNorm?.apply(k) ?? k, context),
       v,
     );
-    return this.output.apply(mixed.reshape(x.shape[0]!, numHeads * headDim), { dropout, adapterIds });
+    return mixed.reshape(x.shape[0]!, numHeads * headDim);
+  }
+
+  /** The output layer. */
+  project(mixed: Tensor, { dropout, adapterIds }: BlockContext): Tensor {
+    return this.output.apply(mixed, { dropout, adapterIds });
   }
 
   /** Queries [T, Hq, D], keys and values [T, Hkv, D]; views of one tensor when their matrix is one. */

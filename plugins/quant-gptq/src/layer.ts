@@ -24,21 +24,18 @@ const ROWS = 128;
 
 /** Quantises the linear layers of a layer, those together that read the same inputs. */
 export async function gptqLayer(task: LayerTask, settings: GptqSettings): Promise<void> {
-  const { linears, squares, signal } = task;
-  let left = linears;
-  while (left.length > 0) {
-    const inputs = await squares(left);
-    try {
-      for (const input of settings.trueSequential ? inputs.slice(0, 1) : inputs) {
-        signal.throwIfAborted();
-        await quantizeShared(task, input, settings);
-        left = left.filter((linear) => !input.linears.includes(linear));
-      }
-    } finally {
-      for (const { square, shift } of inputs) {
-        square.dispose();
-        shift?.dispose();
-      }
+  const quantize = async (input: SharedInput) => {
+    task.signal.throwIfAborted();
+    await quantizeShared(task, input, settings);
+  };
+  if (settings.trueSequential) return task.inParts(quantize);
+  const inputs = await task.squares(task.linears);
+  try {
+    for (const input of inputs) await quantize(input);
+  } finally {
+    for (const { square, shift } of inputs) {
+      square.dispose();
+      shift?.dispose();
     }
   }
 }

@@ -2,7 +2,6 @@ import { defineStepRunner } from '@largeforge/core';
 import {
   bitsOption,
   checkQuantize,
-  quantizeErrors,
   quantizeInputs,
   quantizeModel,
   quantizeOptions,
@@ -31,8 +30,10 @@ export const gptqOptions = z.strictObject({
   blockSize: z.int().min(1).default(128).describe('inputs whose errors are carried to the others at once'),
   trueSequential: z
     .boolean()
-    .default(false)
-    .describe('collect statistics again after each part of a layer is quantised: four runs of a layer instead of one'),
+    .default(true)
+    .describe(
+      'quantise each part of a layer on what the parts before it, quantised, give: one run of each layer, with the inputs of a part of all windows in memory; else all parts on what the original layer gives, in two runs',
+    ),
   driftCorrection: z
     .number()
     .min(0)
@@ -54,10 +55,6 @@ export const gptqRunner = defineStepRunner('optimize', {
   async run(context, options: GptqStepOptions) {
     const { bits, symmetric, format = 'gptq', actOrder, staticGroups, damping, ...rest } = options;
     const { search, sweeps, blockSize, trueSequential, driftCorrection } = rest;
-    if (trueSequential && driftCorrection > 0) {
-      const reason = 'driftCorrection compares a layer with what it was, which trueSequential has changed by then';
-      throw quantizeErrors.LF_QUANTIZE_FORMAT({ reason });
-    }
     const dampings = typeof damping === 'number' ? [damping] : damping;
     // Without an order of their own, groups need not be fixed to be runs.
     const settings = { actOrder, staticGroups, dampings, search, sweeps, blockSize, trueSequential, driftCorrection };

@@ -69,7 +69,10 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
         parse: numberBetween(0, 1),
       },
       { flags: '--lm-head', description: 'quantise the output head too' },
-      { flags: '--true-sequential', description: 'gptq: statistics again after each part of a layer' },
+      {
+        flags: '--block-wise',
+        description: 'gptq: all parts of a layer on what the original layer gives, not one after another',
+      },
       {
         flags: '--damping <share>',
         description: "gptq: of the mean of the Hessian's diagonal",
@@ -85,11 +88,15 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
 
 /** The step that a command line means. */
 export function quantizeStep(options: Readonly<Record<string, unknown>>): StepRequest {
-  const { method, asymmetric, ...rest } = withGate(options);
+  const { method, asymmetric, blockWise, ...rest } = withGate(options);
   return {
     name: 'quantize',
     stage: 'optimize',
     use: String(method),
-    with: { ...rest, ...(asymmetric === true && { symmetric: false }) },
+    with: {
+      ...rest,
+      ...(asymmetric === true && { symmetric: false }),
+      ...(blockWise === true && { trueSequential: false }),
+    },
   };
 }

@@ -21,6 +21,11 @@ export interface LayerTask {
   schemeOf(linear: Linear): LayerScheme & { readonly scaleDType: ScaleDType };
   /** Runs the calibration text through the layer, as it is now: X^T X of what each of some linear layers reads. */
   squares(linears: readonly Linear[]): Promise<SharedInput[]>;
+  /**
+   * Takes the calibration text through the layer for good, each part of it once: `change` quantises the linear layers that
+   * read one input before they run, on what those before them, quantised, have made of the text. In place of `squares`.
+   */
+  inParts(change: (input: SharedInput) => Promise<void>): Promise<void>;
   readonly signal: AbortSignal;
   /** Hands over a quantised layer. From now on the model computes with it. Each layer is handed over once. */
   keep(linear: Linear, quantized: QuantizedLinear): Promise<void>;

@@ -29,7 +29,7 @@ import {
   type Sizes,
   StagedModel,
 } from '@largeforge/optimize';
-import { CalibrationStream } from './calibration/stream.js';
+import { CalibrationStream, type SharedInput } from './calibration/stream.js';
 import { knownLoaders, layoutOf, quantizationConfig, scaleDTypeOf } from './checkpoint/format.js';
 import { PackedStore } from './checkpoint/packed-store.js';
 import { packedTensors } from './checkpoint/packed-tensors.js';
@@ -191,17 +191,27 @@ async function quantizeLayers(
     signal.throwIfAborted();
     progress(layer);
     const own = all.filter((linear) => !scheme.kept.includes(linear.name));
-    const squares = (some: readonly Linear[]) => stream.squares(layer, some, signal);
-    if (own.length > 0) await method({ ...shared, layer, linears: own, squares });
     // Nothing reads what comes out of the last layer but the head.
-    if (head || layer + 1 < linears.length) await stream.advance(layer, signal);
+    const end = head !== undefined || layer + 1 < linears.length;
+    let passed = false;
+    const squares = (some: readonly Linear[]) => stream.squares(layer, some, signal);
+    const inParts = async (change: (input: SharedInput) => Promise<void>) => {
+      await stream.advanceInParts(layer, own, change, { signal, end });
+      passed = true;
+    };
+    if (own.length > 0) await method({ ...shared, layer, linears: own, squares, inParts });
+    if (end && !passed) await stream.advance(layer, signal);
     // The packed weights are kept on the disk: memory holds one layer's values at a time.
     for (const { weight } of own) weight.dispose();
   }
   if (head) {
     progress(linears.length);
     const squares = async () => [{ linears: [head], square: await stream.headSquare(signal) }];
-    await method({ ...shared, layer: undefined, linears: [head], squares });
+    const inParts = async (change: (input: SharedInput) => Promise<void>) => {
+      using square = await stream.headSquare(signal);
+      await change({ linears: [head], square });
+    };
+    await method({ ...shared, layer: undefined, linears: [head], squares, inParts });
   }
   progress(total);
   return { layers, packed };

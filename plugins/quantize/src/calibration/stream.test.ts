@@ -1,5 +1,13 @@
 import { locateLibrary } from '@largeforge/backend-cpu';
-import { asCausal, type CausalLanguageModel, commands, loadModel, openDevice, Tensor } from '@largeforge/engine';
+import {
+  asCausal,
+  type CausalLanguageModel,
+  commands,
+  type Linear,
+  loadModel,
+  openDevice,
+  Tensor,
+} from '@largeforge/engine';
 import { expect, it } from 'vitest';
 import { linearsOf } from '../layers.js';
 import { tinyBase } from '../quantize.fixture.js';
@@ -25,6 +33,65 @@ async function inputsOfSecondLayer(model: CausalLanguageModel): Promise<Float32A
   return values;
 }
 
+it('goes through a layer in parts as it does at once, with the same statistics', async () => {
+  using device = openDevice({ library: locateLibrary(), threads: 2 });
+  const model = asCausal(await loadModel(device, tinyBase, { dtype: 'f32' }));
+  using whole = new CalibrationStream(model, windows, 48);
+  using parts = new CalibrationStream(model, windows, 48);
+  const linears = linearsOf(model, 0);
+  const expected = await whole.squares(0, linears);
+  const seen: string[][] = [];
+  await parts.advanceInParts(
+    0,
+    linears,
+    async (input) => {
+      const { square } = expected[seen.length]!;
+      expect(await input.square.floats()).toEqual(await square.floats());
+      square.dispose();
+      seen.push(input.linears.map(({ name }) => name.split('.').at(-1)!));
+    },
+    { end: true },
+  );
+  expect(seen).toEqual([['q_proj', 'k_proj', 'v_proj'], ['o_proj'], ['gate_proj', 'up_proj'], ['down_proj']]);
+  await whole.advance(0);
+  const next = linearsOf(model, 1).slice(0, 1);
+  const [[one], [other]] = [await whole.squares(1, next), await parts.squares(1, next)];
+  expect(await other!.square.floats()).toEqual(await one!.square.floats());
+  one!.square.dispose();
+  other!.square.dispose();
+});
+
+it('has what later parts of a layer read differ from the original model when earlier ones have changed', async () => {
+  using device = openDevice({ library: locateLibrary(), threads: 2 });
+  const model = asCausal(await loadModel(device, tinyBase, { dtype: 'f32' }));
+  using stream = new CalibrationStream(model, windows, 48, true);
+  const linears = linearsOf(model, 0);
+  const shifts: number[] = [];
+  const changed = async ({ linears: own, shift }: { linears: readonly Linear[]; shift?: Tensor }) => {
+    shifts.push((await shift!.floats()).reduce((most, value) => Math.max(most, Math.abs(value)), 0));
+    if (own[0]!.name.endsWith('o_proj')) scaleWeight(own[0]!, await valuesOf(own[0]!));
+  };
+  await stream.advanceInParts(0, linears, changed, { end: true });
+  // Up to the change both are the same model; behind it they part.
+  expect(shifts.slice(0, 2)).toEqual([0, 0]);
+  expect(shifts[2]).toBeGreaterThan(1e-3);
+  expect(shifts[3]).toBeGreaterThan(1e-3);
+});
+
+const valuesOf = async ({ weight }: Linear) => {
+  using copy = weight.toFloat32();
+  return (await copy.floats()).slice();
+};
+
+function scaleWeight({ weight }: Linear, values: Float32Array): void {
+  using half = Tensor.from(
+    weight.device,
+    values.map((value) => 0.5 * value),
+    weight.shape,
+  );
+  weight.assign(half);
+}
+
 it('tells how far the inputs of a layer are from those in the original model', async () => {
   using device = openDevice({ library: locateLibrary(), threads: 2 });
   const model = asCausal(await loadModel(device, tinyBase, { dtype: 'f32' }));
@@ -37,13 +104,7 @@ it('tells how far the inputs of a layer are from those in the original model', a
     shift!.dispose();
   }
   const down = linearsOf(model, 0).at(-1)!;
-  using values = down.weight.toFloat32();
-  using changed = Tensor.from(
-    device,
-    (await values.floats()).map((value) => 0.5 * value),
-    values.shape,
-  );
-  down.weight.assign(changed);
+  scaleWeight(down, await valuesOf(down));
   await stream.advance(0);
   const inputs = await inputsOfSecondLayer(model);
   const shared = await stream.squares(1, linearsOf(model, 1));

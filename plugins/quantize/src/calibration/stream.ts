@@ -3,6 +3,7 @@ import {
   commands,
   type Linear,
   type PackedBatch,
+  type PartialLayer,
   packSequences,
   scope,
   Tensor,
@@ -26,6 +27,8 @@ export interface SharedInput {
  */
 export class CalibrationStream implements Disposable {
   private readonly batches: { readonly batch: PackedBatch; residual: Tensor; original: Tensor | undefined }[];
+  /** Where batches stand inside of a layer, while one is gone through in parts. */
+  private inside: { own: PartialLayer; original: PartialLayer | undefined }[] = [];
   /** Layers that the streams of the original model have been through. */
   private passed = 0;
   /** Rows that every statistic is a sum over. */
@@ -194,16 +197,82 @@ export class CalibrationStream implements Disposable {
     if (follows) this.passed++;
   }
 
+  /**
+   * Takes the residual streams through a layer part by part, each of which runs once: before linear layers that read one
+   * input run, `change` is given X^T X of that input, over all batches, and may change their weights.
+   * @param linears of which statistics are wanted
+   * @param options.end runs what comes after the last of them; without it the streams are of no more use
+   */
+  async advanceInParts(
+    layer: number,
+    linears: readonly Linear[],
+    change: (input: SharedInput) => Promise<void>,
+    { signal, end }: { readonly signal?: AbortSignal; readonly end: boolean },
+  ): Promise<void> {
+    const { model, batches } = this;
+    const parts = model.layerParts(layer);
+    const follows = this.paired && this.passed === layer;
+    this.inside = batches.map(({ batch, residual, original }) => ({
+      own: { residual },
+      original: follows ? parts[0]!.run({ residual: original! }, batch) : undefined,
+    }));
+    for (const [p, { feeds, run }] of parts.entries()) {
+      const readers = feeds.filter((linear) => linears.includes(linear));
+      const k = readers[0]?.inFeatures ?? 0;
+      const matrix = () => Tensor.empty(model.device, [k, k], 'f32', 'persistent');
+      using square = k > 0 ? matrix() : undefined;
+      using shift = k > 0 && follows ? matrix() : undefined;
+      if (feeds.length === 0 && !end) break;
+      for (const [index, state] of this.inside.entries()) {
+        signal?.throwIfAborted();
+        const { batch } = batches[index]!;
+        const beta = index === 0 ? 0 : 1;
+        state.own = replaced(state.own, run(state.own, batch));
+        if (square) addSquare(state.own.input!, square, beta);
+        if (shift) addShift(state.own.input!, state.original!.input!, shift, beta);
+        // The original goes ahead while its weights are there.
+        const next = parts[p + 1];
+        if (state.original && next) state.original = replaced(state.original, next.run(state.original, batch));
+        await model.device.flush();
+      }
+      if (!square) continue;
+      mirror(square);
+      await change({ linears: readers, square, ...(shift && { shift }) });
+    }
+    for (const [index, { own, original }] of this.inside.entries()) {
+      const entry = batches[index]!;
+      own.input?.dispose();
+      own.attended?.dispose();
+      if (original) original.input?.dispose();
+      entry.residual = own.residual;
+      if (original) entry.original = original.residual;
+    }
+    this.inside = [];
+    if (follows) this.passed++;
+  }
+
   [Symbol.dispose](): void {
     for (const { residual, original } of this.batches) {
       residual.dispose();
       original?.dispose();
+    }
+    for (const { own, original } of this.inside) {
+      for (const state of [own, original]) {
+        for (const tensor of [state?.residual, state?.input, state?.attended]) tensor?.dispose();
+      }
     }
   }
 }
 
 /** @param index of the batch */
 export type LinearVisitor = (linear: Linear, x: Tensor, index: number) => void;
+
+/** A later state of a batch, in place of one of which nothing else is kept. */
+function replaced(before: PartialLayer, after: PartialLayer): PartialLayer {
+  const kept = new Set(Object.values(after));
+  for (const tensor of Object.values(before) as Tensor[]) if (!kept.has(tensor)) tensor.dispose();
+  return after;
+}
 
 /** Ends the run of a layer of which nothing more is wanted. */
 class EnoughSeen extends Error {}

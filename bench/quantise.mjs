@@ -3,7 +3,7 @@
  *
  *   node bench/quantise.mjs --model FOLDER --calibration TEXT --test TEXT --work FOLDER [--windows N] [--samples N] [--only NAMES]
  *
- * Groups of 64, lm_head left, calibrated on the first 128 (--samples) windows of 512 tokens of a text that is tokenised as one,
+ * Groups of 64 (smoothquant: whole rows, 8 bits, inputs too), lm_head left, calibrated on the first 128 (--samples) windows of 512 tokens of a text that is tokenised as one,
  * without special tokens and with its line breaks as they are. Perplexity is over windows of 512 tokens of the test text without
  * overlap and without BOS, in bf16, of all models by the same program (ours, which loads the peers' files); all windows unless
  * --windows says how many. Intervals are of the ratio to the first model named, paired by window. What the work folder has
@@ -80,12 +80,14 @@ const methods = {
   'awq-drift': ours('awq', { driftCorrection: 1 }),
   'awq-half-drift': ours('awq', { driftCorrection: 0.5 }),
   'awq-nearest': ours('awq', { rounding: 'nearest' }),
+  smoothquant: ours('smoothquant', { groupSize: undefined }),
   rtn: ours('rtn'),
   'rtn-asymmetric': ours('rtn', { symmetric: false }),
   'gptqmodel-gptq': theirs('gptqmodel', 'gptq'),
   'gptqmodel-gptaq': theirs('gptqmodel', 'gptaq'),
   'llmcompressor-gptq': theirs('llmcompressor', 'gptq'),
   'llmcompressor-awq': theirs('llmcompressor', 'awq'),
+  'llmcompressor-smoothquant': theirs('llmcompressor', 'smoothquant'),
 };
 
 /** Runs `make` unless its outcome is there. */
@@ -100,7 +102,9 @@ function windowScores(name, model) {
   const suffix = values.windows === undefined ? 'all' : values.windows;
   return kept(`${name}.perplexity-${suffix}`, () => {
     const windows = values.windows === undefined ? {} : { maxWindows: Number(values.windows) };
-    const options = { model, dataset: values.test, window: 512, ...windows };
+    // Inputs of 8 bits are part of W8A8; other formats are measured with inputs as they are.
+    const weights = name.endsWith('smoothquant') ? { weights: 'as-stored' } : {};
+    const options = { model, dataset: values.test, window: 512, ...windows, ...weights };
     return step({ stage: 'evaluate', use: 'perplexity', with: options }).windowScores;
   });
 }
@@ -111,11 +115,15 @@ function sizes(folder) {
   let [bytes, weights, all] = [0, 0, 0];
   for (const name of files) {
     all += statSync(join(folder, name)).size;
-    for (const [tensor, { bytes: size, shape }] of readSafetensors(join(folder, name)).tensors) {
-      if (!/\.(qweight|qzeros|scales|g_idx|weight_packed|weight_scale|weight_zero_point|weight_shape)$/.test(tensor))
+    for (const [tensor, { bytes: size, shape, dtype }] of readSafetensors(join(folder, name)).tensors) {
+      if (
+        dtype !== 'i8' &&
+        !/\.(qweight|qzeros|scales|g_idx|weight_packed|weight_scale|weight_zero_point|weight_shape)$/.test(tensor)
+      )
         continue;
       bytes += size;
       // Eight codes of 4 bits a word.
+      if (dtype === 'i8') weights += shape[0] * shape[1];
       if (/\.(qweight|weight_packed)$/.test(tensor)) weights += 8 * shape[0] * shape[1];
     }
   }

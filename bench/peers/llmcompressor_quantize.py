@@ -1,7 +1,7 @@
 """Quantises a model with llm-compressor: FOLDER TEXT METHOD WINDOWS OUTPUT RESULT
 
 4 bits, groups of 64, lm_head left, the first windows of 512 tokens of a text that is tokenised as one without special
-tokens. METHOD is gptq (symmetric) or awq (with zero points). Writes seconds and peak memory of quantising as JSON.
+tokens. METHOD is gptq (symmetric), awq (with zero points) or smoothquant (weights and inputs of 8 bits). Writes seconds and peak memory of quantising as JSON.
 """
 
 import json
@@ -16,6 +16,8 @@ from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.awq import AWQModifier
 from llmcompressor.modifiers.gptq import GPTQModifier
+from llmcompressor.modifiers.quantization import QuantizationModifier
+from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder, text, method, count, output, result = sys.argv[1:]
@@ -28,8 +30,12 @@ data = Dataset.from_dict({"input_ids": windows, "attention_mask": [[1] * 512] * 
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
 weights = QuantizationArgs(num_bits=4, group_size=64, strategy="group", symmetric=method == "gptq")
 scheme = QuantizationScheme(targets=["Linear"], weights=weights)
-modifier = {"gptq": GPTQModifier, "awq": AWQModifier}[method]
-recipe = modifier(config_groups={"group_0": scheme}, ignore=["lm_head"])
+if method == "smoothquant":
+    eight_bits = QuantizationModifier(targets="Linear", scheme="W8A8", ignore=["lm_head"])
+    recipe = [SmoothQuantModifier(smoothing_strength=0.5), eight_bits]
+else:
+    modifier = {"gptq": GPTQModifier, "awq": AWQModifier}[method]
+    recipe = modifier(config_groups={"group_0": scheme}, ignore=["lm_head"])
 started = time.time()
 oneshot(model=model, dataset=data, recipe=recipe, max_seq_length=512, num_calibration_samples=len(windows), batch_size=4)
 seconds = time.time() - started

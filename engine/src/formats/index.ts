@@ -27,13 +27,14 @@ export {
   type TableQuantizedTensor,
   type TableQuantizedWeight,
 } from './quantized/bitsandbytes.js';
-export { quantizeQ8 } from './quantized/blocks.js';
+export { blocksOfRows, quantizeQ8 } from './quantized/blocks.js';
 export {
   hasNaturalGroups,
   type QuantizedTensor,
   readFloats,
   readQuantizedWeight,
   readQuantizedZeros,
+  readSignedCodes,
 } from './quantized/checkpoint.js';
 export { bytesOf, encodeScales, rounded, type ScaleDType } from './quantized/half.js';
 export { type PackedTensors, packWeight, type QuantizedLayout, unpackWeight } from './quantized/layouts.js';

@@ -20,7 +20,7 @@ import { Tensor } from '../tensor/tensor.js';
 import { quantizedSource } from './quantized-source.js';
 
 const [N, K, GROUPS] = [40, 192, 3];
-const LAYOUTS: readonly QuantizedLayout[] = ['gptq', 'gptq_v2', 'awq', 'pack-quantized'];
+const LAYOUTS: readonly Exclude<QuantizedLayout, 'int-quantized'>[] = ['gptq', 'gptq_v2', 'awq', 'pack-quantized'];
 
 const weight: QuantizedWeight = {
   outFeatures: N,
@@ -45,14 +45,19 @@ describe.each([['portable'], [undefined]])('with the kernels %s', (isa) => {
     rmSync(folder, { recursive: true });
   });
 
-  function entry(name: string, dtype: 'i32' | 'f16' | 'f32', shape: readonly number[], data: Uint8Array): TensorEntry {
+  function entry(
+    name: string,
+    dtype: 'i8' | 'i32' | 'f16' | 'bf16' | 'f32',
+    shape: readonly number[],
+    data: Uint8Array,
+  ): TensorEntry {
     const file = join(folder, `${name}-${Math.random()}`);
     // What comes before it in a file is no multiple of a page.
     writeFileSync(file, Buffer.concat([Buffer.alloc(24), data]));
     return { name, dtype, shape, file, offset: 24, bytes: data.byteLength };
   }
 
-  function stored(layout: QuantizedLayout, values: QuantizedWeight, groupIndex?: Int32Array): QuantizedTensor {
+  function stored(layout: (typeof LAYOUTS)[number], values: QuantizedWeight, groupIndex?: Int32Array): QuantizedTensor {
     const { codes, zeros } = packWeight(values, layout);
     const across = layout !== 'pack-quantized';
     const turned = values.scales.map((_, i) => values.scales[(i % N) * GROUPS + Math.floor(i / N)]!);
@@ -108,6 +113,46 @@ describe.each([['portable'], [undefined]])('with the kernels %s', (isa) => {
       for (let row = 0; row < 9; row++)
         for (let n = 0; n < N; n++) expect(Math.abs(result[row * N + n]! - expected(row, n))).toBeLessThan(tolerance);
     }
+  });
+
+  test('signed bytes whose rows have one scale are blocks of Q8_0, and multiplied by inputs of 8 bits', async () => {
+    const values: QuantizedWeight = {
+      ...weight,
+      ...{ bits: 8, groups: 1, codes: Uint8Array.from({ length: N * K }, (_, i) => (i * 37 + (i >> 4)) % 256) },
+      scales: Float32Array.from({ length: N }, (_, i) => (1 + (i % 13)) / 2048),
+      zeros: new Uint16Array(N).fill(128),
+    };
+    const { codes } = packWeight(values, 'int-quantized');
+    const tensor = (dtype: 'bf16' | 'f32', scales: Float32Array): QuantizedTensor => ({
+      ...{ layout: 'int-quantized', bits: 8, groups: 1, zeros: undefined, groupIndex: undefined },
+      codes: entry('weight', 'i8', [N, K], bytesOf(codes)),
+      scales: entry('weight_scale', dtype, [N, 1], encodeScales(scales, dtype)),
+    });
+    using w = parameter(tensor('bf16', values.scales));
+    using read = w.toFloat32();
+    const floats = dequantize(values);
+    expect(await read.floats()).toEqual(floats);
+    expect([w.forward().dtype, w.forward().layout]).toEqual(['q8_0', 'packedForward']);
+    const x = Float32Array.from({ length: 9 * K }, (_, i) => Math.sin(i * 0.7));
+    using input = Tensor.from(device, x, [9, K], 'bf16');
+    using y = linear(input, w);
+    const result = await y.floats();
+    for (let row = 0; row < 9; row++) {
+      for (let n = 0; n < N; n++) {
+        const own = floats.subarray(n * K, (n + 1) * K);
+        const expected = own.reduce((sum, value, k) => sum + value * x[row * K + k]!, 0);
+        const size = Math.hypot(...own);
+        expect(Math.abs(result[row * N + n]! - expected) / size).toBeLessThan(0.03);
+      }
+    }
+    // Scales beyond half precision are not rounded to it.
+    using other = parameter(
+      tensor(
+        'f32',
+        values.scales.map((scale) => scale * (1 + 2 ** -12)),
+      ),
+    );
+    expect(other.forward().dtype).toBe('f32');
   });
 
   test('groups in the order of columns may be named', async () => {

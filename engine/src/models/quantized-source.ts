@@ -2,12 +2,14 @@ import * as commands from '../device/commands/index.js';
 import type { Device } from '../device/device.js';
 import { byteLength } from '../device/dtype.js';
 import {
+  blocksOfRows,
   dequantize,
   hasNaturalGroups,
   type QuantizedTensor,
   readFloats,
   readQuantizedWeight,
   readQuantizedZeros,
+  readSignedCodes,
   rounded,
 } from '../formats/index.js';
 import type { TensorEntry } from '../formats/model-source.js';
@@ -20,10 +22,12 @@ import { Tensor } from '../tensor/tensor.js';
 const BLOCK = 32;
 
 /**
- * A weight [N, K] that is quantised in its files: as blocks of its own codes where they have 4 bits and groups of a
+ * A weight [N, K] that is quantised in its files: as blocks of Q8_0 where it has signed bytes whose rows have one scale, which
+ * half precision holds exactly, and rows are whole blocks; as blocks of its own codes where they have 4 bits and groups of a
  * multiple of 32 neighbours whose scales half precision holds exactly, which kernels compute with as they are; else as f32.
  */
 export function quantizedSource(device: Device, tensor: QuantizedTensor, shape: readonly number[]): WeightSource {
+  if (tensor.layout === 'int-quantized') return signedSource(device, tensor, shape);
   const blocks = keepsCodes(tensor, shape);
   return {
     direct: false,
@@ -37,6 +41,27 @@ export function quantizedSource(device: Device, tensor: QuantizedTensor, shape: 
       if (groupSize !== undefined) return unscoped(() => openBlocks(device, tensor, shape, groupSize));
       return unscoped(() => Tensor.from(device, dequantize(readQuantizedWeight(tensor, shape)), shape));
     },
+  };
+}
+
+/** A weight of signed bytes. */
+function signedSource(device: Device, tensor: QuantizedTensor, shape: readonly number[]): WeightSource {
+  let known: boolean | undefined;
+  const fits = () => {
+    known ??= tensor.groups === 1 && shape[1]! % BLOCK === 0 && hasHalfScales(tensor.scales);
+    return known;
+  };
+  return {
+    direct: false,
+    blocks: () => (fits() ? { dtype: 'q8_0', group: 0 } : undefined),
+    codes: () => groupCodes(device, readQuantizedWeight(tensor, shape)),
+    open: () =>
+      unscoped(() => {
+        if (!fits()) return Tensor.from(device, dequantize(readQuantizedWeight(tensor, shape)), shape);
+        const blocks = Tensor.empty(device, shape, 'q8_0');
+        device.write(blocks, blocksOfRows(readSignedCodes(tensor), readFloats(tensor.scales)));
+        return blocks;
+      }),
   };
 }
 

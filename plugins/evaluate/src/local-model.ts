@@ -37,7 +37,7 @@ export async function checkModel(context: CheckContext, model: string): Promise<
 export async function openLocalModel(
   context: Pick<StepContext, 'backend' | 'resolvePath'>,
   name: string,
-  { dtype }: { readonly dtype: 'f32' | 'bf16' },
+  { dtype, weights }: { readonly dtype: 'f32' | 'bf16'; readonly weights?: 'float' | 'as-stored' },
 ): Promise<LocalModel> {
   const path = pathOrName(context.resolvePath, name);
   const adapter = isAdapterFolder(path) ? path : undefined;
@@ -47,7 +47,7 @@ export async function openLocalModel(
   try {
     const source = readModelSource(base);
     const tokenizer = Tokenizer.of(adapter === undefined ? source : withTokenizerOf(adapter, source));
-    const model = asCausal(await loadModel(device, base, { dtype }));
+    const model = asCausal(await loadModel(device, base, { dtype, ...(weights === 'as-stored' && { weights }) }));
     if (adapter !== undefined) await loadAdapter(model, adapter);
     return { path, device, model, tokenizer, [Symbol.dispose]: () => device[Symbol.dispose]() };
   } catch (error) {

@@ -3,15 +3,17 @@ import {
   compensate,
   correctedWeight,
   deviceWeight,
+  foldingOf,
   type LayerTask,
   prepare,
   quadraticForm,
   quantizeErrors,
   roundToNearest,
   type SharedInput,
+  scaleColumns,
+  spread,
 } from '@largeforge/quantize';
-import { foldingOf } from './folding.js';
-import { searchScales, spread } from './scale-search.js';
+import { searchScales } from './scale-search.js';
 
 export interface AwqSettings {
   readonly clip: boolean;
@@ -73,14 +75,6 @@ async function scaleInputs(
   } finally {
     for (const { weight } of weights) weight.dispose();
   }
-}
-
-function scaleColumns(matrix: Tensor, columns: Float32Array): void {
-  const { device } = matrix;
-  scope(() => {
-    const factors = Tensor.from(device, columns).view(matrix.shape, [0, 1]);
-    commands.binary(device.recorder, 'mul', matrix, factors, matrix);
-  });
 }
 
 async function roundLayers(task: LayerTask, input: SharedInput, settings: AwqSettings): Promise<void> {

@@ -1,5 +1,12 @@
 import { defineStepRunner } from '@largeforge/core';
-import { checkQuantize, quantizeInputs, quantizeModel, quantizeOptions, quantizeOutputs } from '@largeforge/quantize';
+import {
+  checkQuantize,
+  driftCorrectionOption,
+  quantizeInputs,
+  quantizeModel,
+  quantizeOptions,
+  quantizeOutputs,
+} from '@largeforge/quantize';
 import { z } from 'zod';
 import { awqLayer } from './layer.js';
 
@@ -19,14 +26,7 @@ export const awqOptions = z.strictObject({
       'scaled weights: as GPTQ rounds them, so that others make up for the errors; or to the nearest, as in the paper',
     ),
   sweeps: z.int().min(0).max(50).default(4).describe('of coordinate descent after compensated rounding'),
-  driftCorrection: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0)
-    .describe(
-      'share of what earlier layers changed of the inputs that weights make up for, with compensated rounding; one more run of each layer',
-    ),
+  driftCorrection: driftCorrectionOption.describe(`${driftCorrectionOption.description}; with compensated rounding`),
 });
 
 export type AwqStepOptions = z.output<typeof awqOptions>;

@@ -1,5 +1,5 @@
 import { commands, type Device, scope, Tensor } from '@largeforge/engine';
-import { type GridOptions, searchOf } from '@largeforge/quantize';
+import { type GridOptions, searchOf, spread } from '@largeforge/quantize';
 
 export interface ScaleChoice {
   /** [channels] what weights are multiplied by. */
@@ -55,11 +55,6 @@ export async function searchScales(
   let best = 0;
   for (let i = 1; i < losses.length; i++) if (losses[i]! < losses[best]!) best = i;
   return { scales: candidates[best]!, gain: losses[0]! > 0 ? losses[best]! / losses[0]! : 1 };
-}
-
-/** [K] of [channels]. */
-export function spread(scales: Float32Array, channelOf: Int32Array): Float32Array {
-  return Float32Array.from(channelOf, (channel) => scales[channel]!);
 }
 
 interface SampledWeight {

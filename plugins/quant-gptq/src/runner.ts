@@ -2,6 +2,7 @@ import { defineStepRunner } from '@largeforge/core';
 import {
   bitsOption,
   checkQuantize,
+  driftCorrectionOption,
   quantizeInputs,
   quantizeModel,
   quantizeOptions,
@@ -34,14 +35,7 @@ export const gptqOptions = z.strictObject({
     .describe(
       'quantise each part of a layer on what the parts before it, quantised, give: one run of each layer, with the inputs of a part of all windows in memory; else all parts on what the original layer gives, in two runs',
     ),
-  driftCorrection: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0)
-    .describe(
-      'share of what earlier layers changed of the inputs that weights make up for; one more run of each layer',
-    ),
+  driftCorrection: driftCorrectionOption,
 });
 
 export type GptqStepOptions = z.output<typeof gptqOptions>;

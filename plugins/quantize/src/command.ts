@@ -17,7 +17,7 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
     name: 'quantize',
     summary: 'make a model smaller: weights of few bits',
     description:
-      'Methods are the optimizers gptq, awq, rtn (round to nearest) and gguf, of the plugins that the config lists.',
+      'Methods are the optimizers gptq, awq, smoothquant (weights and inputs of 8 bits), rtn (round to nearest) and gguf, of the plugins that the config lists.',
     examples: [
       'largeforge quantize --model ./model --method gptq --bits 4 --calibration ./wikitext-2/valid.txt --output-dir ./model-gptq',
       'largeforge quantize --model ./model --method awq --format compressed-tensors --calibration ./rows.jsonl --output-dir ./model-awq',
@@ -27,7 +27,7 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
       {
         flags: '--method <name>',
         description: 'how codes are chosen',
-        choices: ['gptq', 'awq', 'rtn', 'gguf'],
+        choices: ['gptq', 'awq', 'smoothquant', 'rtn', 'gguf'],
         required: true,
       },
       { flags: '--output-dir <folder>', description: 'where the quantised model goes', required: true },
@@ -66,6 +66,11 @@ export function quantizeCommand(): CommandDefinition<CommandContext> {
       {
         flags: '--drift-correction <share>',
         description: 'gptq, awq: of what earlier layers changed of the inputs, made up for',
+        parse: numberBetween(0, 1),
+      },
+      {
+        flags: '--alpha <share>',
+        description: 'smoothquant: of the range that weights take, inputs the rest (default: 0.5)',
         parse: numberBetween(0, 1),
       },
       { flags: '--lm-head', description: 'quantise the output head too' },

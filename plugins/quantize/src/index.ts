@@ -11,9 +11,10 @@ export {
   type QuantizationScheme,
 } from './checkpoint/scheme.js';
 export { quantizeErrors } from './errors.js';
+export { type Folding, foldingOf, scaleColumns, spread } from './folding.js';
 export { deviceWeight, finiteWeight, linearsOf } from './layers.js';
 export type { LayerTask, QuantizationMethod, QuantizedLinear } from './method.js';
-export { bitsOption, type QuantizeOptions, quantizeOptions } from './options.js';
+export { bitsOption, driftCorrectionOption, type QuantizeOptions, quantizeOptions } from './options.js';
 export { type QuantizationOutputs, type QuantizationPlan, quantizeModel } from './quantize.js';
 export {
   type CompensationOptions,
@@ -37,6 +38,10 @@ export default definePlugin({
     context.registries.optimizer.add('rtn', {
       describe: 'Rounds weights to the nearest code: the baseline of better quantisers',
       load: async () => (await import('./rtn.js')).rtnRunner,
+    });
+    context.registries.optimizer.add('smoothquant', {
+      describe: 'Quantises weights and inputs to 8 bits, after ranges of inputs went over to the weights',
+      load: async () => (await import('./smoothquant.js')).smoothQuantRunner,
     });
     context.registries.optimizer.add('gguf', {
       describe: 'Quantises to the block formats of llama.cpp, as one GGUF file',

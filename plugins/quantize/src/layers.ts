@@ -80,7 +80,7 @@ function largestGroupSize(linears: readonly Linear[]): number {
 }
 
 function checkShape({ name, inFeatures, outFeatures }: Linear, { bits, groupSize }: LayerScheme): void {
-  if (inFeatures % groupSize !== 0) {
+  if (groupSize > 0 && inFeatures % groupSize !== 0) {
     throw quantizeErrors.LF_QUANTIZE_GROUP_SIZE({ groupSize, layer: name, width: inFeatures });
   }
   if ((inFeatures * bits) % 32 !== 0 || (outFeatures * bits) % 32 !== 0) {

@@ -5,6 +5,14 @@ import { checkpointFormats } from './checkpoint/scheme.js';
 /** Bits that weights can have. */
 export const bitsOption = z.union([z.literal(2), z.literal(3), z.literal(4), z.literal(8)]).describe('of a weight');
 
+/** Of methods that can make up for what they changed before. */
+export const driftCorrectionOption = z
+  .number()
+  .min(0)
+  .max(1)
+  .default(0)
+  .describe('share of what earlier layers changed of the inputs that weights make up for; one more run of each layer');
+
 /** What is different for layers whose module name a pattern matches. */
 const moduleRule = z.strictObject({
   match: z.string().min(1).describe('regular expression, found anywhere in a module name: "down_proj$"'),

@@ -45,6 +45,10 @@ export interface QuantizationPlan {
   readonly bits: number;
   readonly symmetric: boolean;
   readonly format: CheckpointFormat;
+  /** Whether each row of a weight has one scale, whatever the options say of groups. */
+  readonly byRow?: boolean;
+  /** Whether the checkpoint asks for inputs in 8 bits (`QuantizationScheme.dynamicInputs`). */
+  readonly dynamicInputs?: boolean;
   /** Whether groups are runs of columns in another order than they lie in. */
   readonly ordered?: boolean;
   /** Whether inputs are compared with those in the original model (`SharedInput.shift`). */
@@ -77,8 +81,9 @@ export async function quantizeModel(
   const folder = options.outputDir === undefined ? context.outputDir : context.resolvePath(options.outputDir);
   const path = pathOrName(context.resolvePath, options.model);
   using staged = new StagedModel(folder, path);
-  const { bits, symmetric, format, ordered = false } = plan;
-  layoutOf({ bits, symmetric, format, ordered, head: options.lmHead, groupSize: 0, others: new Map(), kept: [] });
+  const { bits, symmetric, format, ordered = false, dynamicInputs = false } = plan;
+  const asked = { bits, symmetric, format, ordered, dynamicInputs, head: options.lmHead };
+  layoutOf({ ...asked, groupSize: 0, others: new Map(), kept: [] });
   const scoresBefore = await gateScores(context, path, options.gate, options.dtype);
   const { library, threads, device: index } = await context.backend();
   const device = openDevice({ library, threads, index });
@@ -89,10 +94,11 @@ export async function quantizeModel(
     const linears = Array.from({ length: model.config.numLayers }, (_, layer) => linearsOf(model, layer));
     const head = options.lmHead ? headOf(model) : undefined;
     const all = [...linears.flat(), ...(head ? [head] : [])];
-    const { base, others, kept } = planLayers(all, { bits, symmetric, groupSize: options.groupSize }, options.modules);
+    const groupSize = plan.byRow ? 0 : options.groupSize;
+    const { base, others, kept } = planLayers(all, { bits, symmetric, groupSize }, options.modules);
     const scheme: QuantizationScheme = {
       ...base,
-      ...{ format, ordered, others, kept, head: head !== undefined },
+      ...{ format, ordered, others, kept, dynamicInputs, head: head !== undefined },
       scaleDType: scaleDTypeOf(format, options.dtype),
     };
     layoutOf(scheme);
@@ -112,7 +118,9 @@ export async function quantizeModel(
     if (format === 'gptq') writeJson(join(partial, 'quantize_config.json'), quantizationConfig(scheme));
     store[Symbol.dispose]();
     const comparison =
-      compared.length === 0 ? undefined : await compareWritten(device, partial, options, compared, original, signal);
+      compared.length === 0
+        ? undefined
+        : await compareWritten(device, partial, { ...options, dynamicInputs }, compared, original, signal);
     const scoresAfter = await gateScores(context, partial, options.gate, options.dtype);
     const quantized = all.filter(({ name }) => packed.has(name));
     const sizes = sizesOf(model, quantized, packed, options.dtype);
@@ -145,11 +153,12 @@ export async function quantizeModel(
 /** What a reader wants to know of a scheme at once. */
 function schemeFacts(scheme: QuantizationScheme): [string, string][] {
   const text = ({ bits, groupSize, symmetric }: LayerScheme) =>
-    `${bits} bits, groups of ${groupSize}, ${symmetric ? 'symmetric' : 'with zero points'}`;
+    `${bits} bits, ${groupSize ? `groups of ${groupSize}` : 'a scale for each row'}, ${symmetric ? 'symmetric' : 'with zero points'}`;
   const others = new Map<string, number>();
   for (const own of scheme.others.values()) others.set(text(own), (others.get(text(own)) ?? 0) + 1);
   return [
     ['scheme', `${text(scheme)}, ${scheme.format}`],
+    ...(scheme.dynamicInputs ? [['inputs', '8 bits, a scale for each token'] as [string, string]] : []),
     ...[...others].map(([name, count]): [string, string] => [`${count} layers`, name]),
     ...(scheme.kept.length > 0 ? [[`${scheme.kept.length} layers`, 'kept as they are'] as [string, string]] : []),
     ['loads in', knownLoaders(scheme)],
@@ -175,7 +184,7 @@ async function quantizeLayers(
   const packed = new Map<string, readonly TensorToWrite[]>();
   const layers: LayerReport[] = [];
   const layout = layoutOf(scheme);
-  const schemeOf = (linear: Linear) => layerScheme(scheme, linear.name);
+  const schemeOf = (linear: Linear) => layerScheme(scheme, linear);
   const keep = async (linear: Linear, { weight, relativeError }: QuantizedLinear) => {
     const own = { layout, ...schemeOf(linear) };
     packed.set(linear.name, await store.keep(packedTensors(linear.name, weight, own)));
@@ -195,11 +204,12 @@ async function quantizeLayers(
     const end = head !== undefined || layer + 1 < linears.length;
     let passed = false;
     const squares = (some: readonly Linear[]) => stream.squares(layer, some, signal);
+    const largest = (some: readonly Linear[]) => stream.largest(layer, some, signal);
     const inParts = async (change: (input: SharedInput) => Promise<void>) => {
       await stream.advanceInParts(layer, own, change, { signal, end });
       passed = true;
     };
-    if (own.length > 0) await method({ ...shared, layer, linears: own, squares, inParts });
+    if (own.length > 0) await method({ ...shared, layer, linears: own, squares, largest, inParts });
     if (end && !passed) await stream.advance(layer, signal);
     // The packed weights are kept on the disk: memory holds one layer's values at a time.
     for (const { weight } of own) weight.dispose();
@@ -211,7 +221,7 @@ async function quantizeLayers(
       using square = await stream.headSquare(signal);
       await change({ linears: [head], square });
     };
-    await method({ ...shared, layer: undefined, linears: [head], squares, inParts });
+    await method({ ...shared, layer: undefined, linears: [head], squares, largest: async () => [], inParts });
   }
   progress(total);
   return { layers, packed };
@@ -221,12 +231,14 @@ async function quantizeLayers(
 async function compareWritten(
   device: Device,
   folder: string,
-  { dtype }: QuantizeOptions,
+  { dtype, dynamicInputs }: QuantizeOptions & { readonly dynamicInputs: boolean },
   windows: readonly Int32Array[],
   original: Observation,
   signal: AbortSignal,
 ): Promise<Comparison> {
-  using written = asCausal(await loadModel(device, folder, { dtype }));
+  // In their own bits weights are multiplied by inputs of 8 bits, as with floats they are not.
+  const weights = dynamicInputs ? ({ weights: 'as-stored' } as const) : {};
+  using written = asCausal(await loadModel(device, folder, { dtype, ...weights }));
   return compare(written, windows, original, signal);
 }
 
@@ -238,7 +250,7 @@ function sizesOf(
 ): Sizes & { bitsPerWeight: number } {
   const width = dtype === 'f32' ? 4 : 2;
   const elements = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
-  const widths: Readonly<Record<string, number>> = { i64: 8, i32: 4, f32: 4, f16: 2, bf16: 2 };
+  const widths: Readonly<Record<string, number>> = { i64: 8, i32: 4, f32: 4, f16: 2, bf16: 2, i8: 1 };
   const layerBytes = [...packed.values()]
     .flat()
     .reduce((sum, { dtype: type, shape }) => sum + elements(shape) * widths[type]!, 0);

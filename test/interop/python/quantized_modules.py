@@ -27,7 +27,7 @@ def dequantized(module, method):
         return dequantize_gemm(module.qweight, module.qzeros, module.scales, module.bits, module.group_size).T
     from compressed_tensors.compressors import decompress_module
 
-    if hasattr(module, "weight_packed"):
+    if hasattr(module, "weight_packed") or module.weight.dtype == torch.int8:
         decompress_module(module)
     return module.weight
 
@@ -48,4 +48,11 @@ for folder in sys.argv[2:]:
         for name, module in model.named_modules():
             if hasattr(module, "qweight") or hasattr(module, "quantization_scheme"):
                 out[name] = dequantized(module, method)
+        if config.get("format") == "int-quantized":
+            # Those were of inputs in 8 bits; the weights are floats by now, and inputs can stay as they are.
+            from compressed_tensors.quantization import disable_quantization
+
+            out["logits.8-bits"] = out["logits"]
+            model.apply(disable_quantization)
+            out["logits"] = model(tokens).logits[0]
     save_file({name: value.float().contiguous() for name, value in out.items()}, f"{folder}.safetensors")

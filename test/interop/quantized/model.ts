@@ -5,6 +5,7 @@ import {
   asCausal,
   createModel,
   type Device,
+  type LoadOptions,
   loadModel,
   packSequences,
   readModelSource,
@@ -48,8 +49,13 @@ export const tokenRows = (rows: number, length: number): number[][] =>
   Array.from({ length: rows }, (_, row) => Array.from({ length }, (_, i) => 5 + ((row * 131 + i * i * 37 + i) % 700)));
 
 /** Logits of a row, and the weights of linear layers as they are computed with. */
-export async function computed(device: Device, path: string, tokens: readonly number[]) {
-  const model = asCausal(await loadModel(device, path, { dtype: 'f32' }));
+export async function computed(
+  device: Device,
+  path: string,
+  tokens: readonly number[],
+  options: LoadOptions = { dtype: 'f32' },
+) {
+  const model = asCausal(await loadModel(device, path, options));
   const logits = await scope(() => model.logits(model.hidden(packSequences([tokens as number[]])))).floats();
   const weights = new Map<string, Float32Array>();
   for (const [name, { weight }] of model.linears) {

@@ -5,6 +5,24 @@ const blockSize = 32;
 const blockBytes = 2 + blockSize;
 
 /**
+ * Signed codes [N, K] whose rows have one scale as GGUF's Q8_0: the scale of a row stands in each of its blocks.
+ * @param scales [N], numbers of half precision
+ */
+export function blocksOfRows(codes: Int8Array, scales: Float32Array): Uint8Array {
+  const columns = codes.length / scales.length;
+  const perRow = columns / blockSize;
+  const bytes = new Uint8Array(scales.length * perRow * blockBytes);
+  const view = new DataView(bytes.buffer);
+  const signs = new Int8Array(bytes.buffer);
+  for (let block = 0; block < scales.length * perRow; block++) {
+    const to = block * blockBytes;
+    view.setUint16(to, floatToHalf(scales[Math.floor(block / perRow)]!), true);
+    signs.set(codes.subarray(block * blockSize, (block + 1) * blockSize), to + 2);
+  }
+  return bytes;
+}
+
+/**
  * Rounds values to GGUF's Q8_0: each 32 share a scale, the largest of them over 127. What is not finite makes the scale
  * of its block infinite or NaN, and so shows in every product.
  * @param values a multiple of 32 of them

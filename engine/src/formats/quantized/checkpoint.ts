@@ -29,6 +29,7 @@ const FIELDS = {
   gptq_v2: { codes: 'qweight', scales: 'scales', zeros: 'qzeros' },
   awq: { codes: 'qweight', scales: 'scales', zeros: 'qzeros' },
   'pack-quantized': { codes: 'weight_packed', scales: 'weight_scale', zeros: 'weight_zero_point' },
+  'int-quantized': { codes: 'weight', scales: 'weight_scale', zeros: 'weight_zero_point' },
 } as const;
 
 /**
@@ -51,6 +52,8 @@ export function quantizedTensors(
   const out = new Map(tensors);
   for (const [name, codes] of tensors) {
     if (!name.endsWith(`.${fields.codes}`)) continue;
+    // Weights that are not quantised have the same name.
+    if (layout === 'int-quantized' && codes.dtype !== 'i8') continue;
     const module = name.slice(0, -fields.codes.length - 1);
     const bits = bitsOf(module);
     const part = (field: string) => tensors.get(`${module}.${field}`);
@@ -64,7 +67,9 @@ export function quantizedTensors(
         remedy: 'Quantise it without act-order or with static groups, or use the model in bf16.',
       });
     }
-    if (!scales || (!zeros && layout !== 'pack-quantized')) throw fail('lacks its scales or zeros');
+    const compressed = layout === 'pack-quantized' || layout === 'int-quantized';
+    if (!scales || (!zeros && !compressed)) throw fail('lacks its scales or zeros');
+    if (zeros && layout === 'int-quantized') throw asymmetric(codes.file, module);
     if (codes.shape.length !== 2 || scales.shape.length !== 2) throw fail('has codes or scales that are no matrix');
     if (!['f16', 'bf16', 'f32'].includes(scales.dtype)) throw fail(`has scales of ${scales.dtype}`);
     const [rows, columns] = codes.shape as [number, number];
@@ -72,16 +77,16 @@ export function quantizedTensors(
     const [outFeatures, inFeatures] =
       layout === 'awq'
         ? [columns * packing, rows]
-        : layout === 'pack-quantized'
-          ? [rows, columns * packing]
+        : compressed
+          ? [rows, layout === 'int-quantized' ? columns : columns * packing]
           : [columns, Math.round(rows * packing)];
     const [scaleRows, scaleColumns] = scales.shape as [number, number];
-    const [own, groups] = layout === 'pack-quantized' ? [scaleRows, scaleColumns] : [scaleColumns, scaleRows];
+    const [own, groups] = compressed ? [scaleRows, scaleColumns] : [scaleColumns, scaleRows];
     const zeroCount = Math.ceil((outFeatures * groups * bits) / 32);
     const misfit =
       own !== outFeatures ||
       groups === 0 ||
-      codes.dtype !== 'i32' ||
+      codes.dtype !== (layout === 'int-quantized' ? 'i8' : 'i32') ||
       (zeros && (zeros.dtype !== 'i32' || zeros.shape.reduce((a, b) => a * b, 1) !== zeroCount)) ||
       (groupIndex && (groupIndex.dtype !== 'i32' || groupIndex.shape[0] !== inFeatures));
     if (misfit)
@@ -100,13 +105,21 @@ export function quantizedTensors(
   return out;
 }
 
+function asymmetric(path: string, module: string): Error {
+  return formatErrors.FILE_UNSUPPORTED({
+    path,
+    reason: `the codes of layer ${quoted(module)} have zero points of their own`,
+    remedy: 'Quantise its weights symmetrically, or use the model in bf16.',
+  });
+}
+
 function schemeOf(path: string, config: Record<string, unknown>): Scheme {
   const unsupported = (reason: string) =>
     formatErrors.FILE_UNSUPPORTED({
       path,
       reason: `its quantization_config ${reason}`,
       remedy:
-        'Use a GPTQ, AWQ (gemm), compressed-tensors (pack-quantized) or 4-bit bitsandbytes checkpoint, or the model in bf16.',
+        'Use a GPTQ, AWQ (gemm), compressed-tensors (pack-quantized, int-quantized) or 4-bit bitsandbytes checkpoint, or the model in bf16.',
     });
   const checked = (bits: unknown, allowed: readonly number[]): number => {
     if (allowed.includes(bits as number)) return bits as number;
@@ -137,9 +150,11 @@ function schemeOf(path: string, config: Record<string, unknown>): Scheme {
     const groups = Object.values((config.config_groups ?? {}) as Record<string, ConfigGroup>);
     const formats = new Set(groups.map(({ format }) => format ?? config.format));
     const [format] = config.format === 'mixed-precision' ? formats : [config.format];
-    if (format !== 'pack-quantized' || formats.size > 1) throw unsupported(`has the format ${[...formats].join(', ')}`);
+    if ((format !== 'pack-quantized' && format !== 'int-quantized') || formats.size > 1) {
+      throw unsupported(`has the format ${[...formats].join(', ')}`);
+    }
     const rules = groups.map(({ targets = [], weights }) => ({
-      bits: checked(weights?.num_bits, [4, 8]),
+      bits: checked(weights?.num_bits, format === 'int-quantized' ? [8] : [4, 8]),
       // Modules by name or pattern come before those by class, as compressed-tensors matches them.
       named: targets.filter((target) => target !== 'Linear').map((target) => matcherOf(target, unsupported)),
       linear: targets.includes('Linear') || targets.length === 0,
@@ -147,7 +162,7 @@ function schemeOf(path: string, config: Record<string, unknown>): Scheme {
     if (rules.length === 0) throw unsupported('has no config_groups');
     const other = (rules.find(({ linear }) => linear) ?? rules[0]!).bits;
     return {
-      layout: 'pack-quantized',
+      layout: format,
       bitsOf: (module) => rules.find(({ named }) => named.some((matches) => matches(module)))?.bits ?? other,
     };
   }
@@ -184,7 +199,9 @@ export function readQuantizedWeight(tensor: QuantizedTensor, shape: readonly num
   const [outFeatures, inFeatures] = shape as [number, number];
   const size = { outFeatures, inFeatures, bits, groups };
   const zeros = tensor.zeros && integers(tensor.zeros);
-  const { codes, zeros: unpacked } = unpackWeight({ codes: integers(tensor.codes), zeros }, layout, size);
+  const signed = layout === 'int-quantized';
+  const packed = signed ? readSignedCodes(tensor) : integers(tensor.codes);
+  const { codes, zeros: unpacked } = unpackWeight({ codes: packed, zeros }, layout, size);
   const stored = decodeScales(bytes(tensor.scales), tensor.scales.dtype as ScaleDType);
   const groupIndex = tensor.groupIndex && integers(tensor.groupIndex);
   if (groupIndex?.some((group) => group < 0 || group >= groups)) {
@@ -193,8 +210,15 @@ export function readQuantizedWeight(tensor: QuantizedTensor, shape: readonly num
       reason: `tensor ${quoted(tensor.groupIndex!.name)} names groups beyond ${groups}`,
     });
   }
-  const scales = layout === 'pack-quantized' ? stored : transposedScales(stored, groups, outFeatures);
+  const byRow = signed || layout === 'pack-quantized';
+  const scales = byRow ? stored : transposedScales(stored, groups, outFeatures);
   return { ...size, codes, scales, zeros: unpacked, groupIndex };
+}
+
+/** The codes [N, K] of a weight that files have as signed bytes: int-quantized. */
+export function readSignedCodes({ codes }: QuantizedTensor): Int8Array {
+  const read = bytes(codes);
+  return new Int8Array(read.buffer, read.byteOffset, read.byteLength);
 }
 
 /** The zeros [N, groups] of a quantised weight. */

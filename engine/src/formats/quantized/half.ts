@@ -61,7 +61,7 @@ export function decodeScales(bytes: Uint8Array, dtype: ScaleDType): Float32Array
 }
 
 /** The memory of a typed array. */
-export function bytesOf(array: Int32Array | Uint16Array | Float32Array | BigInt64Array): Uint8Array {
+export function bytesOf(array: Int32Array | Int8Array | Uint16Array | Float32Array | BigInt64Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 

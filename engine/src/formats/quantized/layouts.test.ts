@@ -4,7 +4,7 @@ import { brainToFloat, floatToBrain, floatToHalf, halfToFloat } from './half.js'
 import { packWeight, type QuantizedLayout, unpackWeight } from './layouts.js';
 import { dequantize, type QuantizedWeight } from './weight.js';
 
-const hex = (words: Int32Array | undefined) =>
+const hex = (words: Int32Array | Int8Array | undefined) =>
   Array.from(words ?? [], (word) => (word >>> 0).toString(16).padStart(8, '0'));
 
 /** A weight whose codes count along K (rows alike) or along N (columns alike). */
@@ -71,6 +71,17 @@ describe('layouts of quantised weights', () => {
     const { codes, zeros } = unpackWeight(packWeight(weight, layout), layout, weight);
     expect(codes).toEqual(weight.codes);
     expect(zeros).toEqual(weight.zeros);
+  });
+
+  it('has signed bytes as int-quantized', () => {
+    const weight = { ...random(8), groups: 1, zeros: new Uint16Array(32).fill(128) };
+    const { codes, zeros } = packWeight(weight, 'int-quantized');
+    expect(codes).toBeInstanceOf(Int8Array);
+    expect([codes[0], codes[77]]).toEqual([weight.codes[0]! - 128, weight.codes[77]! - 128]);
+    expect(unpackWeight({ codes, zeros }, 'int-quantized', weight)).toEqual({
+      codes: weight.codes,
+      zeros: weight.zeros,
+    });
   });
 
   it('takes the group of a column from the index where there is one', () => {

@@ -2,14 +2,15 @@ import { packRows, transposed, unpackRows } from './bit-pack.js';
 import type { QuantizedWeight } from './weight.js';
 
 /** How a checkpoint lays quantised weights out. AWQ is AutoAWQ's "gemm" version. */
-export type QuantizedLayout = 'gptq' | 'gptq_v2' | 'awq' | 'pack-quantized';
+export type QuantizedLayout = 'gptq' | 'gptq_v2' | 'awq' | 'pack-quantized' | 'int-quantized';
 
 /** Order of the columns that the nibbles of an AWQ word hold, least significant first (AutoAWQ, `pack_intweight`). */
 const AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7] as const;
 
 /** Integer tensors of one layer, by the end of their names. */
 export interface PackedTensors {
-  readonly codes: Int32Array;
+  /** Words, or the signed bytes of int-quantized. */
+  readonly codes: Int32Array | Int8Array;
   readonly zeros: Int32Array | undefined;
 }
 
@@ -19,6 +20,7 @@ export interface PackedTensors {
  * - gptq, gptq_v2: codes [K * bits / 32, N] along K, zeros [groups, N * bits / 32]; v1 stores each zero less one.
  * - awq: codes [K, N / 8], zeros [groups, N / 8], columns interleaved; 4 bits.
  * - pack-quantized: codes [N, K * bits / 32] along K, zeros [N * bits / 32, groups]; 4 or 8 bits.
+ * - int-quantized: signed bytes [N, K], around zeros that are 128 everywhere; 8 bits.
  */
 export function packWeight(weight: QuantizedWeight, layout: QuantizedLayout): PackedTensors {
   const { outFeatures: n, inFeatures: k, groups, bits, codes } = weight;
@@ -48,6 +50,8 @@ export function packWeight(weight: QuantizedWeight, layout: QuantizedLayout): Pa
         zeros: symmetric ? undefined : transposed(words(), groups, (n * bits) / 32),
       };
     }
+    case 'int-quantized':
+      return { codes: Int8Array.from(codes, (code) => code - 128), zeros: undefined };
   }
 }
 
@@ -59,14 +63,16 @@ export function unpackWeight(
 ): Pick<QuantizedWeight, 'codes' | 'zeros'> {
   const { outFeatures: n, inFeatures: k, bits } = shape;
   const zeros = unpackZeros(packed.zeros, layout, shape);
+  if (layout === 'int-quantized') return { codes: Uint8Array.from(packed.codes, (code) => code + 128), zeros };
+  const words = packed.codes as Int32Array;
   switch (layout) {
     case 'gptq':
     case 'gptq_v2':
-      return { codes: unpackRows(transposed(packed.codes, (k * bits) / 32, n), n, k, bits), zeros };
+      return { codes: unpackRows(transposed(words, (k * bits) / 32, n), n, k, bits), zeros };
     case 'awq':
-      return { codes: transposed(deinterleaved(unpackRows(packed.codes, k, n, bits)), k, n), zeros };
+      return { codes: transposed(deinterleaved(unpackRows(words, k, n, bits)), k, n), zeros };
     case 'pack-quantized':
-      return { codes: unpackRows(packed.codes, n, k, bits), zeros };
+      return { codes: unpackRows(words, n, k, bits), zeros };
   }
 }
 
@@ -76,7 +82,7 @@ export function unpackZeros(
   layout: QuantizedLayout,
   { outFeatures: n, groups, bits }: Pick<QuantizedWeight, 'outFeatures' | 'bits' | 'groups'>,
 ): Uint16Array {
-  if (!packed) return new Uint16Array(n * groups).fill(2 ** (bits - 1));
+  if (!packed || layout === 'int-quantized') return new Uint16Array(n * groups).fill(2 ** (bits - 1));
   switch (layout) {
     case 'gptq':
     case 'gptq_v2': {

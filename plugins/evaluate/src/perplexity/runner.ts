@@ -24,6 +24,10 @@ export const perplexityOptions = z.strictObject({
   maxWindows: z.int().positive().optional().describe('only the first windows'),
   bos: z.boolean().default(false).describe("put the tokenizer's BOS token before every window"),
   dtype: z.enum(['f32', 'bf16']).default('bf16'),
+  weights: z
+    .enum(['float', 'as-stored'])
+    .default('float')
+    .describe('as-stored: quantised weights in their own bits, inputs rounded to 8 bits in bf16, as models are served'),
   batchTokens: z.int().positive().default(2048).describe('tokens that go through the model at once'),
   failOver: z.number().positive().optional().describe('perplexity above which the step fails'),
 });

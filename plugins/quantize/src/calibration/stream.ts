@@ -21,6 +21,12 @@ export interface SharedInput {
   readonly shift?: Tensor;
 }
 
+/** Linear layers that read one and the same tensor, and the largest magnitude of each of its columns, [K]. */
+export interface InputSizes {
+  readonly linears: readonly Linear[];
+  readonly sizes: Float32Array;
+}
+
 /**
  * Calibration windows on their way through a model, layer by layer: a few windows a batch, with the residual stream that
  * each batch has before the next layer. Only one layer's weights are needed at a time.
@@ -129,6 +135,43 @@ export class CalibrationStream implements Disposable {
     if (follows) this.passed++;
     for (const { square } of shared) mirror(square);
     return shared;
+  }
+
+  /** The largest magnitude of each column of what linear layers of a layer read, over all batches. */
+  async largest(layer: number, linears: readonly Linear[], signal?: AbortSignal): Promise<InputSizes[]> {
+    const { device } = this.model;
+    const { recorder } = device;
+    const shared = new Map<number, { linears: Linear[]; most: Tensor }>();
+    const ofLinear = new Map<Linear, { linears: Linear[]; most: Tensor }>();
+    const visit: LinearVisitor = (linear, x, index) => {
+      const known = index === 0 ? shared.get(x.id) : undefined;
+      if (known) {
+        known.linears.push(linear);
+        return;
+      }
+      if (index === 0) {
+        const most = Tensor.zeros(device, [linear.inFeatures], 'f32', 'persistent');
+        const own = { linears: [linear], most };
+        shared.set(x.id, own);
+        ofLinear.set(linear, own);
+      }
+      // Of the layers that share an input, the first one's visit counts.
+      const own = ofLinear.get(linear);
+      if (!own) return;
+      scope(() => {
+        const [rows, k] = x.shape as [number, number];
+        const here = Tensor.empty(device, [k]);
+        commands.reduce(recorder, 'absMax', x.view([k, rows], [1, k]), here);
+        commands.binary(recorder, 'max', own.most, here, own.most);
+      });
+    };
+    await this.observe(layer, linears, visit, signal);
+    const found: InputSizes[] = [];
+    for (const { linears: own, most } of shared.values()) {
+      found.push({ linears: own, sizes: (await most.floats()).slice() });
+      most.dispose();
+    }
+    return found;
   }
 
   /** Takes a stream of the original model through a layer; returns copies of what linear layers read on the way. */

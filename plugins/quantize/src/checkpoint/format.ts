@@ -25,6 +25,7 @@ export function layoutOf(scheme: Omit<QuantizationScheme, 'scaleDType'>): Quanti
       return 'awq';
     }
     case 'compressed-tensors': {
+      if (scheme.dynamicInputs) return 'int-quantized';
       const wrong = all.find(({ bits }) => bits !== 4 && bits !== 8);
       if (wrong) {
         throw fail(`the format compressed-tensors holds 4 and 8 bits, not ${wrong.bits}; gptq holds 2, 3, 4 and 8`);
@@ -85,19 +86,26 @@ export function quantizationConfig(scheme: QuantizationScheme): Record<string, u
       }
       return {
         quant_method: 'compressed-tensors',
-        format: 'pack-quantized',
+        format: layoutOf(scheme),
         quantization_status: 'compressed',
         ignore: [...(head ? [] : ['lm_head']), ...kept],
         config_groups: Object.fromEntries(
-          [...groups.values()].map(({ own, targets }, i) => [`group_${i}`, { targets, weights: weightsOf(own) }]),
+          [...groups.values()].map(({ own, targets }, i) => [
+            `group_${i}`,
+            { targets, weights: weightsOf(own), ...(scheme.dynamicInputs && { input_activations: tokenInputs }) },
+          ]),
         ),
       };
     }
   }
 }
 
+/** compressed-tensors' words for inputs in 8 bits, each token with a scale of its own, found when it comes. */
+const tokenInputs = { num_bits: 8, type: 'int', symmetric: true, strategy: 'token', dynamic: true } as const;
+
 /** compressed-tensors' words for the weights of a layer. */
 function weightsOf({ bits, symmetric, groupSize }: LayerScheme): Record<string, unknown> {
+  if (groupSize === 0) return { num_bits: bits, type: 'int', symmetric, strategy: 'channel', dynamic: false };
   return { num_bits: bits, type: 'int', symmetric, strategy: 'group', group_size: groupSize, dynamic: false };
 }
 

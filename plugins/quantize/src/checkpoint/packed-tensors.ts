@@ -47,6 +47,11 @@ export function packedTensors(
         entry('qzeros', 'i32', [groups, n / 8], bytesOf(zeros!)),
         entry('scales', scaleDType, [groups, n], scales(byGroup())),
       ];
+    case 'int-quantized':
+      return [
+        entry('weight', 'i8', [n, k], bytesOf(codes)),
+        entry('weight_scale', scaleDType, [n, groups], scales(weight.scales)),
+      ];
     case 'pack-quantized':
       return [
         entry('weight_packed', 'i32', [n, (k * bits) / 32], bytesOf(codes)),

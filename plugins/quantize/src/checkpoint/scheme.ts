@@ -1,4 +1,4 @@
-import type { ScaleDType } from '@largeforge/engine';
+import type { Linear, ScaleDType } from '@largeforge/engine';
 
 /** Formats that a quantised model can be written in. GPTQ is v1 when symmetric, else v2. */
 export const checkpointFormats = ['gptq', 'awq', 'compressed-tensors'] as const;
@@ -7,6 +7,7 @@ export type CheckpointFormat = (typeof checkpointFormats)[number];
 /** How the weights of one layer are quantised. */
 export interface LayerScheme {
   readonly bits: number;
+  /** Inputs that share a scale; 0 where each row has one. */
   readonly groupSize: number;
   readonly symmetric: boolean;
 }
@@ -24,12 +25,17 @@ export interface QuantizationScheme extends LayerScheme {
   readonly ordered: boolean;
   /** Whether the head is quantised too. */
   readonly head: boolean;
+  /** Whether inputs are rounded to 8 bits as well, each token with a scale of its own. */
+  readonly dynamicInputs?: boolean;
 }
 
-/** How a layer of a checkpoint is quantised. */
-export function layerScheme(scheme: QuantizationScheme, name: string): LayerScheme & { scaleDType: ScaleDType } {
+/** How a layer of a checkpoint is quantised; groups of whole rows have all of its inputs. */
+export function layerScheme(
+  scheme: QuantizationScheme,
+  { name, inFeatures }: Pick<Linear, 'name' | 'inFeatures'>,
+): LayerScheme & { scaleDType: ScaleDType } {
   const { bits, groupSize, symmetric } = scheme.others.get(name) ?? scheme;
-  return { bits, groupSize, symmetric, scaleDType: scheme.scaleDType };
+  return { bits, groupSize: groupSize || inFeatures, symmetric, scaleDType: scheme.scaleDType };
 }
 
 /** Every way in which layers of a checkpoint are quantised. */

@@ -1,8 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { asCausal, createModel, type Device, openDevice, packSequences, scope, Tensor } from '@largeforge/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { foldingOf } from './folding.js';
-import { spread } from './scale-search.js';
+import { foldingOf, spread } from './folding.js';
 
 const SIZES = {
   vocab_size: 60,

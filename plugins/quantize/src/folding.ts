@@ -1,9 +1,11 @@
 import {
   type CausalLanguageModel,
+  commands,
   type Linear,
   type Parameter,
   rounded,
   type ScaleDType,
+  scope,
   Tensor,
 } from '@largeforge/engine';
 
@@ -12,6 +14,8 @@ import {
  * by the scales, and the layers that read them are multiplied.
  */
 export interface Folding {
+  /** What makes the channels: a norm, or rows of another linear layer. */
+  readonly maker: 'norm' | 'rows';
   readonly consumers: readonly Linear[];
   readonly channels: number;
   /** [K] the channel of each input of the consumers: several where heads share values. */
@@ -79,6 +83,7 @@ export function foldingOf(
     const dtype = owner.dtype as ScaleDType;
     const { offset } = owner.config.norm;
     return {
+      maker: 'norm',
       consumers: readers,
       channels: hiddenSize,
       channelOf: identity(hiddenSize),
@@ -113,6 +118,7 @@ function atRows(
   dtype: ScaleDType,
 ): Folding {
   return {
+    maker: 'rows',
     ...place,
     async divide(scales) {
       const values = await hostValues(source.weight);
@@ -129,6 +135,20 @@ function atRows(
       return scales;
     },
   };
+}
+
+/** [K] of [channels]. */
+export function spread(scales: Float32Array, channelOf: Int32Array): Float32Array {
+  return Float32Array.from(channelOf, (channel) => scales[channel]!);
+}
+
+/** Multiplies the columns of a matrix [N, K] by [K] numbers. */
+export function scaleColumns(matrix: Tensor, columns: Float32Array): void {
+  const { device } = matrix;
+  scope(() => {
+    const factors = Tensor.from(device, columns).view(matrix.shape, [0, 1]);
+    commands.binary(device.recorder, 'mul', matrix, factors, matrix);
+  });
 }
 
 function identity(length: number): Int32Array {

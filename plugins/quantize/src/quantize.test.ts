@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readModelSource, readSafetensors } from '@largeforge/engine';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { quantizeStep } from './command.js';
 import { Quantizing, tinyBase } from './quantize.fixture.js';
 
@@ -158,6 +158,35 @@ describe('calibration and gate', () => {
     const paths = [quantizing.write('rows.jsonl', rows.join('\n'))];
     const outputs = await quantizing.run('rtn', { calibration: { paths, format: 'alpaca' }, samples: 2 });
     expect(json(outputs.report as string).comparison.windows).toBeGreaterThan(0);
+  });
+
+  it('calibrates on a data set of the Hugging Face cache by its name', async () => {
+    await using quantizing = await Quantizing.start();
+    const repository = join(quantizing.path('hub'), 'datasets--someone--chores');
+    const snapshot = join(repository, 'snapshots', 'c0ffee');
+    mkdirSync(snapshot, { recursive: true });
+    mkdirSync(join(repository, 'refs'));
+    writeFileSync(join(repository, 'refs', 'main'), 'c0ffee');
+    const rows = Array.from({ length: 60 }, (_, i) =>
+      JSON.stringify({ text: `Set a timer for ${i} minutes, please.` }),
+    );
+    writeFileSync(join(snapshot, 'train.jsonl'), rows.join('\n'));
+    vi.stubEnv('HF_HUB_CACHE', quantizing.path('hub'));
+    try {
+      const outputs = await quantizing.run('rtn', { calibration: 'someone/chores', samples: 4, sequenceLength: 32 });
+      const report = json(outputs.report as string);
+      expect(report.calibration).toEqual({ source: 'someone/chores', windows: 4, sequenceLength: 32 });
+      expect(report.comparison.windows).toBeGreaterThan(0);
+      // The same rows, named as a file, are the same calibration.
+      const calibration = { paths: [join(snapshot, 'train.jsonl')] };
+      const file = { calibration, samples: 4, sequenceLength: 32, outputDir: quantizing.path('file') };
+      const again = await quantizing.run('rtn', file);
+      expect(json(again.report as string).comparison.kl).toBe(report.comparison.kl);
+      const unknown = quantizing.run('rtn', { calibration: 'someone/else', outputDir: quantizing.path('none') });
+      await expect(unknown).rejects.toThrow(/someone\/else/);
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it('measures tasks before and after, refuses a drop, and shows where the predictions go astray', async () => {

@@ -59,7 +59,7 @@ async function compare(group: PeerGroup, name: string): Promise<void> {
   const own = await computed(device, path(name), tokens, { dtype: 'bf16', weights: 'as-stored' });
   const apart = relativeDifference(own.logits, rounded);
   console.log(`${name}: with inputs in 8 bits ${apart.toExponential(1)}`);
-  expect(apart).toBeLessThan(5e-2);
+  expect(apart).toBeLessThan(8e-2);
 }
 
 describe('a model that was quantised here has the same weights and logits in transformers', () => {

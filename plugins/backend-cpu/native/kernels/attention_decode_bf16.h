@@ -23,6 +23,7 @@ LF_INLINE void score_half_keys(const bf16* query, int64_t padded, int64_t n, con
   for (int64_t j = 0; j < count; j += 4) {
     const bf16* key[4];  // the last key stands in for those beyond the end
     for (int u = 0; u < 4; u++) key[u] = keys + smaller(j + u, count - 1) * stride;
+    prefetch_ahead(key[0], 4 * n * sizeof(bf16));
     f32v acc[rows][4] = {};
     for (int64_t c = 0; c < n; c += kHalves) {
       __m512bh x[4];
@@ -69,6 +70,7 @@ LF_INLINE void add_half_columns(const bf16* weights, const bf16* values, int64_t
     // A last value alone is taken together with itself, which then counts for nothing.
     const bool alone = j + 1 == count;
     const bf16 *first = values + j * stride, *second = alone ? first : first + stride;
+    prefetch_ahead(first, 2 * kHalves * vectors * sizeof(bf16));
     __m512bh x[vectors][2];
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) {

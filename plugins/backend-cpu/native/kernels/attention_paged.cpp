@@ -17,6 +17,9 @@ namespace {
 
 // From this many new tokens on, tiles pay for their packing.
 constexpr int64_t kTiledQueries = 4;
+// With at least so many runs of decoding for each thread, a task covers all heads of its run: what they hold of a block lies
+// side by side, and memory is read faster in long stretches.
+constexpr int64_t kRunsAWorker = 4;
 
 const char* check_attention_paged(Context& ctx, const uint32_t*, const View* o, int) {
   const char* op = "ATTENTION_PAGED";
@@ -79,8 +82,9 @@ class PagedPass {
       });
     }
     if (run_count) {
-      ctx.for_each(run_count * kv_heads, [&](int64_t task, int worker) {
-        decode_run(task / kv_heads, task % kv_heads, worker);
+      const int64_t parts = kv_heads / task_heads;
+      ctx.for_each(run_count * parts, [&](int64_t task, int worker) {
+        decode_run(task / parts, task % parts * task_heads, worker);
       });
       if (longest_run_count > 1)
         ctx.for_each(q.shape[0], [&](int64_t token, int worker) {
@@ -167,6 +171,7 @@ class PagedPass {
         partial_rows += runs_of(b) * new_tokens(b) * heads;
       }
     }
+    task_heads = run_count >= kRunsAWorker * ctx.workers() ? kv_heads : 1;
     Arena arena{base};
     queries = arena.take<SequenceBlock>(query_blocks);
     keys = arena.take<SequenceBlock>(key_blocks);
@@ -262,7 +267,7 @@ class PagedPass {
     Arena arena{base};
     DecodeScratch unused;
     if (!s) s = &unused;
-    const int64_t rows = group * (kTiledQueries - 1);
+    const int64_t rows = task_heads * group * (kTiledQueries - 1);
     s->query = arena.take<float>(rows * padded_columns());
     s->weights = arena.take<float>(rows * kRun);
     s->out = arena.take<float*>(rows);
@@ -276,13 +281,13 @@ class PagedPass {
     return first_partial[b] + (r * new_tokens(b) + i) * heads + h;
   }
 
-  // Calls f(memory, j, count) for the parts of positions [start, start + length) that lie in one block of a cache, where
-  // j counts from `start`.
+  // Calls f(memory, head, j, count) for the parts of positions [start, start + length) that lie in one block of a cache,
+  // where j counts from `start`, for each head of a task that begins at `first_head`; `head` counts from there.
   template <typename F>
-  void for_cached_parts(const View& cache, int64_t b, int64_t kv_head, int64_t start, int64_t length, F&& f) const {
+  void for_cached_parts(const View& cache, int64_t b, int64_t first_head, int64_t start, int64_t length, F&& f) const {
     for (int64_t j = 0; j < length;) {
       const int64_t count = smaller(length - j, positions_a_block - (start + j) % positions_a_block);
-      f(cached(cache, b, start + j, kv_head), j, count);
+      for (int64_t h = 0; h < task_heads; h++) f(cached(cache, b, start + j, first_head + h), h, j, count);
       j += count;
     }
   }
@@ -324,54 +329,61 @@ class PagedPass {
     add_values<m>(s.weights + at, values, n, count, stride, s.out + first);
   }
 
-  // The rows of one KV head of one sequence, i.e. its new tokens times the heads of the group, against one run.
-  void decode_run(int64_t index, int64_t kv_head, int worker) {
+  // The rows of some KV heads of one sequence, i.e. its new tokens times the heads of the groups, against one run.
+  void decode_run(int64_t index, int64_t first_head, int worker) {
     const DecodeRun& run = runs[index];
-    const int64_t b = run.sequence, rows = run.tokens * group, n = head.n, padded = padded_columns();
+    const int64_t b = run.sequence, head_rows = run.tokens * group, rows = task_heads * head_rows;
+    const int64_t n = head.n, padded = padded_columns();
     const int64_t position = context_of(b) - new_tokens(b) + run.first_token;
     // Keys behind the last of these tokens are seen by none of them.
     const int64_t length = smaller<int64_t>(run.end, position + run.tokens) - run.start;
+    // Rows of one KV head follow each other, those of one token within.
+    const auto token_of = [&](int64_t r) { return run.first_token + r % head_rows / group; };
+    const auto head_of = [&](int64_t r) { return (first_head + r / head_rows) * group + r % group; };
     DecodeScratch s;
     carve_decode(static_cast<uint8_t*>(ctx.local(worker, local_bytes)), &s);
     for (int64_t r = 0; r < rows; r++) {
       float* dst = s.query + r * padded;
-      const int64_t token = cumulative(cu_q, b) + run.first_token + r / group, h = kv_head * group + r % group;
-      const float* src = read_row(q, token * q.stride[0] + h * q.stride[1], n, 1, dst);
+      const int64_t at = (cumulative(cu_q, b) + token_of(r)) * q.stride[0] + head_of(r) * q.stride[1];
+      const float* src = read_row(q, at, n, 1, dst);
       if (in_pairs(k_cache))
-        pack_row<Math>(q.dtype, q.data + (token * q.stride[0] + h * q.stride[1]) * element_bytes(q.dtype), n, padded,
-                       s.query_elements + r * padded);
+        pack_row<Math>(q.dtype, q.data + at * element_bytes(q.dtype), n, padded, s.query_elements + r * padded);
       for (int64_t c = 0; c < padded; c++) dst[c] = c < n ? src[c] * p.scale : 0.0f;
     }
     with_cached(k_cache.dtype, [&](auto type) {
-      for_cached_parts(k_cache, b, kv_head, run.start, length, [&](const uint8_t* memory, int64_t j, int64_t count) {
+      for_cached_parts(k_cache, b, first_head, run.start, length, [&](const uint8_t* memory, int64_t h, int64_t j, int64_t count) {
         float scores[kDecodeRows * kRun];  // whole groups of four keys, of which the last may run over the part's end
-        for_row_groups(rows, [&](int64_t first, auto group_rows) {
+        const int64_t begin = h * head_rows;
+        for_row_groups(head_rows, [&](int64_t first, auto group_rows) {
           constexpr int m = decltype(group_rows)::value;
-          score_part<m>(s, first, reinterpret_cast<const decltype(type)*>(memory), count, scores);
+          score_part<m>(s, begin + first, reinterpret_cast<const decltype(type)*>(memory), count, scores);
           for (int r = 0; r < m; r++)
-            __builtin_memcpy(s.weights + (first + r) * kRun + j, scores + r * kRun, count * sizeof(float));
+            __builtin_memcpy(s.weights + (begin + first + r) * kRun + j, scores + r * kRun, count * sizeof(float));
         });
-        if (k_scale.present()) apply_scales(scales_at(k_scale, b, run.start + j, kv_head), count, rows, s.weights + j);
+        if (k_scale.present())
+          apply_scales(scales_at(k_scale, b, run.start + j, first_head + h), count, head_rows, s.weights + begin * kRun + j);
       });
     });
     for (int64_t r = 0; r < rows; r++) {
-      const int64_t slot = partial_index(b, run.number, run.first_token + r / group, kv_head * group + r % group);
+      const int64_t slot = partial_index(b, run.number, token_of(r), head_of(r));
       s.out[r] = partial_out + slot * padded;
       for (int64_t c = 0; c < padded; c += kLanes) store(s.out[r] + c, broadcast(0.0f));
-      weigh(s.weights + r * kRun, length, run.start, position + r / group, context_of(b), &partial_largest[slot],
-            &partial_total[slot]);
+      weigh(s.weights + r * kRun, length, run.start, position + token_of(r) - run.first_token, context_of(b),
+            &partial_largest[slot], &partial_total[slot]);
       if (in_pairs(v_cache)) narrow_row(s.weight_elements + r * kRun, length, 1, s.weights + r * kRun);
     }
     with_cached(v_cache.dtype, [&](auto type) {
-      for_cached_parts(v_cache, b, kv_head, run.start, length, [&](const uint8_t* memory, int64_t j, int64_t count) {
-        if (v_scale.present()) apply_scales(scales_at(v_scale, b, run.start + j, kv_head), count, rows, s.weights + j);
-        for_row_groups(rows, [&](int64_t first, auto group_rows) {
-          add_part<decltype(group_rows)::value>(s, first, j, reinterpret_cast<const decltype(type)*>(memory), count);
+      for_cached_parts(v_cache, b, first_head, run.start, length, [&](const uint8_t* memory, int64_t h, int64_t j, int64_t count) {
+        const int64_t begin = h * head_rows;
+        if (v_scale.present())
+          apply_scales(scales_at(v_scale, b, run.start + j, first_head + h), count, head_rows, s.weights + begin * kRun + j);
+        for_row_groups(head_rows, [&](int64_t first, auto group_rows) {
+          add_part<decltype(group_rows)::value>(s, begin + first, j, reinterpret_cast<const decltype(type)*>(memory), count);
         });
       });
     });
     if (runs_of(b) == 1)
-      for (int64_t r = 0; r < rows; r++) join_row(b, run.first_token + r / group, kv_head * group + r % group, s.query);
+      for (int64_t r = 0; r < rows; r++) join_row(b, token_of(r), head_of(r), s.query);
   }
 
   // Turns the scores of a row over one run into weights relative to the run's largest score.
@@ -426,7 +438,7 @@ class PagedPass {
   const HeadLayout<Math> head;
   const int64_t heads, kv_heads, group, positions_a_block, sequences;
   size_t local_bytes = 0;
-  int64_t query_blocks = 0, key_blocks = 0, run_count = 0, longest_run_count = 0;
+  int64_t query_blocks = 0, key_blocks = 0, run_count = 0, longest_run_count = 0, task_heads = 1;
   SequenceBlock *queries = nullptr, *keys = nullptr;
   int32_t* first_key = nullptr;
   Element *key_tiles = nullptr, *value_tiles = nullptr;

@@ -68,7 +68,8 @@ LF_INLINE float float_of(uint32_t u) {
   return f;
 }
 
-LF_INLINE f32v broadcast(float x) { return f32v{} + x; }
+// Minus 0, which leaves every x as it is; plus 0 would have to be added, because of -0.
+LF_INLINE f32v broadcast(float x) { return x - f32v{}; }
 LF_INLINE i32v broadcast_i32(int32_t x) { return i32v{} + x; }
 LF_INLINE u32v broadcast_u32(uint32_t x) { return u32v{} + x; }
 LF_INLINE i32v lane_index() {

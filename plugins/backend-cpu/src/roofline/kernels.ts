@@ -1,4 +1,13 @@
-import { type commands, type Device, type FloatDType, ops, Parameter, Tensor } from '@largeforge/engine';
+import {
+  byteLength,
+  type commands,
+  type Device,
+  type FloatDType,
+  KvCache,
+  ops,
+  Parameter,
+  Tensor,
+} from '@largeforge/engine';
 
 type Commands = typeof commands;
 
@@ -7,7 +16,7 @@ export interface KernelWork {
   readonly name: string;
   readonly shape: string;
   /** The precision that its products are formed in, which decides the peak. */
-  readonly math: 'f32' | 'bf16';
+  readonly math: 'f32' | 'bf16' | 'int8';
   /** Multiplications and additions. */
   readonly flops: number;
   /** Bytes that must come from memory or go there, when nothing stays in a cache. */
@@ -38,6 +47,26 @@ function linear(rows: number, n: number, k: number, dtype: 'f32' | 'bf16'): Kern
       const x = filled(device, [rows, k], dtype, commands);
       const weight = Parameter.of(filled(device, [n, k], 'f32', commands), 'weight', { dtype });
       return () => ops.linear(x, weight).dispose();
+    },
+  };
+}
+
+/** y = x W^T of a weight in Q4_1's bits, activations rounded to 8 bits: decoding and prompts of a quantised model. */
+function packedLinear(rows: number, n: number, k: number): KernelWork {
+  return {
+    name: 'linear q4_1, int8',
+    shape: `${rows} x ${k} -> ${n}`,
+    math: 'int8',
+    flops: 2 * rows * n * k,
+    bytes: byteLength('q4_1', [n, k]) + 2 * rows * (n + k),
+    prepare(device, commands) {
+      const x = filled(device, [rows, k], 'bf16', commands);
+      const blocks = Tensor.empty(device, [n, k], 'q4_1', 'persistent');
+      commands.encodeBlocks(device.recorder, { src: filled(device, [n, k], 'f32', commands), dst: blocks });
+      const w = Tensor.packed(device, n, k, 'q4_1', 'packedForward');
+      commands.pack(device.recorder, { src: blocks, dst: w });
+      const y = Tensor.empty(device, [rows, n], 'bf16', 'persistent');
+      return () => commands.linear(device.recorder, { math: 'int8' }, { x, w, y });
     },
   };
 }
@@ -88,30 +117,54 @@ function attention(rows: number, heads: number, keyHeads: number, headDim: numbe
   };
 }
 
-/** Attention of one new token over its cache, which is read once. */
-function pagedDecode(context: number, heads: number, keyHeads: number, headDim: number): KernelWork {
+/**
+ * Attention of one new token of each sequence over its cache, which is read once. As in a model, blocks hold the keys and
+ * values of `layers` layers, of which one call reads one, and sequences take blocks from anywhere.
+ */
+function pagedDecode(
+  sequences: number,
+  context: number,
+  layers: number,
+  heads: number,
+  keyHeads: number,
+  headDim: number,
+): KernelWork {
   return {
     name: 'paged attention, decode',
-    shape: `${context} positions, ${heads} / ${keyHeads} heads of ${headDim}`,
+    shape: `${sequences} x ${context} positions, ${heads} / ${keyHeads} heads of ${headDim}`,
     math: 'f32',
-    flops: 4 * context * heads * headDim,
-    bytes: 2 * 2 * context * keyHeads * headDim,
+    flops: 4 * sequences * context * heads * headDim,
+    bytes: 2 * 2 * sequences * context * keyHeads * headDim,
     prepare(device, commands) {
-      const block = device.properties.kvBlockSize;
-      const blocks = Math.ceil(context / block);
-      const cache = () => filled(device, [blocks, keyHeads, block, headDim], 'bf16', commands);
-      const [kCache, vCache] = [cache(), cache()];
-      const q = filled(device, [1, heads, headDim], 'bf16', commands);
-      const blockTable = Tensor.from(
+      const blockSize = device.properties.kvBlockSize;
+      const maxBlocks = Math.ceil(context / blockSize);
+      const cache = new KvCache(
         device,
-        Int32Array.from({ length: blocks }, (_, i) => i),
-        [1, blocks],
-        'i32',
+        { numLayers: layers, numKvHeads: keyHeads, headDim },
+        { blocks: sequences * maxBlocks, dtype: 'bf16' },
       );
-      const lengths = Tensor.from(device, Int32Array.of(context), [1], 'i32');
-      const operands = { q, kCache, vCache, blockTable, cuQ: starts(device, 1), context: lengths, out: q };
+      commands.random(device.recorder, 'uniform', -1, 1, { seedLow: 1, seedHigh: 2, stream: 3 }, cache.elements);
+      const q = filled(device, [sequences, heads, headDim], 'bf16', commands);
+      const ints = (length: number, shape: readonly number[], of: (i: number) => number) =>
+        Tensor.from(
+          device,
+          Int32Array.from({ length }, (_, i) => of(i)),
+          shape,
+          'i32',
+        );
+      const table = ints(
+        sequences * maxBlocks,
+        [sequences, maxBlocks],
+        (i) => (i % maxBlocks) * sequences + Math.floor(i / maxBlocks),
+      );
+      const cuQ = ints(sequences + 1, [sequences + 1], (i) => i);
+      const lengths = ints(sequences, [sequences], () => context);
       const params = { scale: headDim ** -0.5, maxQ: 1, maxContext: context };
-      return () => commands.attentionPaged(device.recorder, params, operands);
+      let layer = 0;
+      return () => {
+        const operands = { q, ...cache.layer(layer++ % layers), blockTable: table, cuQ, context: lengths, out: q };
+        commands.attentionPaged(device.recorder, params, operands);
+      };
     },
   };
 }
@@ -211,9 +264,16 @@ export const KERNELS: readonly KernelWork[] = [
   linear(1, 11008, 4096, 'bf16'),
   linear(8, 11008, 4096, 'bf16'),
   linear(32, 11008, 4096, 'bf16'),
+  packedLinear(1, 11008, 4096),
+  packedLinear(8, 11008, 4096),
+  packedLinear(32, 1536, 576),
+  packedLinear(32, 576, 1536),
+  packedLinear(512, 1536, 576),
+  packedLinear(512, 4096, 4096),
   attention(2048, 9, 3, 64, false),
   attention(2048, 9, 3, 64, true),
-  pagedDecode(65536, 9, 3, 64),
+  pagedDecode(1, 65536, 1, 9, 3, 64),
+  pagedDecode(32, 96, 30, 9, 3, 64),
   rmsNorm(32768, 576),
   swiglu(32768, 1536),
   crossEntropy(512, 576, 49152),

@@ -184,7 +184,9 @@ describe('a step that prunes', () => {
       divergences.push(report.comparison.kl);
       expect(report.layers).toHaveLength(42);
       expect(report.layers[0].sparsity).toBeCloseTo(0.5, 2);
-      expect(report.layers[0].relativeError).toBeGreaterThan(0);
+      // The others need no X^T X, and so don't know it.
+      if (method === 'sparsegpt') expect(report.layers[0].relativeError).toBeGreaterThan(0);
+      else expect(report.layers[0].relativeError).toBeUndefined();
       const html = readFileSync(outputs.page as string, 'utf8');
       expect(html).toContain(`Pruned by ${method}`);
     }

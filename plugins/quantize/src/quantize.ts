@@ -204,7 +204,7 @@ async function quantizeLayers(
     const end = head !== undefined || layer + 1 < linears.length;
     let passed = false;
     const squares = (some: readonly Linear[]) => stream.squares(layer, some, signal);
-    const largest = (some: readonly Linear[]) => stream.largest(layer, some, signal);
+    const largest = (some: readonly Linear[]) => stream.columnSizes(layer, some, 'absMax', signal);
     const inParts = async (change: (input: SharedInput) => Promise<void>) => {
       await stream.advanceInParts(layer, own, change, { signal, end });
       passed = true;

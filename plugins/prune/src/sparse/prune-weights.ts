@@ -1,6 +1,6 @@
 import { type Linear, parameterToWrite, Tensor, type TensorToWrite } from '@largeforge/engine';
 import type { LayerReport } from '@largeforge/optimize';
-import { CalibrationStream, finiteWeight, linearsOf, outputError, type SharedInput } from '@largeforge/quantize';
+import { CalibrationStream, finiteWeight, linearsOf, outputError } from '@largeforge/quantize';
 import { pruneErrors } from '../errors.js';
 import type { SparseOptions } from '../options.js';
 import type { Pruned, PruneRun } from '../pruned-model.js';
@@ -31,7 +31,9 @@ export async function pruneWeights(run: PruneRun, settings: SparseSettings): Pro
   }
   const kept = new Map<string, TensorToWrite>();
   const layers: LayerReport[] = [];
-  using stream = calibration && new CalibrationStream(model, calibration.windows, batchTokens);
+  // Magnitude looks at no inputs, whatever else the text is for.
+  const windows = settings.method === 'magnitude' ? undefined : calibration?.windows;
+  using stream = windows && new CalibrationStream(model, windows, batchTokens);
   const finishLinear = async (linear: Linear, values: Float32Array, square: Tensor | undefined) => {
     const { name, weight, inFeatures, outFeatures } = linear;
     const before = await finiteWeight(linear);
@@ -52,18 +54,23 @@ export async function pruneWeights(run: PruneRun, settings: SparseSettings): Pro
     signal.throwIfAborted();
     onLayer(layer, numLayers);
     const linears = linearsOf(model, layer);
-    const inputs = stream ? await stream.squares(layer, linears, signal) : alone(linears);
+    const inputs: readonly Inputs[] = !stream
+      ? linears.map((linear) => ({ linears: [linear] }))
+      : settings.method === 'wanda'
+        ? await stream.columnSizes(layer, linears, 'sumSquares', signal)
+        : await stream.squares(layer, linears, signal);
     try {
-      for (const { linears: own, square } of inputs) {
+      for (const input of inputs) {
         signal.throwIfAborted();
-        for (const [linear, values] of await pruneShared(run, own, square, settings, amount)) {
-          await finishLinear(linear, values, square);
+        for (const [linear, values] of await pruneShared(run, input, settings, amount)) {
+          await finishLinear(linear, values, input.square);
         }
       }
     } finally {
       for (const { square } of inputs) square?.dispose();
     }
-    await stream?.advance(layer, signal);
+    // Nothing reads what comes out of the last layer.
+    if (layer + 1 < numLayers) await stream?.advance(layer, signal);
     // What is left is on the disk: memory holds one layer's values at a time.
     for (const { weight } of linears) weight.dispose();
   }
@@ -78,16 +85,17 @@ export async function pruneWeights(run: PruneRun, settings: SparseSettings): Pro
   return { tensors, config, layers, facts: [['zeros', share]] };
 }
 
-type Inputs = { readonly linears: readonly Linear[]; readonly square: SharedInput['square'] | undefined };
-
-const alone = (linears: readonly Linear[]): Inputs[] =>
-  linears.map((linear) => ({ linears: [linear], square: undefined }));
+/** Layers that read the same input, and what the method needs to know of it: X^T X, or the sums of squares of its columns. */
+interface Inputs {
+  readonly linears: readonly Linear[];
+  readonly square?: Tensor;
+  readonly sizes?: Float32Array;
+}
 
 /** Prunes layers that read the same input. */
 async function pruneShared(
   { device }: PruneRun,
-  linears: readonly Linear[],
-  square: Tensor | undefined,
+  { linears, square, sizes }: Inputs,
   { method, damping }: SparseSettings,
   amount: Amount,
 ): Promise<Map<Linear, Float32Array>> {
@@ -100,10 +108,9 @@ async function pruneShared(
     }
     return out;
   }
-  const hessian = await square!.floats();
-  const [{ name, inFeatures: k }] = linears as readonly [Linear];
+  const [{ name }] = linears as readonly [Linear];
   if (method === 'wanda') {
-    const squares = Float64Array.from({ length: k }, (_, i) => hessian[i * k + i]!);
+    const squares = Float64Array.from(sizes!);
     if (!squares.every(Number.isFinite)) throw pruneErrors.LF_PRUNE_ACTIVATIONS({ layer: name });
     for (const linear of linears) {
       const values = await finiteWeight(linear);
@@ -111,7 +118,7 @@ async function pruneShared(
     }
     return out;
   }
-  using prepared = await prepareHessian(device, name, hessian, { damping, pattern: amount.pattern });
+  using prepared = await prepareHessian(device, name, await square!.floats(), { damping, pattern: amount.pattern });
   for (const linear of linears) {
     const values = await finiteWeight(linear);
     await sparseGpt(device, values, prepared, amount);

@@ -21,11 +21,14 @@ export interface SharedInput {
   readonly shift?: Tensor;
 }
 
-/** Linear layers that read one and the same tensor, and the largest magnitude of each of its columns, [K]. */
+/** Linear layers that read one and the same tensor, and a number for each of its columns, [K]. */
 export interface InputSizes {
   readonly linears: readonly Linear[];
   readonly sizes: Float32Array;
 }
+
+/** What a column comes to: its largest magnitude, or the sum of its squares, the diagonal of X^T X. */
+export type ColumnSize = 'absMax' | 'sumSquares';
 
 /**
  * Calibration windows on their way through a model, layer by layer: a few windows a batch, with the residual stream that
@@ -137,12 +140,17 @@ export class CalibrationStream implements Disposable {
     return shared;
   }
 
-  /** The largest magnitude of each column of what linear layers of a layer read, over all batches. */
-  async largest(layer: number, linears: readonly Linear[], signal?: AbortSignal): Promise<InputSizes[]> {
+  /** The size of each column of what linear layers of a layer read, over all batches: where X^T X is more than is needed. */
+  async columnSizes(
+    layer: number,
+    linears: readonly Linear[],
+    kind: ColumnSize,
+    signal?: AbortSignal,
+  ): Promise<InputSizes[]> {
     const { device } = this.model;
     const { recorder } = device;
-    const shared = new Map<number, { linears: Linear[]; most: Tensor }>();
-    const ofLinear = new Map<Linear, { linears: Linear[]; most: Tensor }>();
+    const shared = new Map<number, { linears: Linear[]; sizes: Tensor }>();
+    const ofLinear = new Map<Linear, { linears: Linear[]; sizes: Tensor }>();
     const visit: LinearVisitor = (linear, x, index) => {
       const known = index === 0 ? shared.get(x.id) : undefined;
       if (known) {
@@ -150,8 +158,8 @@ export class CalibrationStream implements Disposable {
         return;
       }
       if (index === 0) {
-        const most = Tensor.zeros(device, [linear.inFeatures], 'f32', 'persistent');
-        const own = { linears: [linear], most };
+        const sizes = Tensor.zeros(device, [linear.inFeatures], 'f32', 'persistent');
+        const own = { linears: [linear], sizes };
         shared.set(x.id, own);
         ofLinear.set(linear, own);
       }
@@ -161,15 +169,15 @@ export class CalibrationStream implements Disposable {
       scope(() => {
         const [rows, k] = x.shape as [number, number];
         const here = Tensor.empty(device, [k]);
-        commands.reduce(recorder, 'absMax', x.view([k, rows], [1, k]), here);
-        commands.binary(recorder, 'max', own.most, here, own.most);
+        commands.reduce(recorder, kind, x.view([k, rows], [1, k]), here);
+        commands.binary(recorder, kind === 'absMax' ? 'max' : 'add', own.sizes, here, own.sizes);
       });
     };
     await this.observe(layer, linears, visit, signal);
     const found: InputSizes[] = [];
-    for (const { linears: own, most } of shared.values()) {
-      found.push({ linears: own, sizes: (await most.floats()).slice() });
-      most.dispose();
+    for (const { linears: own, sizes } of shared.values()) {
+      found.push({ linears: own, sizes: (await sizes.floats()).slice() });
+      sizes.dispose();
     }
     return found;
   }

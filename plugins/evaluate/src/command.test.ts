@@ -6,12 +6,14 @@ const base = { model: 'm', dtype: 'bf16' };
 
 describe('largeforge evaluate', () => {
   it('makes a step of its flags', () => {
-    expect(stepOf({ ...base, benchmark: 'perplexity', dataset: ['t.txt'], window: 512, failOver: 30 })).toEqual({
-      name: 'perplexity',
-      stage: 'evaluate',
-      use: 'perplexity',
-      with: { ...base, dataset: 't.txt', window: 512, failOver: 30 },
-    });
+    expect(stepOf({ ...base, benchmark: 'perplexity', dataset: ['t.txt'], window: 512, weights: 'as-stored' })).toEqual(
+      {
+        name: 'perplexity',
+        stage: 'evaluate',
+        use: 'perplexity',
+        with: { ...base, dataset: 't.txt', window: 512, weights: 'as-stored' },
+      },
+    );
     const data = (dataset?: string[]) =>
       stepOf({ ...base, benchmark: 'gsm8k', ...(dataset && { dataset }), limit: 5 }).with!.data;
     expect(data(['test.jsonl'])).toEqual({ gsm8k: 'test.jsonl' });

@@ -12,7 +12,7 @@ import { builtInTasks } from './tasks/task-file.js';
 const count = integerBetween(1, 1e9);
 
 /** Flags that one kind of benchmark alone understands, by their keys. */
-const perplexityFlags = ['window', 'stride', 'maxWindows', 'bos', 'failOver'];
+const perplexityFlags = ['window', 'stride', 'maxWindows', 'bos', 'failOver', 'weights'];
 const taskFlags = ['numFewshot', 'limit', 'chat', 'failUnder'];
 
 /** `largeforge evaluate`: one benchmark on one model, as a pipeline of one step. */
@@ -41,6 +41,11 @@ export function evaluateCommand(): CommandDefinition<CommandContext> {
       { flags: '--window <tokens>', description: 'perplexity: tokens of a window', parse: count },
       { flags: '--stride <tokens>', description: 'perplexity: from window to window (no overlap)', parse: count },
       { flags: '--max-windows <count>', description: 'perplexity: only the first windows', parse: count },
+      {
+        flags: '--weights <kind>',
+        description: 'perplexity: as-stored multiplies quantised weights in their own bits by inputs of 8',
+        choices: ['float', 'as-stored'],
+      },
       { flags: '--bos', description: "perplexity: put the tokenizer's BOS token before every window" },
       {
         flags: '--fail-over <perplexity>',

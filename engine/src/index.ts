@@ -7,6 +7,7 @@ export * from './generation/index.js';
 export * from './models/index.js';
 export * from './nn/index.js';
 export * as ops from './ops/index.js';
+export * from './parallel/index.js';
 export * from './scoring/index.js';
 export * from './tensor/index.js';
 export * from './tokenizer/index.js';

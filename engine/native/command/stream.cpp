@@ -152,9 +152,9 @@ uint64_t operand_alignment(const lf_tensor& t) {
 
 uint32_t written_operands(uint32_t op) {
   switch (op) {
-    case LF_OP_WRITE: case LF_OP_FILL: case LF_OP_RANDOM: return 1u << 0;
+    case LF_OP_WRITE: case LF_OP_FILL: case LF_OP_RANDOM: case LF_OP_ALL_REDUCE: return 1u << 0;
     case LF_OP_COPY: case LF_OP_UNARY: case LF_OP_REDUCE: case LF_OP_DROPOUT: case LF_OP_SOFTMAX: case LF_OP_PACK:
-    case LF_OP_CLIP_SCALE: return 1u << 1;
+    case LF_OP_CLIP_SCALE: case LF_OP_ALL_GATHER: return 1u << 1;
     case LF_OP_BINARY: case LF_OP_UNARY_BACKWARD: case LF_OP_EMBEDDING: case LF_OP_EMBEDDING_BACKWARD: case LF_OP_MATMUL:
     case LF_OP_GLU: case LF_OP_MEAN_POOL: return 1u << 2;
     case LF_OP_RMS_NORM: return 7u << 3;

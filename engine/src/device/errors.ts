@@ -29,6 +29,11 @@ export const deviceErrors = defineEngineErrors({
     remedy: () =>
       'Check the index, the isa and the thread count, or choose another backend ("largeforge doctor" lists them).',
   },
+  DEVICE_GROUP: {
+    message: ({ kind, ways, reason }: { kind: string; ways: number; reason: string }) =>
+      `${ways} ${kind} devices cannot work on one model: ${reason}`,
+    remedy: () => 'Mend what the message names, or run the model on one device.',
+  },
   DEVICE_CLOSED: {
     message: () => 'the device is closed',
     remedy: () => 'Close a device only after everything that uses it has ended.',

@@ -50,6 +50,8 @@ export const Op = {
   QUANTIZE_BLOCK: 146,
   QUANTIZE_SWEEP: 147,
   ENCODE_BLOCKS: 148,
+  ALL_REDUCE: 160,
+  ALL_GATHER: 161,
 } as const;
 
 export type OpName = keyof typeof Op;

@@ -74,7 +74,7 @@ export class ModelExecutor implements StepExecutor {
     this.invariant = batchInvariant;
     const blockSize = wantedSize ?? device.properties.kvBlockSize;
     const blockBytes = mixed.reduce(
-      (sum, { model }) => sum + KvCache.blockBytes(model.config, blockSize, cacheDType(model, cacheType)),
+      (sum, { model }) => sum + KvCache.blockBytes(model.cacheShape, blockSize, cacheDType(model, cacheType)),
       0,
     );
     const wanted = Math.ceil(contextOf(mixed) / blockSize) * maxSequences;
@@ -85,7 +85,7 @@ export class ModelExecutor implements StepExecutor {
     this.members = mixed.map(({ model, weight }) => ({
       model,
       weight: weight / total,
-      cache: new KvCache(device, model.config, { blocks, blockSize, dtype: cacheDType(model, cacheType) }),
+      cache: model.createCache({ blocks, blockSize, dtype: cacheDType(model, cacheType) }),
     }));
     this.vocabSize = config.vocabSize;
     this.blockSize = blockSize;
@@ -115,7 +115,14 @@ export class ModelExecutor implements StepExecutor {
     });
     let words: Int32Array;
     try {
-      words = await result.ints();
+      const [own, ...others] = await Promise.allSettled([
+        result.ints(),
+        ...this.members.map(({ model }) => model.settle?.()),
+      ]);
+      // Where several devices fail, the others do for want of the first: theirs is not the cause.
+      for (const other of others) if (other.status === 'rejected') throw other.reason;
+      if (own.status === 'rejected') throw own.reason;
+      words = own.value;
     } finally {
       result.dispose();
     }

@@ -10,6 +10,7 @@ import { FeedForward } from './feed-forward.js';
 import { Norm, type Stream } from './norm.js';
 import type { ParameterSet } from './parameter-set.js';
 import { SelfAttention } from './self-attention.js';
+import type { Shard } from './shard.js';
 import { SparseFeedForward } from './sparse-feed-forward.js';
 
 /** Inverse frequencies f32 [dimensions / 2], or [T, dimensions / 2] where rows have their own, and what cos and sin are multiplied by. */
@@ -27,6 +28,8 @@ export interface BlockContext {
   readonly localRotation: Rotation;
   readonly dropout?: RandomKeys;
   readonly adapterIds?: Tensor;
+  /** Of a model that is split: what sublayers give is this rank's part of a sum. */
+  readonly shard?: Shard;
   /** q [T, Hq, D], k and v [T, Hkv, D] to [T, Hq, D]: over the batch itself, or over a cache. */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
 }
@@ -139,11 +142,17 @@ export class DecoderBlock {
   private sequential(stream: Stream, context: BlockContext): Stream {
     const middle = scope(() => {
       const { y, sum } = this.attentionNorm.enter(stream, context.dtype);
-      return { residual: sum, delta: normed(this.attention.forward(y, context), this.attentionOutputNorm) };
+      return {
+        residual: sum,
+        delta: normed(whole(this.attention.forward(y, context), context), this.attentionOutputNorm),
+      };
     });
     const out = scope(() => {
       const { y, sum } = this.feedForwardNorm.enter(middle, context.dtype);
-      return { residual: sum, delta: normed(this.feedForward.forward(y, context), this.feedForwardOutputNorm) };
+      return {
+        residual: sum,
+        delta: normed(whole(this.feedForward.forward(y, context), context), this.feedForwardOutputNorm),
+      };
     });
     middle.delta.dispose();
     // Without a delta the stream passes through unchanged, and is the caller's.
@@ -158,9 +167,15 @@ export class DecoderBlock {
       const attended = scope(() => this.attention.forward(y, context));
       y.dispose();
       const { y: again } = this.feedForwardNorm.enter({ residual: sum, delta: undefined }, context.dtype);
-      return { residual: sum, delta: add(attended, this.feedForward.forward(again, context)) };
+      return { residual: sum, delta: whole(add(attended, this.feedForward.forward(again, context)), context) };
     });
   }
+}
+
+/** The sum of all ranks' parts. */
+function whole(part: Tensor, { shard }: BlockContext): Tensor {
+  shard?.sum(part);
+  return part;
 }
 
 function normed(x: Tensor, norm: Norm | undefined): Tensor {

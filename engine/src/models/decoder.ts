@@ -18,7 +18,7 @@ import { largest, longestRun, type PackedBatch, type PagedBatch, upload } from '
 import type { DecoderConfig } from './config.js';
 import { type BlockContext, DecoderBlock } from './decoder-block.js';
 import { modelErrors } from './errors.js';
-import type { KvCache } from './kv-cache.js';
+import { KvCache, type KvCacheOptions, type KvShape } from './kv-cache.js';
 import {
   type CausalLanguageModel,
   type ForwardOptions,
@@ -30,6 +30,7 @@ import { addNoise } from './noise.js';
 import { Norm, type Stream } from './norm.js';
 import { ParameterSet } from './parameter-set.js';
 import { Rotary } from './rotary.js';
+import { type Shard, vocabularyRows } from './shard.js';
 import type { WeightProvider } from './weights.js';
 
 /** Positions [T], starts of the sequences [B + 1], inverse frequencies of the rotations: what blocks read besides the stream. */
@@ -43,6 +44,8 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
   private readonly embedPositions: Parameter | undefined;
   private readonly norm: Norm;
   private readonly head: Parameter;
+  /** This rank's part, of a model that is split among devices; its config then counts what the rank has. */
+  private readonly shard: Shard | undefined;
   private readonly rotary: Rotary;
   private readonly localRotary: Rotary;
 
@@ -53,21 +56,24 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
     weights: WeightProvider,
   ) {
     const set = new ParameterSet(weights);
-    const { vocabSize, hiddenSize, modules } = config;
-    const embedTokens = set.add(`${modules.embedding}.weight`, [vocabSize, hiddenSize], 'normal');
+    const { hiddenSize, modules } = config;
+    const { shard } = weights;
+    const rows = vocabularyRows(config.vocabSize, shard?.ways ?? 1);
+    const embedTokens = set.add(`${modules.embedding}.weight`, [rows, hiddenSize], 'normal');
     const embedPositions =
       modules.positions && set.add(`${modules.positions}.weight`, [config.maxPositions, hiddenSize], 'normal');
     const blocks = Array.from({ length: config.numLayers }, (_, layer) => new DecoderBlock(config, layer, set));
     const norm = new Norm(config, set, modules.finalNorm, hiddenSize);
     const head = config.tieWordEmbeddings
       ? embedTokens
-      : set.add(`${modules.head}.weight`, [vocabSize, hiddenSize], 'normal');
+      : set.add(`${modules.head}.weight`, [rows, hiddenSize], 'normal');
     super(device, dtype, set);
     this.embedTokens = embedTokens;
     this.embedPositions = embedPositions || undefined;
     this.blocks = blocks;
     this.norm = norm;
     this.head = head;
+    this.shard = shard;
     this.rotary = new Rotary(device, config.rope);
     this.localRotary = config.localRope ? new Rotary(device, config.localRope) : this.rotary;
   }
@@ -127,6 +133,14 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
     return scope(() => this.finalNorm({ residual, delta: undefined }));
   }
 
+  get cacheShape(): KvShape {
+    return this.config;
+  }
+
+  createCache(options: KvCacheOptions): KvCache {
+    return new KvCache(this.device, this.config, options);
+  }
+
   crossEntropy(hidden: Tensor, labels: Tensor | Int32Array, options: CrossEntropyOptions = {}): CrossEntropyResult {
     return scope(() => {
       const ids = labels instanceof Int32Array ? upload(this.device, labels) : labels;
@@ -138,7 +152,10 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
 
   logits(hiddenRows: Tensor): Tensor {
     return inModule(this.head.name, () =>
-      scope(() => softcap(linear(hiddenRows, this.head, { dtype: 'f32' }), this.config.logitSoftcap)),
+      scope(() => {
+        const own = linear(hiddenRows, this.head, { dtype: 'f32' });
+        return softcap(this.shard ? this.allLogits(own, this.shard) : own, this.config.logitSoftcap);
+      }),
     );
   }
 
@@ -166,6 +183,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
           rotation: rotation(this.rotary),
           localRotation: rotation(this.localRotary),
           adapterIds: batch.adapters && upload(device, batch.adapters),
+          shard: this.shard,
           attend: (layer, q, k, v) => {
             const cached = cache.layer(layer);
             commands.kvWrite(device.recorder, { k, v, slots, ...cached });
@@ -214,7 +232,45 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
     super.dispose();
   }
 
+  /** The logits of every rank's part of the vocabulary, [R, vocabSize]. */
+  private allLogits(own: Tensor, shard: Shard): Tensor {
+    const { recorder } = this.device;
+    const byRank = shard.gatherColumns(own);
+    const [rows, ways, columns] = byRank.shape as [number, number, number];
+    const all = Tensor.empty(this.device, [rows, ways * columns], 'f32');
+    commands.copy(recorder, byRank, all.reshape(rows, ways, columns));
+    const { vocabSize } = this.config;
+    if (ways * columns === vocabSize) return all;
+    const exact = Tensor.empty(this.device, [rows, vocabSize], 'f32');
+    commands.copy(recorder, all.narrow(1, 0, vocabSize), exact);
+    return exact;
+  }
+
+  /** Embeddings of tokens of which each rank has some: 0 for those of others, then the sum. */
+  private embedShard(tokens: Int32Array, positions: Tensor, shard: Shard): Tensor {
+    const { device, config } = this;
+    const rows = this.embedTokens.shape[0]!;
+    const first = shard.rank * rows;
+    const isOwn = (token: number) => token >= first && token < first + rows;
+    // What is no token at all stays so, and is the lookup's error.
+    const known = (token: number) => token >= 0 && token < config.vocabSize;
+    const ids = tokens.map((token) => (isOwn(token) ? token - first : known(token) ? 0 : config.vocabSize));
+    const words = { ids: upload(device, ids), table: this.embedTokens };
+    const out = embedding([words], { scale: this.embedPositions ? 1 : config.embeddingScale });
+    const own = Tensor.from(
+      device,
+      Float32Array.from(tokens, (token) => (isOwn(token) ? 1 : 0)),
+      [tokens.length],
+    );
+    commands.binary(device.recorder, 'mul', out, own.view(out.shape, [1, 0]), out);
+    shard.sum(out);
+    if (this.embedPositions) commands.embedding(device.recorder, positions, this.embedPositions.table(), out, 1, true);
+    return out;
+  }
+
   private embed(tokens: Int32Array, positions: Tensor): Tensor {
+    const { shard } = this;
+    if (shard) return inModule(this.embedTokens.name, () => scope(() => this.embedShard(tokens, positions, shard)));
     const words = { ids: upload(this.device, tokens), table: this.embedTokens };
     return inModule(this.embedTokens.name, () =>
       this.embedPositions
@@ -252,6 +308,7 @@ export class DecoderModel extends BaseModel implements CausalLanguageModel {
       rotation: { invFreq, scale: this.rotary.scale },
       localRotation: { invFreq: localInvFreq, scale: this.localRotary.scale },
       dropout,
+      shard: this.shard,
       attend: (layer, q, k, v) =>
         attention(q, k, v, {
           cuSeqlens,

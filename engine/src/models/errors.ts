@@ -72,6 +72,11 @@ export const modelErrors = defineEngineErrors({
     remedy: () =>
       'Use a checkpoint that is quantised to 4 bits (GGUF, GPTQ, AWQ) with its weights as stored, a smaller model, or a machine with more memory.',
   },
+  TENSOR_PARALLEL: {
+    message: ({ modelType, ways, reason }: { modelType: string; ways: number; reason: string }) =>
+      `this ${modelType} model cannot be split among ${ways} devices: ${reason}`,
+    remedy: () => 'Choose a number of devices that divides the heads and sizes of the model, or run it on one device.',
+  },
   LORA_TARGETS: {
     message: ({ targets, linears }: { targets: string; linears: readonly string[] }) =>
       `no linear layer matches ${targets}; the model has ${list(linears, 16)}`,

@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { PackedBatch, PagedBatch } from './batch.js';
 import type { DecoderConfig, EncoderConfig } from './config.js';
 import type { PartialLayer } from './decoder-block.js';
-import type { KvCache } from './kv-cache.js';
+import type { KvCache, KvCacheOptions, KvShape } from './kv-cache.js';
 import type { ModelLinears } from './linears.js';
 
 /** Which blocks are computed again in the backward pass: all, none, every n-th from the first on, or the first n. */
@@ -92,6 +92,12 @@ export interface CausalLanguageModel extends Model {
   crossEntropy(hidden: Tensor, labels: Tensor | Int32Array, options?: CrossEntropyOptions): CrossEntropyResult;
   /** Logits f32 [R, vocabSize] of hidden rows [R, hiddenSize]. */
   logits(hiddenRows: Tensor): Tensor;
+  /** What a cache of keys and values has of each position on one device. */
+  readonly cacheShape: KvShape;
+  /** A cache for `decode`. */
+  createCache(options: KvCacheOptions): KvCache;
+  /** Of a model on several devices: resolves when the others than `device` did what was recorded, rejects if one failed. */
+  settle?(): Promise<void>;
   /**
    * Computes new tokens over a cache, writes their keys and values to it, and returns the final-norm hidden states of
    * `batch.outputRows`, [R, hiddenSize].

@@ -7,6 +7,7 @@ import { Parameter, type WeightSource } from '../nn/parameter.js';
 import { unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { modelErrors } from './errors.js';
+import type { Shard } from './shard.js';
 import { eightBitSource, fileSource, stackSource, transposedSource } from './weight-source.js';
 
 /** How a parameter begins when a model is made from its config alone. */
@@ -23,6 +24,8 @@ export type WeightPrecision = 'as-stored' | 'f32' | 'bf16' | 'q8_0';
 
 /** Gives a model its parameters by name and shape: from files, or drawn at random. */
 export interface WeightProvider {
+  /** Whose part of the parameters it gives, of a model that is split among devices. */
+  readonly shard?: Shard;
   /** `transposed` says that files have the matrix as [columns, rows]; the parameter has the given shape in any case. */
   parameter(name: string, shape: readonly number[], initial: Initial, transposed?: boolean): Parameter;
   /** Matrices [E, rows, columns] that files have one by one: the rows of matrix e are those of the tensors `parts[e]`. */

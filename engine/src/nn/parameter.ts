@@ -332,6 +332,11 @@ export class Parameter implements Disposable {
     return exact;
   }
 
+  /** The block format that `stored` gives; undefined when it gives floats. */
+  storedBlocks(): { readonly dtype: DType; readonly group: number } | undefined {
+    return this.held ? undefined : this.source?.blocks?.();
+  }
+
   /** The values as they are kept or stored, in whatever type; the caller disposes the tensor. */
   stored(): Tensor {
     return this.open();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "buffers.h"
+#include "device_group.h"
 #include "error.h"
 #include "profile.h"
 #include "thread_pool.h"
@@ -34,6 +35,9 @@ struct lf_device final : private lf_cpu::Context {
   // May be called from any thread at any time: it does not wait for the command that runs.
   lf_error* supports(const lf_command* command) const;
   int threads() const { return pool_.workers(); }
+  // The groups that it is in fail: what follows in one of its queues is skipped. Or it leaves them.
+  void fail_groups(const std::string& why) { lf::DeviceGroup::fail(static_cast<lf_cpu::Context*>(this), why); }
+  void leave_groups() { lf::DeviceGroup::leave(static_cast<lf_cpu::Context*>(this)); }
 
   const lf_cpu::KernelTable& kernels;
   // Whether its threads ask the system to run soon after they wake.

@@ -32,6 +32,8 @@ lf_queue::lf_queue(lf_device* device) : device_(device) {
 }
 
 lf_queue::~lf_queue() {
+  // Nobody shall wait for this device any more, nor this queue for others.
+  device_->leave_groups();
   {
     // From here on, frees no longer wait for this queue.
     std::lock_guard<std::mutex> lock(device_->queues_mutex);
@@ -81,6 +83,7 @@ void lf_queue::loop() {
       free_error(error);
     } else {
       error_ = error;
+      if (error) device_->fail_groups(error->message);
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "blas.h"
+#include "collectives.h"
 #include "image.h"
 #include "library.h"
 
@@ -44,6 +45,7 @@ struct Symbols {
   int (*cuMemFreeHost)(void*);
   int (*cuMemcpyHtoDAsync_v2)(Address, const void*, size_t, void*);
   int (*cuMemcpyDtoHAsync_v2)(void*, Address, size_t, void*);
+  int (*cuMemcpyDtoDAsync_v2)(Address, Address, size_t, void*);
   int (*cuMemsetD8Async)(Address, unsigned char, size_t, void*);
   int (*cuStreamCreate)(void**, unsigned);
   int (*cuStreamDestroy_v2)(void*);
@@ -91,6 +93,7 @@ struct Symbols {
            library.find(cuMemHostAlloc, "cuMemHostAlloc", missing) && library.find(cuMemFreeHost, "cuMemFreeHost", missing) &&
            library.find(cuMemcpyHtoDAsync_v2, "cuMemcpyHtoDAsync_v2", missing) &&
            library.find(cuMemcpyDtoHAsync_v2, "cuMemcpyDtoHAsync_v2", missing) &&
+           library.find(cuMemcpyDtoDAsync_v2, "cuMemcpyDtoDAsync_v2", missing) &&
            library.find(cuMemsetD8Async, "cuMemsetD8Async", missing) && library.find(cuStreamCreate, "cuStreamCreate", missing) &&
            library.find(cuStreamDestroy_v2, "cuStreamDestroy_v2", missing) &&
            library.find(cuStreamSynchronize, "cuStreamSynchronize", missing) &&
@@ -219,6 +222,9 @@ class CudaDriver final : public Driver {
   Status copy_to_host(void* to, const void* from, uint64_t bytes, Stream stream) override {
     return f.cuMemcpyDtoHAsync_v2(to, address(from), bytes, stream);
   }
+  Status copy_on_device(void* to, const void* from, uint64_t bytes, Stream stream) override {
+    return f.cuMemcpyDtoDAsync_v2(address(to), address(from), bytes, stream);
+  }
   Status set_bytes(void* to, uint8_t value, uint64_t bytes, Stream stream) override {
     return f.cuMemsetD8Async(address(to), value, bytes, stream);
   }
@@ -309,6 +315,15 @@ const char* vendor_name() { return "cuda"; }
 // Numbers of cublasLt.h of CUDA 11 to 13.
 const BlasVendor& blas_vendor() {
   static const BlasVendor vendor = {"LF_CUDA_BLAS", {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so.11"}, "cublasLt", 68, 3, 4};
+  return vendor;
+}
+
+const CollectiveVendor& collective_vendor() {
+  static const CollectiveVendor vendor = {
+      "LF_CUDA_NCCL",
+      {"libnccl.so.2", "libnccl.so"},
+      "NCCL",
+      "Install it (with NVIDIA's repository: \"apt-get install libnccl2\"; from PyPI: \"pip install nvidia-nccl-cu12\")"};
   return vendor;
 }
 

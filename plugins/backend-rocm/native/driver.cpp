@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "blas.h"
+#include "collectives.h"
 #include "library.h"
 
 namespace lf_gpu {
@@ -29,6 +30,7 @@ struct Symbols {
   int (*hipHostFree)(void*);
   int (*hipMemcpyHtoDAsync)(void*, void*, size_t, void*);
   int (*hipMemcpyDtoHAsync)(void*, void*, size_t, void*);
+  int (*hipMemcpyDtoDAsync)(void*, void*, size_t, void*);
   int (*hipMemsetD8Async)(void*, unsigned char, size_t, void*);
   int (*hipStreamCreateWithFlags)(void**, unsigned);
   int (*hipStreamDestroy)(void*);
@@ -72,6 +74,7 @@ struct Symbols {
            library.find(hipHostMalloc, "hipHostMalloc", missing) && library.find(hipHostFree, "hipHostFree", missing) &&
            library.find(hipMemcpyHtoDAsync, "hipMemcpyHtoDAsync", missing) &&
            library.find(hipMemcpyDtoHAsync, "hipMemcpyDtoHAsync", missing) &&
+           library.find(hipMemcpyDtoDAsync, "hipMemcpyDtoDAsync", missing) &&
            library.find(hipMemsetD8Async, "hipMemsetD8Async", missing) &&
            library.find(hipStreamCreateWithFlags, "hipStreamCreateWithFlags", missing) &&
            library.find(hipStreamDestroy, "hipStreamDestroy", missing) &&
@@ -170,6 +173,9 @@ class HipDriver final : public Driver {
   Status copy_to_host(void* to, const void* from, uint64_t bytes, Stream stream) override {
     return f.hipMemcpyDtoHAsync(to, const_cast<void*>(from), bytes, stream);
   }
+  Status copy_on_device(void* to, const void* from, uint64_t bytes, Stream stream) override {
+    return f.hipMemcpyDtoDAsync(to, const_cast<void*>(from), bytes, stream);
+  }
   Status set_bytes(void* to, uint8_t value, uint64_t bytes, Stream stream) override { return f.hipMemsetD8Async(to, value, bytes, stream); }
   Status stream_create(Stream* stream) override { return f.hipStreamCreateWithFlags(stream, 1); }
   Status stream_destroy(Stream stream) override { return f.hipStreamDestroy(stream); }
@@ -229,6 +235,12 @@ const char* vendor_name() { return "rocm"; }
 // Numbers of hipblaslt.h of ROCm 6.
 const BlasVendor& blas_vendor() {
   static const BlasVendor vendor = {"LF_ROCM_BLAS", {"libhipblaslt.so", "libhipblaslt.so.1", "libhipblaslt.so.0"}, "hipblasLt", 2, 0, 1};
+  return vendor;
+}
+
+const CollectiveVendor& collective_vendor() {
+  static const CollectiveVendor vendor = {
+      "LF_ROCM_RCCL", {"librccl.so.1", "librccl.so"}, "RCCL", "Install it (with AMD's repository: \"apt-get install rccl\")"};
   return vendor;
 }
 

@@ -27,6 +27,16 @@ export const modelErrors = defineErrors({
     message: (a: { path: string }) => `${a.path} is no adapter: it has no adapter_config.json`,
     remedy: () => "Give an adapter's folder as PEFT writes it, or load the model without a base.",
   },
+  LF_MODEL_TENSOR_PARALLEL: {
+    message: (a: { path: string; ways: number; what: string }) =>
+      `${a.path} is split among ${a.ways} devices, which cannot serve ${a.what} with it`,
+    remedy: () => 'Merge the adapter into the model first, leave mixtures and drafts out, or set tensorParallel to 1.',
+  },
+  LF_MODEL_TOO_FEW_DEVICES: {
+    message: (a: { ways: number; first: number; found: number; reason: string | undefined }) =>
+      `tensorParallel asks for ${a.ways} devices from number ${a.first} on, and there are ${a.found}${a.reason ? `: ${a.reason}` : ''}`,
+    remedy: () => 'Ask for as many as "largeforge doctor" lists, or begin with a lower "device" of the backend.',
+  },
   LF_MODEL_MIXED_VOCABULARY: {
     message: (a: { path: string; other: string; reason: string }) =>
       `${a.other} cannot be mixed with ${a.path}: ${a.reason}`,

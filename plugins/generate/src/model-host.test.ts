@@ -40,6 +40,53 @@ async function continuation(host: ModelHost, id: string, text: string, maxTokens
 
 const texts = ['please add milk', 'set an alarm for', 'the weather in'];
 
+describe('a model on several devices', () => {
+  it('continues texts as on one, with the same weights', async () => {
+    const [one, two] = [makeHost(), makeHost({ maxAdapterRank: 16, tensorParallel: 2 })];
+    for (const host of [one, two]) await host.load({ path: base, id: 'm', weights: 'f32' });
+    for (const text of texts) expect(await continuation(two, 'm', text)).toEqual(await continuation(one, 'm', text));
+    const { kind, memoryUsedBytes } = (await two.get('m')).stats().device!;
+    expect(kind).toBe('cpu');
+    expect(memoryUsedBytes).toBeGreaterThan(0);
+  });
+
+  it('refuses what it cannot serve with it', async () => {
+    const host = makeHost({ maxAdapterRank: 16, tensorParallel: 2 });
+    await host.load({ path: base, id: 'm' });
+    await expect(host.load({ path: red, id: 'r', base: 'm' })).rejects.toMatchObject({
+      code: 'LF_MODEL_TENSOR_PARALLEL',
+    });
+  });
+
+  describe('of a GPU backend', () => {
+    const built = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+    const library = built('plugins/backend-cuda/build/liblargeforge_cuda_emulated.so');
+    const host = (environment: Record<string, string>) => {
+      Object.assign(process.env, { LF_CUDA_DRIVER: built('engine/build/libfake_gpu_driver.so') }, environment);
+      const made = new ModelHost(async () => ({ id: 'cuda', library }), { maxAdapterRank: 16, tensorParallel: 2 });
+      onTestFinished(() => made.close());
+      return made;
+    };
+
+    it('says how many there are', async () => {
+      await expect(host({ LF_EMULATED_DEVICES: '1' }).load({ path: base })).rejects.toMatchObject({
+        code: 'LF_MODEL_TOO_FEW_DEVICES',
+        message: 'tensorParallel asks for 2 devices from number 0 on, and there are 1',
+      });
+    });
+
+    it('says that NCCL is missing, and how to get it', async () => {
+      const environment = { LF_EMULATED_DEVICES: '2', LF_CUDA_NCCL: '/no/such/libnccl.so' };
+      await expect(host(environment).load({ path: base })).rejects.toMatchObject({
+        code: 'LF_ENGINE_DEVICE_GROUP',
+        message: expect.stringMatching(
+          /NCCL, .* was not found \(.*\/no\/such.*\)\. Install it .*libnccl2.*LF_CUDA_NCCL/,
+        ),
+      });
+    });
+  });
+});
+
 describe('a model host', () => {
   it('keeps keys and values in 8 bits where it is asked to', async () => {
     const usage = async (cacheType: 'model' | 'int8') => {

@@ -4,6 +4,7 @@ import {
   AdapterSlots,
   adapterBase,
   asCausal,
+  backendDevices,
   type CausalLanguageModel,
   createGenerationEngine,
   type Device,
@@ -16,6 +17,7 @@ import {
   isAdapterFolder,
   loadAdapter,
   loadModel,
+  loadTensorParallel,
   type MixedModel,
   mergeAdapter,
   openDevice,
@@ -68,7 +70,8 @@ export class ModelRuntime {
   private closed = false;
 
   private constructor(
-    private readonly device: Device,
+    /** The first has what models return. */
+    private readonly devices: readonly Device[],
     private readonly models: readonly MixedModel[],
     private readonly engine: GenerationEngine,
     readonly tokenizer: Tokenizer,
@@ -79,6 +82,10 @@ export class ModelRuntime {
   ) {
     this.adapters = new AdapterSlots(this.model);
     this.embedder = new TextEmbedder(this.model, { of: 'mean', normalize: true }, EMBEDDED_TOKENS);
+  }
+
+  private get device(): Device {
+    return this.devices[0]!;
   }
 
   /** The first of them, whose tokenizer is everybody's. */
@@ -116,9 +123,16 @@ export class ModelRuntime {
     },
   ): Promise<ModelRuntime> {
     const start = performance.now();
-    const device = openDevice({ library, threads, index });
+    const { tensorParallel: ways = 1 } = settings;
+    if (ways > 1 && (merged !== undefined || mixedWith.length > 0 || (speculation && 'draft' in speculation))) {
+      const what = merged !== undefined ? 'a merged adapter' : mixedWith.length > 0 ? 'a mixture' : 'a draft model';
+      throw modelErrors.LF_MODEL_TENSOR_PARALLEL({ path, ways, what });
+    }
+    const devices = openDevices({ library, threads, device: index }, ways);
+    const device = devices[0]!;
     try {
-      const { model, tokenizer } = await openOne(device, path, merged, weights);
+      const { model, tokenizer } =
+        ways > 1 ? await openSplit(devices, path, weights) : await openOne(device, path, merged, weights);
       const models: MixedModel[] = [{ model, weight: 1 }];
       for (const { path: other, weight } of mixedWith) {
         const next = await openAny(device, other, weights);
@@ -129,7 +143,15 @@ export class ModelRuntime {
       const draft =
         speculation && 'draft' in speculation ? await openDraft(device, speculation.draft, path, tokenizer) : undefined;
       await device.flush();
-      const { cacheMiB, cacheType, contextLength, batchInvariant, maxAdapterRank: _, ...limits } = settings;
+      const {
+        cacheMiB,
+        cacheType,
+        contextLength,
+        batchInvariant,
+        maxAdapterRank: _,
+        tensorParallel: __,
+        ...limits
+      } = settings;
       const engine = createGenerationEngine({
         model: models,
         tokenizer,
@@ -141,9 +163,9 @@ export class ModelRuntime {
         ...(speculation && { proposer: proposerOf(speculation, draft, model, limits.maxSpeculating) }),
       });
       const seconds = (performance.now() - start) / 1000;
-      return new ModelRuntime(device, models, engine, tokenizer, path, settings, seconds);
+      return new ModelRuntime(devices, models, engine, tokenizer, path, settings, seconds);
     } catch (error) {
-      device[Symbol.dispose]();
+      for (const each of devices) each[Symbol.dispose]();
       throw error;
     }
   }
@@ -154,6 +176,8 @@ export class ModelRuntime {
    */
   async loadAdapter(path: string): Promise<LoadedAdapter> {
     const start = performance.now();
+    const { tensorParallel: ways = 1 } = this.settings;
+    if (ways > 1) throw modelErrors.LF_MODEL_TENSOR_PARALLEL({ path: this.path, ways, what: `the adapter '${path}'` });
     const rank = adapterRank(path);
     const { maxAdapterRank: limit } = this.settings;
     if (rank > limit) throw modelErrors.LF_MODEL_ADAPTER_RANK({ path, rank, limit });
@@ -213,7 +237,7 @@ export class ModelRuntime {
           waiting,
           cacheUsage: cacheBlocksUsed / cacheBlocks,
           loadSeconds: adapter?.loadSeconds ?? this.loadSeconds,
-          device: { name, kind, memoryUsedBytes: device.memoryUsed() },
+          device: { name, kind, memoryUsedBytes: this.devices.reduce((sum, each) => sum + each.memoryUsed(), 0) },
           ...(failure !== undefined && { failure }),
         };
       },
@@ -245,8 +269,48 @@ export class ModelRuntime {
     await Promise.all([...this.grammars.values()].map((grammars) => grammars.close()));
     this.adapters[Symbol.dispose]();
     for (const { model } of this.models) model.dispose();
-    this.device[Symbol.dispose]();
+    for (const device of this.devices) device[Symbol.dispose]();
   }
+}
+
+/**
+ * Devices of a backend from the chosen one on. Processors are one device, of which each gets a share of the threads. Throws
+ * LF_MODEL_TOO_FEW_DEVICES.
+ */
+function openDevices({ library, threads, device: first = 0 }: Omit<ChosenBackend, 'id'>, ways: number): Device[] {
+  if (ways === 1) return [openDevice({ library, threads, index: first })];
+  const { devices: known, reason } = backendDevices(() => library);
+  const shared = known[first]?.unifiedMemory ?? false;
+  if (!shared && known.length < first + ways) {
+    throw modelErrors.LF_MODEL_TOO_FEW_DEVICES({ ways, first, found: known.length, reason });
+  }
+  const cores = threads ?? known[first]?.computeUnits ?? ways;
+  const devices: Device[] = [];
+  try {
+    for (let rank = 0; rank < ways; rank++) {
+      devices.push(
+        openDevice(
+          shared
+            ? { library, index: first, threads: Math.max(1, Math.floor(cores / ways)) }
+            : { library, index: first + rank },
+        ),
+      );
+    }
+  } catch (error) {
+    for (const device of devices) device[Symbol.dispose]();
+    throw error;
+  }
+  return devices;
+}
+
+/** A model that several devices share. */
+async function openSplit(
+  devices: readonly Device[],
+  path: string,
+  weights: WeightPrecision,
+): ReturnType<typeof openOne> {
+  const tokenizer = Tokenizer.of(readModelSource(path));
+  return { model: await loadTensorParallel(devices, path, { weights }), tokenizer };
 }
 
 /** A draft model of the same tokens. Throws LF_MODEL_DRAFT_VOCABULARY. */

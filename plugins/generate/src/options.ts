@@ -31,6 +31,11 @@ export const generateOptionsSchema = z.strictObject({
     .optional()
     .describe('a stream is bit for bit the same alone and in company; prompts and short batches are slower'),
   maxAdapterRank: count.optional().describe('largest rank of an adapter served beside its base model; default 256'),
+  tensorParallel: count
+    .optional()
+    .describe(
+      'devices that share each base model, from the chosen one on; GPUs need NCCL or RCCL. No adapters, mixtures or drafts then. Default 1',
+    ),
   maxSpeculating: count
     .optional()
     .describe('guess ahead while at most so many streams run; default 4, as a wide batch leaves no arithmetic idle'),

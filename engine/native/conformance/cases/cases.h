@@ -43,6 +43,8 @@ Case make_dequantize(Random&);
 Case make_quantize_table(Random&);
 Case make_sample(Random&);
 Case make_mean_pool(Random&);
+Case make_all_reduce(Random&);
+Case make_all_gather(Random&);
 Case make_quantize_groups(Random&);
 Case make_quantize_block(Random&);
 Case make_quantize_sweep(Random&);

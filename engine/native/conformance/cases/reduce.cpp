@@ -106,6 +106,23 @@ Case make_mean_pool(Random& random) {
   return c;
 }
 
+// Of a group of one, which every backend has: what several devices make of it needs several queues.
+Case make_all_reduce(Random& random) {
+  Case c{LF_OP_ALL_REDUCE};
+  c.params.words = {static_cast<uint32_t>(random.bits()), 0u, 1u};
+  c.add(Role::kUpdated, normal(random, any_float(random), any_shape(random, 0, 3000), Strides::kContiguous));
+  return c;
+}
+Case make_all_gather(Random& random) {
+  Case c{LF_OP_ALL_GATHER};
+  c.params.words = {static_cast<uint32_t>(random.bits()), 0u, 1u};
+  const lf_dtype dtype = any_float(random);
+  const Shape shape{random.extent(40), random.extent(80)};
+  c.add(Role::kRead, normal(random, dtype, shape, Strides::kContiguous));
+  c.add(Role::kWritten, Tensor::make(random, dtype, {1, shape[0], shape[1]}, Strides::kContiguous));
+  return c;
+}
+
 Case make_clip_scale(Random& random) {
   Case c{LF_OP_CLIP_SCALE};
   c.params.words = {word(random.chance(0.2) ? 0.0 : random.uniform(0.1, 3.0)), word(random.uniform(0.01, 2.0))};

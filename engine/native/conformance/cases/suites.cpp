@@ -44,6 +44,8 @@ const std::vector<Suite>& suites() {
       SUITE(QUANTIZE_TABLE, quantize_table),
       SUITE(SAMPLE, sample),
       SUITE(MEAN_POOL, mean_pool),
+      SUITE(ALL_REDUCE, all_reduce),
+      SUITE(ALL_GATHER, all_gather),
       SUITE(QUANTIZE_GROUPS, quantize_groups),
       SUITE(QUANTIZE_BLOCK, quantize_block),
       SUITE(QUANTIZE_SWEEP, quantize_sweep),

@@ -1,4 +1,4 @@
-// REDUCE, SOFTMAX and MEAN_POOL.
+// REDUCE, SOFTMAX, MEAN_POOL, and the collectives of a group of one.
 #include <algorithm>
 #include <cmath>
 
@@ -73,6 +73,13 @@ void reference_mean_pool(const Params& p, Array* o) {
       o[2].set(b * n + i, mean[static_cast<size_t>(i)] / norm, p.u(0) ? size + std::fabs(mean[static_cast<size_t>(i)] / norm) : size);
     }
   }
+}
+
+void reference_all_reduce(const Params&, Array* o) {
+  for (int64_t i = 0; i < o[0].elements(); i++) o[0].set(i, o[0].at(i), 0.0);
+}
+void reference_all_gather(const Params&, Array* o) {
+  for (int64_t i = 0; i < o[0].elements(); i++) o[1].set(i, o[0].at(i), 0.0);
 }
 
 }  // namespace conformance

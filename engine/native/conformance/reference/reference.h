@@ -90,6 +90,8 @@ void reference_dequantize(const Params&, Array*);
 void reference_quantize_table(const Params&, Array*);
 void reference_sample(const Params&, Array*);
 void reference_mean_pool(const Params&, Array*);
+void reference_all_reduce(const Params&, Array*);
+void reference_all_gather(const Params&, Array*);
 void reference_quantize_groups(const Params&, Array*);
 void reference_quantize_block(const Params&, Array*);
 void reference_quantize_sweep(const Params&, Array*);

@@ -43,12 +43,15 @@ LF_SYMBOL int cuDeviceGetAttribute(int* value, int attribute, int) {
     default: return 1;
   }
 }
-LF_SYMBOL int cuDevicePrimaryCtxRetain(void** context, int) {
-  *context = reinterpret_cast<void*>(1);
+LF_SYMBOL int cuDevicePrimaryCtxRetain(void** context, int device) {
+  *context = reinterpret_cast<void*>(static_cast<intptr_t>(device + 1));
   return 0;
 }
 LF_SYMBOL int cuDevicePrimaryCtxRelease_v2(int) { return 0; }
-LF_SYMBOL int cuCtxSetCurrent(void*) { return 0; }
+LF_SYMBOL int cuCtxSetCurrent(void* context) {
+  if (context) fake::make_current(static_cast<int>(reinterpret_cast<intptr_t>(context)) - 1);
+  return 0;
+}
 LF_SYMBOL int cuMemGetInfo_v2(size_t* free, size_t* total) { return result(fake::memory_info(free, total)); }
 LF_SYMBOL int cuMemAlloc_v2(unsigned long long* pointer, size_t bytes) {
   void* p = nullptr;

@@ -1,5 +1,6 @@
 #include "fake_driver.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "registry.h"
@@ -24,6 +26,11 @@ struct Driver {
   std::set<Stream*> streams;
   std::map<std::string, std::unique_ptr<Function>> functions;
   std::set<void*> host_blocks;
+  struct Block {
+    int device;
+    uint64_t bytes;
+  };
+  std::map<void*, Block> blocks;
   std::string failure;
   uint64_t graph_launches = 0, host_works = 0;
   double clock = 0.0;  // milliseconds: launches take time by the memory that they touch
@@ -42,6 +49,14 @@ Result refuse(Result result, const std::string& why) {
   return result;
 }
 
+thread_local int t_device = 0;
+
+uint64_t used_on(int device) {
+  uint64_t sum = 0;
+  for (const auto& [pointer, block] : driver().blocks) sum += block.device == device ? block.bytes : 0;
+  return sum;
+}
+
 uint64_t setting(const char* name, uint64_t otherwise) {
   const char* value = getenv(name);
   return value && *value ? strtoull(value, nullptr, 10) : otherwise;
@@ -54,6 +69,7 @@ struct Graph {
   std::vector<const void*> nodes;  // what each does: a kernel, or the kind of a copy
 };
 struct Stream {
+  int device = t_device;
   std::deque<Work> work;
   std::unique_ptr<Graph> recording;
 };
@@ -73,24 +89,52 @@ uint32_t shared_limit() { return target() == 80 ? 163 << 10 : 64 << 10; }
 uint32_t warp_lanes() { return target() == 90 ? 64 : 32; }
 int devices() { return static_cast<int>(setting("LF_EMULATED_DEVICES", 1)); }
 const char* last_failure() { return driver().failure.c_str(); }
+void make_current(int device) { t_device = device; }
 
 namespace {
 
-// Runs the oldest work of a stream.
-void step(Stream* stream) {
+// Runs the oldest work of a stream. False when that waits for another stream's, and stays.
+bool step(Stream* stream) {
   Driver& d = driver();
   Work work = std::move(stream->work.front());
   stream->work.pop_front();
-  if (d.broken == kOk) {
-    const Result result = work();
-    if (result != kOk) d.broken = result;
+  if (d.broken != kOk) return true;
+  const Result result = work();
+  if (result == kNotYet) {
+    stream->work.push_front(std::move(work));
+    return false;
   }
+  if (result != kOk) d.broken = result;
+  return true;
+}
+// What a stream waits for: work of the others, or that somebody hands them some. The lock is held once here, and given up
+// meanwhile.
+void wait_for_others(Stream* stream) {
+  Driver& d = driver();
+  bool went_on = false;
+  const std::set<Stream*> all = d.streams;
+  for (Stream* other : all) went_on |= other != stream && d.streams.count(other) && !other->work.empty() && step(other);
+  if (went_on) return;
+  d.mutex.unlock();
+  std::this_thread::sleep_for(std::chrono::microseconds(50));
+  d.mutex.lock();
 }
 void drain(Stream* stream) {
-  while (!stream->work.empty()) step(stream);
+  while (driver().streams.count(stream) && !stream->work.empty()) {
+    if (!step(stream)) wait_for_others(stream);
+  }
 }
 void run_until(const bool& reached, Stream* stream) {
-  while (!reached && !stream->work.empty()) step(stream);
+  while (!reached && driver().streams.count(stream) && !stream->work.empty()) {
+    if (!step(stream)) wait_for_others(stream);
+  }
+}
+// As the real driver's waits: for the calling thread's device alone.
+void drain_device() {
+  const std::set<Stream*> all = driver().streams;
+  for (Stream* stream : all) {
+    if (driver().streams.count(stream) && stream->device == t_device) drain(stream);
+  }
 }
 
 Result enqueue(Stream* stream, Work work, const void* node) {
@@ -115,23 +159,29 @@ Result refuse_while_recording(Stream* stream) {
 Result memory_info(size_t* free, size_t* total) {
   LF_LOCKED;
   *total = memory_total();
-  *free = *total - std::min<uint64_t>(*total, simt::allocated());
+  *free = *total - std::min<uint64_t>(*total, used_on(t_device));
   return kOk;
 }
 
 Result allocate(void** pointer, size_t bytes) {
   LF_LOCKED;
-  if (bytes == 0 || bytes > memory_total() - std::min<uint64_t>(memory_total(), simt::allocated())) {
+  if (bytes == 0 || bytes > memory_total() - std::min<uint64_t>(memory_total(), used_on(t_device))) {
     return refuse(bytes ? kOutOfMemory : kInvalidValue, "out of memory");
   }
   *pointer = simt::allocate(bytes);
-  return *pointer ? kOk : refuse(kOutOfMemory, "out of memory");
+  if (!*pointer) return refuse(kOutOfMemory, "out of memory");
+  driver().blocks[*pointer] = {t_device, bytes};
+  return kOk;
 }
 
 // As the real one, it waits for the device first.
 Result release(void* pointer) {
   LF_LOCKED;
-  for (Stream* stream : driver().streams) drain(stream);
+  const auto block = driver().blocks.find(pointer);
+  if (block == driver().blocks.end()) return refuse(kInvalidValue, "memory that is freed is not allocated");
+  if (block->second.device != t_device) return refuse(kInvalidValue, "memory that is freed is another device's");
+  drain_device();
+  driver().blocks.erase(pointer);
   return simt::release(pointer) ? kOk : refuse(kInvalidValue, "memory that is freed is not allocated");
 }
 
@@ -144,7 +194,7 @@ Result host_allocate(void** pointer, size_t bytes) {
 }
 Result host_release(void* pointer) {
   LF_LOCKED;
-  for (Stream* stream : driver().streams) drain(stream);
+  drain_device();
   if (!driver().host_blocks.erase(pointer)) return refuse(kInvalidValue, "pinned memory that is freed is not allocated");
   free(pointer);
   return kOk;

@@ -10,7 +10,8 @@
 
 namespace fake {
 
-enum Result { kOk = 0, kInvalidValue = 1, kOutOfMemory = 2, kNotFound = 500, kLaunchFailed = 719, kCaptureUnsupported = 900, kUpdateFailed = 910 };
+// kNotYet: work that waits for another stream's; it stays where it is, and is tried again.
+enum Result { kNotYet = -1, kOk = 0, kInvalidValue = 1, kOutOfMemory = 2, kNotFound = 500, kLaunchFailed = 719, kCaptureUnsupported = 900, kUpdateFailed = 910 };
 
 struct Stream;
 struct Event;
@@ -23,6 +24,8 @@ uint64_t memory_total();   // LF_EMULATED_MEMORY bytes, or 8 GiB
 uint32_t shared_limit();   // of a block
 uint32_t warp_lanes();
 int devices();             // LF_EMULATED_DEVICES, or 1
+// The calling thread's device: whose memory is allocated and freed, and whose streams are made.
+void make_current(int device);
 // Whether memory of the device is there.
 bool live(const void* pointer, uint64_t bytes);
 // Work of a library on the stream, which takes so many milliseconds of the device's time and is counted.

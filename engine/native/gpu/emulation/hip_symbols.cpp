@@ -20,7 +20,10 @@ LF_SYMBOL int hipGetDeviceCount(int* count) {
   *count = fake::devices();
   return 0;
 }
-LF_SYMBOL int hipSetDevice(int) { return 0; }
+LF_SYMBOL int hipSetDevice(int device) {
+  fake::make_current(device);
+  return 0;
+}
 LF_SYMBOL int hipDeviceGetName(char* name, int size, int) {
   strncpy(name, "Emulated GPU", static_cast<size_t>(size));
   return 0;

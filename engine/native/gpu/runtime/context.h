@@ -7,6 +7,7 @@
 
 #include "../kernels/arguments.h"
 #include "blas.h"
+#include "collectives.h"
 #include "driver.h"
 #include "view.h"
 
@@ -47,6 +48,9 @@ class Context {
   using OwnProduct = std::function<const char*(void* out)>;
   virtual bool multiply_by_vendor(const BlasProduct& product, const OwnProduct& own) = 0;
   virtual const char* set_bytes(void* to, uint8_t value, uint64_t bytes) = 0;
+  virtual const char* copy_bytes(void* to, const void* from, uint64_t bytes) = 0;
+  // Hands an operation of several devices to the stream.
+  virtual const char* collective(const Collective& what) = 0;
 
   // Launches a kernel: null, or a message. Nothing is launched for an empty grid.
   template <typename Args>

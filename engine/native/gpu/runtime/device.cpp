@@ -35,6 +35,8 @@ class CheckContext final : public Context {
   const char* check_indices(const View*, const IndexRule&) override { return nullptr; }
   bool multiply_by_vendor(const BlasProduct&, const OwnProduct&) override { return false; }
   const char* set_bytes(void*, uint8_t, uint64_t) override { return nullptr; }
+  const char* copy_bytes(void*, const void*, uint64_t) override { return nullptr; }
+  const char* collective(const Collective&) override { return nullptr; }
 
   char text[512] = "";
   lf_status status = LF_INTERNAL;

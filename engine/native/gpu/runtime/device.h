@@ -29,6 +29,7 @@ struct lf_device {
   lf_gpu::Kernels kernels;
   std::unique_ptr<lf_gpu::Blas> blas;  // null where there is none
   lf_gpu::Tuner tuner;
+  lf_gpu::Collectives collectives;
   lf_gpu::Profile profile;
   std::mutex queues_mutex;
   std::vector<lf_queue*> queues;

@@ -53,6 +53,7 @@ class Driver {
 
   virtual Status copy_to_device(void* to, const void* from, uint64_t bytes, Stream stream) = 0;
   virtual Status copy_to_host(void* to, const void* from, uint64_t bytes, Stream stream) = 0;
+  virtual Status copy_on_device(void* to, const void* from, uint64_t bytes, Stream stream) = 0;
   virtual Status set_bytes(void* to, uint8_t value, uint64_t bytes, Stream stream) = 0;
 
   virtual Status stream_create(Stream* stream) = 0;

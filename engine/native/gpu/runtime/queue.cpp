@@ -40,6 +40,15 @@ lf_error* fault_error(const Fault& fault, const std::vector<CommandRecorder::Iss
   return error;
 }
 
+bool has_collective(const std::vector<uint8_t>& stream) {
+  for (uint64_t at = 0; at < stream.size();) {
+    const auto* command = reinterpret_cast<const lf_command*>(stream.data() + at);
+    if (command->op == LF_OP_ALL_REDUCE || command->op == LF_OP_ALL_GATHER) return true;
+    at += command->bytes;
+  }
+  return false;
+}
+
 }  // namespace
 
 void lf_event::State::reach(lf_error* error_of_queue) {
@@ -79,6 +88,8 @@ lf_error* lf_queue::open() {
 }
 
 lf_queue::~lf_queue() {
+  // Nobody shall wait for this device any more, nor this queue for others.
+  device_->collectives.leave();
   {
     // From here on, frees no longer wait for this queue.
     std::lock_guard<std::mutex> lock(device_->queues_mutex);
@@ -132,8 +143,12 @@ void lf_queue::hand_over() {
     if (reset_fault_.exchange(false)) device_->driver.set_bytes(fault_, 0, sizeof(Fault), stream_);
     if (error_ && !item.always) continue;
     lf_error* error = guarded(item.work);
-    if (error_) free_error(error);
-    else error_ = error;
+    if (error_) {
+      free_error(error);
+    } else {
+      error_ = error;
+      if (error) device_->collectives.fail(error->message);
+    }
   }
 }
 
@@ -234,7 +249,8 @@ lf_error* lf_queue::submit(const void* stream, uint64_t bytes) {
 
 lf_error* lf_queue::run_stream(const std::vector<uint8_t>& stream) {
   // Timing each command needs them one by one.
-  const uint64_t recognised = device_->profile.enabled() ? 0 : graphs_.recognise(stream);
+  // Neither what several devices do together: their libraries' own rules for it differ.
+  const uint64_t recognised = device_->profile.enabled() || has_collective(stream) ? 0 : graphs_.recognise(stream);
   if (!recognised || !graphs_.begin(stream_)) return run_commands(stream);
   recorder_.record_graph(true);
   lf_error* error = run_commands(stream);

@@ -95,6 +95,17 @@ const char* CommandRecorder::set_bytes(void* to, uint8_t value, uint64_t bytes) 
   return status ? fail(LF_DEVICE, "%s", device_->driver.describe(status).c_str()) : nullptr;
 }
 
+const char* CommandRecorder::copy_bytes(void* to, const void* from, uint64_t bytes) {
+  if (bytes == 0) return nullptr;
+  const Driver::Status status = device_->driver.copy_on_device(to, from, bytes, stream_);
+  return status ? fail(LF_DEVICE, "%s", device_->driver.describe(status).c_str()) : nullptr;
+}
+
+const char* CommandRecorder::collective(const Collective& what) {
+  std::string why;
+  return device_->collectives.run(what, stream_, &why) ? nullptr : fail(LF_DEVICE, "%s", why.c_str());
+}
+
 const char* CommandRecorder::launch_bytes(const char* kernel, Grid grid, uint32_t threads, uint32_t shared_bytes,
                                           const void* arguments, size_t bytes) {
   std::string why;

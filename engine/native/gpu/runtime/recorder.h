@@ -41,6 +41,8 @@ class CommandRecorder final : private Context {
   const char* check_indices(const View* operands, const IndexRule& rule) override;
   bool multiply_by_vendor(const BlasProduct& product, const OwnProduct& own) override;
   const char* set_bytes(void* to, uint8_t value, uint64_t bytes) override;
+  const char* copy_bytes(void* to, const void* from, uint64_t bytes) override;
+  const char* collective(const Collective& what) override;
   Head head() const override { return {fault_, serial_, 0}; }
   const char* launch_bytes(const char* kernel, Grid grid, uint32_t threads, uint32_t shared_bytes, const void* arguments,
                            size_t bytes) override;

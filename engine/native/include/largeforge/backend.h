@@ -361,7 +361,18 @@ typedef enum lf_op {
   LF_OP_QUANTIZE_SWEEP = 147,
   /* operands: src float [N, K], importance? f32 [K], dst* [N, K] (a block format). Encodes weights. Scales are chosen for a
    * small sum of importance * error^2; of Q8_0 the scale is the largest magnitude of a block over 127. */
-  LF_OP_ENCODE_BLOCKS = 148
+  LF_OP_ENCODE_BLOCKS = 148,
+
+  /* ---- several devices of one backend and one process. Every device of a group has a rank of its own below `ways`, and is given
+   * the group's commands in the same order, with operands of the same sizes and types. A queue waits in one for the others;
+   * when a queue of the group fails before it gets there, or its device closes, the group's commands fail on all. `group` is
+   * the caller's number for it, new for each; a group that failed stays so. With `ways` 1 there is nothing to wait for. ---- */
+
+  /* params: u group, u rank, u ways. operands: x+ (float, contiguous). x = the sum of all devices' x, the same bits on all. */
+  LF_OP_ALL_REDUCE = 160,
+  /* params: u group, u rank, u ways. operands: x (float, contiguous), out* [ways, ...] (of x's type, contiguous): out[r] = x of
+   * rank r. */
+  LF_OP_ALL_GATHER = 161
 } lf_op;
 
 typedef enum lf_binary { LF_ADD = 0, LF_SUB = 1, LF_MUL = 2, LF_DIV = 3, LF_MAX = 4, LF_MIN = 5 } lf_binary;

@@ -1,4 +1,5 @@
 export * from './attention.js';
+export * from './collective.js';
 export * from './data.js';
 export * from './embedding.js';
 export * from './experts.js';

@@ -156,7 +156,7 @@ uint32_t written_operands(uint32_t op) {
     case LF_OP_COPY: case LF_OP_UNARY: case LF_OP_REDUCE: case LF_OP_DROPOUT: case LF_OP_SOFTMAX: case LF_OP_PACK:
     case LF_OP_CLIP_SCALE: case LF_OP_ALL_GATHER: return 1u << 1;
     case LF_OP_BINARY: case LF_OP_UNARY_BACKWARD: case LF_OP_EMBEDDING: case LF_OP_EMBEDDING_BACKWARD: case LF_OP_MATMUL:
-    case LF_OP_GLU: case LF_OP_MEAN_POOL: return 1u << 2;
+    case LF_OP_GLU: case LF_OP_MEAN_POOL: case LF_OP_GATHER_COLUMNS: return 1u << 2;
     case LF_OP_RMS_NORM: return 7u << 3;
     case LF_OP_RMS_NORM_BACKWARD: return 3u << 5;
     case LF_OP_LAYER_NORM: return 15u << 4;
@@ -203,7 +203,7 @@ uint32_t index_operands(uint32_t op) {
     case LF_OP_ATTENTION_PAGED: return 7u << 3;
     case LF_OP_CROSS_ENTROPY: return 1u << 3;
     case LF_OP_SAMPLE: return 3u << 1;
-    case LF_OP_MEAN_POOL: return 1u << 1;
+    case LF_OP_MEAN_POOL: case LF_OP_GATHER_COLUMNS: return 1u << 1;
     default: return 0;
   }
 }

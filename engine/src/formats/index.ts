@@ -32,6 +32,7 @@ export {
   hasNaturalGroups,
   type QuantizedTensor,
   readFloats,
+  readGroupIndex,
   readQuantizedWeight,
   readQuantizedZeros,
   readSignedCodes,

@@ -50,7 +50,7 @@ export abstract class BaseModel implements Disposable {
     }
     for (const parameter of this.named.values()) {
       if (this.matrices.has(parameter)) {
-        parameter.giveBack(parameter.forward());
+        parameter.giveBack(parameter.forLinear().w);
         if (backward) parameter.giveBack(parameter.backward());
       } else if (parameter.shape.length === 1) parameter.value();
       else parameter.table();

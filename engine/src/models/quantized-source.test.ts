@@ -175,10 +175,38 @@ describe.each([['portable'], [undefined]])('with the kernels %s', (isa) => {
     }
   });
 
-  test('groups in another order are decoded', async () => {
-    const groupIndex = Int32Array.from({ length: K }, (_, k) => k % GROUPS);
+  test('groups whose columns are no neighbours keep their codes: columns and input are put into another order', async () => {
+    const groupIndex = Int32Array.from({ length: K }, (_, k) => (k * 5) % GROUPS);
+    const values = dequantize({ ...weight, groupIndex });
     using w = parameter(stored('gptq', weight, groupIndex));
+    using read = w.toFloat32();
+    expect(await read.floats()).toEqual(values);
+    const bytes = w.missingBytes(['packedForward']);
+    const { w: packed, order } = w.forLinear();
+    expect([packed.dtype, packed.layout, packed.group, order!.dtype]).toEqual(['q4_z', 'packedForward', 64, 'i32']);
+    expect(bytes).toBe(device.packedBytes('q4_z', 'packedForward', N, K, 64) + 4 * K);
+    expect(w.missingBytes(['packedForward'])).toBe(0);
+    const x = Float32Array.from({ length: 9 * K }, (_, i) => Math.sin(i * 0.7));
+    using input = Tensor.from(device, x, [9, K]);
+    using plain = Parameter.of(Tensor.from(device, values, [N, K], 'f32', 'persistent'));
+    using a = Parameter.of(Tensor.from(device, x.slice(0, 2 * K), [2, K], 'f32', 'persistent'));
+    using b = Parameter.of(Tensor.from(device, x.slice(0, 2 * N), [N, 2], 'f32', 'persistent'));
+    for (const lora of [undefined, { a, b, scale: 0.5 }]) {
+      using y = linear(input, w, lora && { lora });
+      using expected = linear(input, plain, lora && { lora });
+      const [own, other] = [await y.floats(), await expected.floats()];
+      own.forEach((value, i) => {
+        expect(Math.abs(value - other[i]!)).toBeLessThan(1e-3);
+      });
+    }
+    // A head is read by commands that take the columns as they are.
     expect(w.forward().dtype).toBe('f32');
+  });
+
+  test('groups of different sizes are decoded', async () => {
+    const groupIndex = Int32Array.from({ length: K }, (_, k) => (k < 100 ? 0 : 1 + (k % 2)));
+    using w = parameter(stored('gptq', weight, groupIndex));
+    expect(w.forLinear().w.dtype).toBe('f32');
     using read = w.toFloat32();
     expect(await read.floats()).toEqual(dequantize({ ...weight, groupIndex }));
   });

@@ -7,6 +7,7 @@ import {
   hasNaturalGroups,
   type QuantizedTensor,
   readFloats,
+  readGroupIndex,
   readQuantizedWeight,
   readQuantizedZeros,
   readSignedCodes,
@@ -14,7 +15,7 @@ import {
 } from '../formats/index.js';
 import type { TensorEntry } from '../formats/model-source.js';
 import { fitsGroupCodes, groupCodes } from '../nn/codes/group-codes.js';
-import type { WeightSource } from '../nn/parameter.js';
+import type { ReorderedSource, WeightSource } from '../nn/parameter.js';
 import { scope, unscoped } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 
@@ -25,6 +26,7 @@ const BLOCK = 32;
  * A weight [N, K] that is quantised in its files: as blocks of Q8_0 where it has signed bytes whose rows have one scale, which
  * half precision holds exactly, and rows are whole blocks; as blocks of its own codes where they have 4 bits and groups of a
  * multiple of 32 neighbours whose scales half precision holds exactly, which kernels compute with as they are; else as f32.
+ * Groups of columns that are no neighbours (GPTQ's act-order) are, with the columns in another order.
  */
 export function quantizedSource(device: Device, tensor: QuantizedTensor, shape: readonly number[]): WeightSource {
   if (tensor.layout === 'int-quantized') return signedSource(device, tensor, shape);
@@ -32,6 +34,7 @@ export function quantizedSource(device: Device, tensor: QuantizedTensor, shape: 
   return {
     direct: false,
     blocks: () => (blocks() ? { dtype: 'q4_z', group: shape[1]! / tensor.groups } : undefined),
+    reordered: lazily(() => reorderedBlocks(device, tensor, shape)),
     codes: () => {
       const weight = readQuantizedWeight(tensor, shape);
       return fitsGroupCodes(weight) ? groupCodes(device, weight) : undefined;
@@ -65,19 +68,89 @@ function signedSource(device: Device, tensor: QuantizedTensor, shape: readonly n
   };
 }
 
-/** Whether codes can be used as they are; looked up when it is first asked for, because files may have to be read. */
-function keepsCodes(tensor: QuantizedTensor, [, columns]: readonly number[]): () => boolean {
-  let known: boolean | undefined;
+/** Looked up when it is first asked for, because files may have to be read. */
+function lazily<T>(find: () => T): () => T {
+  let known: { readonly value: T } | undefined;
   return () => {
-    known ??=
-      tensor.bits === 4 &&
-      columns! % tensor.groups === 0 &&
-      (columns! / tensor.groups) % BLOCK === 0 &&
-      tensor.codes.offset % 4 === 0 &&
-      hasNaturalGroups(tensor, columns!) &&
-      hasHalfScales(tensor.scales);
-    return known;
+    known ??= { value: find() };
+    return known.value;
   };
+}
+
+/** Whether a tensor's codes, scales and groups are such as q4_z has them. */
+const fitsBlocks = (tensor: QuantizedTensor, columns: number) =>
+  tensor.bits === 4 &&
+  columns % tensor.groups === 0 &&
+  (columns / tensor.groups) % BLOCK === 0 &&
+  hasHalfScales(tensor.scales);
+
+/** Whether codes can be used as they are. */
+const keepsCodes = (tensor: QuantizedTensor, [, columns]: readonly number[]) =>
+  lazily(() => tensor.codes.offset % 4 === 0 && fitsBlocks(tensor, columns!) && hasNaturalGroups(tensor, columns!));
+
+/** The weight with the columns of a group side by side, where they are not in the files. */
+function reorderedBlocks(
+  device: Device,
+  tensor: QuantizedTensor,
+  shape: readonly number[],
+): ReorderedSource | undefined {
+  const [rows, columns] = shape as [number, number];
+  const { groups } = tensor;
+  if (!tensor.groupIndex || !fitsBlocks(tensor, columns) || hasNaturalGroups(tensor, columns)) return undefined;
+  const order = orderOfGroups(readGroupIndex(tensor)!, groups);
+  if (!order) return undefined;
+  const group = columns / groups;
+  return {
+    order,
+    source: {
+      direct: false,
+      blocks: () => ({ dtype: 'q4_z', group }),
+      open: () =>
+        unscoped(() => {
+          const { codes, scales, zeros } = readQuantizedWeight(tensor, shape);
+          const dst = Tensor.empty(device, shape, 'q4_z', 'transient', group);
+          scope(() => {
+            const words = nibblesInOrder(codes, order);
+            commands.blocksOfCodes(
+              device.recorder,
+              { order: 'alongK', group },
+              {
+                codes: Tensor.from(device, words, [rows, columns / 8]),
+                scales: Tensor.from(device, scales, [rows, groups]),
+                zeros: Tensor.from(device, Uint8Array.from(zeros), [rows, groups]),
+                dst,
+              },
+            );
+          });
+          return dst;
+        }),
+    },
+  };
+}
+
+/** The columns [K] group by group; undefined unless all groups are of one size. */
+function orderOfGroups(groupIndex: Int32Array, groups: number): Int32Array | undefined {
+  const size = groupIndex.length / groups;
+  const order = new Int32Array(groupIndex.length);
+  const filled = new Int32Array(groups);
+  for (const [column, group] of groupIndex.entries()) {
+    const place = filled[group]!;
+    if (place === size) return undefined;
+    order[group * size + place] = column;
+    filled[group] = place + 1;
+  }
+  return order;
+}
+
+/** Codes [N, K] with the columns in that order, eight of 4 bits a word. */
+function nibblesInOrder(codes: Uint8Array, order: Int32Array): Int32Array {
+  const words = new Int32Array(codes.length / 8);
+  const columns = order.length;
+  for (let at = 0; at < codes.length; at++) {
+    const row = Math.floor(at / columns);
+    words[at >> 3]! |= codes[row * columns + order[at % columns]!]! << (4 * (at % 8));
+  }
+  return words;
 }
 
 /** Whether half precision, in which blocks have their scales, holds those of a tensor exactly. */

@@ -19,6 +19,26 @@ export interface WeightSource {
   codes?(): FrozenCodes | undefined;
   /** The block format that `open` gives, and how many elements of q4_z share a scale; undefined when it gives floats. */
   readonly blocks?: () => { readonly dtype: DType; readonly group: number } | undefined;
+  /**
+   * Of a matrix whose groups are not runs of neighbouring columns: the same with its columns in another order, in which they
+   * are, in blocks. Undefined when there is none, or it has no need of one.
+   */
+  readonly reordered?: () => ReorderedSource | undefined;
+}
+
+/** A matrix with its columns in another order. */
+export interface ReorderedSource {
+  readonly source: WeightSource;
+  /** [K] the column of the matrix that each of `source` is. */
+  readonly order: Int32Array;
+}
+
+/** What a linear layer multiplies its input by. */
+export interface LinearWeight {
+  /** [N, K] */
+  readonly w: Tensor;
+  /** i32 [K], where columns are in another order: which column of the input meets each column of `w`. */
+  readonly order?: Tensor;
 }
 
 /**
@@ -37,6 +57,8 @@ export class Parameter implements Disposable {
   private training = false;
   /** The values of a frozen matrix in codes, in place of any other form. */
   private coded: FrozenCodes | undefined;
+  /** The matrix packed with its columns in another order. */
+  private reordered: { readonly w: Tensor; readonly order: Tensor } | undefined;
   /** Values decoded for one product. */
   private readonly decoded = new Set<Tensor>();
 
@@ -147,6 +169,24 @@ export class Parameter implements Disposable {
     return this.isPacked('packedForward') ? this.pack('packedForward') : this.value();
   }
 
+  /**
+   * What LINEAR takes from a caller that can give its input with the columns in another order: groups of codes that are not
+   * runs of neighbouring columns (GPTQ's act-order) then stay in their own bits. `w` is to be given back by `giveBack`.
+   */
+  forLinear(): LinearWeight {
+    if (this.reordered) return this.reordered;
+    const other = this.reorderedSource();
+    if (!other) return { w: this.forward() };
+    const { device } = this;
+    const [n, k] = this.shape as [number, number];
+    using blocks = other.source.open();
+    const order = unscoped(() => Tensor.from(device, other.order, [k], 'i32', 'persistent'));
+    const w = unscoped(() => Tensor.packed(device, n, k, blocks.dtype, 'packedForward', blocks.group));
+    commands.pack(device.recorder, { src: blocks, dst: w });
+    this.reordered = { w, order };
+    return this.reordered;
+  }
+
   /** What LINEAR_BACKWARD_INPUT takes; to be given back by `giveBack`. */
   backward(): Tensor {
     if (this.coded || (this.keepsBlocks && !this.training && this.shape.length === 2 && this.inBlocks()))
@@ -191,6 +231,11 @@ export class Parameter implements Disposable {
     return layouts
       .filter((layout) => !this.packed.has(layout) && this.isPacked(layout))
       .reduce((sum, layout) => {
+        const other = layout === 'packedForward' ? this.reorderedSource() : undefined;
+        if (other) {
+          const { dtype, group } = other.source.blocks!()!;
+          return sum + (this.reordered ? 0 : this.device.packedBytes(dtype, layout, n, k, group) + 4 * k);
+        }
         const { dtype, group } = this.packedFormat(layout, (this.ownSource(layout) ?? this.source)?.blocks?.());
         return sum + this.device.packedBytes(dtype, layout, n, k, group);
       }, 0);
@@ -347,6 +392,16 @@ export class Parameter implements Disposable {
     return this.held || layout !== 'packedForward' ? undefined : this.packedFrom;
   }
 
+  /** The matrix with its columns in another order, if it is used so. */
+  private reorderedSource(): ReorderedSource | undefined {
+    if (!this.keepsBlocks || this.held || this.coded || this.training || this.packedFrom || this.shape.length !== 2)
+      return undefined;
+    const other = this.source?.reordered?.();
+    const blocks = other?.source.blocks?.();
+    const [n, k] = this.shape as [number, number];
+    return blocks && this.device.packs(blocks.dtype, 'packedForward', n, k, blocks.group) ? other : undefined;
+  }
+
   /** What a matrix is packed as: in the blocks that it comes in, if these are kept and the device can. */
   private packedFormat(
     layout: LayoutKind,
@@ -378,5 +433,8 @@ export class Parameter implements Disposable {
   private dropPacked(): void {
     for (const tensor of this.packed.values()) tensor.dispose();
     this.packed.clear();
+    this.reordered?.w.dispose();
+    this.reordered?.order.dispose();
+    this.reordered = undefined;
   }
 }

@@ -3,7 +3,7 @@ import * as commands from '../device/commands/index.js';
 import type { Parameter } from '../nn/parameter.js';
 import { scope } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
-import { type LoraBranch, linear, mathOf } from './linear.js';
+import { type LoraBranch, linear, mathOf, meeting } from './linear.js';
 
 /** What DoRA needs of a layer beside its branch. */
 export interface DoraScale {
@@ -54,9 +54,9 @@ export function rowNorms(weight: Parameter, { a, b, scale }: LoraBranch, rowSqua
     const { recorder } = device;
     const math = mathOf(like);
     const [rank, rows] = [a.shape[0]!, weight.shape[0]!];
-    const w = weight.forward();
+    const { w, input } = meeting(weight, a.value());
     const aw = Tensor.empty(device, [rank, rows], 'f32');
-    commands.linear(recorder, { math }, { x: a.value(), w, y: aw });
+    commands.linear(recorder, { math }, { x: input, w, y: aw });
     weight.giveBack(w);
     const gram = Tensor.empty(device, [rank, rank], 'f32');
     commands.matmul(recorder, { transB: true, math }, { a: a.value(), b: a.value(), c: gram });

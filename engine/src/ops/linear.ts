@@ -49,6 +49,15 @@ function servingMath(x: Tensor, w: Tensor): MathKind {
   return x.dtype === 'bf16' && w.layout === 'packedForward' && isBlockFormat(w.dtype) ? 'int8' : mathOf(x);
 }
 
+/** A weight as LINEAR takes it, and x [M, K] with its columns in the weight's order: x itself, or the caller's to dispose. */
+export function meeting(weight: Parameter, x: Tensor): { readonly w: Tensor; readonly input: Tensor } {
+  const { w, order } = weight.forLinear();
+  if (!order) return { w, input: x };
+  const input = Tensor.empty(x.device, x.shape, x.dtype);
+  commands.gatherColumns(x.device.recorder, { x, index: order, out: input });
+  return { w, input };
+}
+
 /** y [M, N] = activation(x [M, K] weight^T + bias + LoRA). */
 export function linear(x: Tensor, weight: Parameter, options: LinearOptions = {}): Tensor {
   const { bias, lora, stack, activation = 'identity' } = options;
@@ -61,18 +70,20 @@ export function linear(x: Tensor, weight: Parameter, options: LinearOptions = {}
     return scope(() => unary(activation, linear(x, weight, { ...options, activation: 'identity' })));
   }
   const { device } = x;
-  const w = weight.forward();
+  const { w, input } = meeting(weight, x);
   const math = tracked ? mathOf(x) : servingMath(x, w);
   const [rows] = x.shape as [number, number];
   const y = Tensor.empty(device, [rows, weight.shape[0]!], options.dtype ?? (x.dtype as FloatDType));
-  const loraX = lora?.dropout ? droppedOut(x, lora) : undefined;
+  const dropped = lora?.dropout ? droppedOut(x, lora) : undefined;
+  // The branch reads the columns as they are.
+  const loraX = dropped ?? (input !== x && (lora ?? stack) ? x : undefined);
   const keepXa = tracked && lora?.b.trainable;
   const xa = keepXa ? Tensor.empty(device, [rows, lora!.a.shape[0]!], x.dtype) : undefined;
   commands.linear(
     device.recorder,
     { loraScale: lora?.scale ?? (stack ? 1 : 0), math, activation },
     {
-      x,
+      x: input,
       w,
       bias: bias?.value(),
       y,
@@ -84,7 +95,8 @@ export function linear(x: Tensor, weight: Parameter, options: LinearOptions = {}
     },
   );
   weight.giveBack(w);
-  loraX?.dispose();
+  dropped?.dispose();
+  if (input !== x) input.dispose();
   if (!tracked) return y;
   const needsX = weight.trainable || bias?.trainable || lora?.a.trainable;
   tape.record({

@@ -15,6 +15,7 @@ Case make_dropout(Random&);
 Case make_softmax(Random&);
 Case make_embedding(Random&);
 Case make_embedding_backward(Random&);
+Case make_gather_columns(Random&);
 Case make_rms_norm(Random&);
 Case make_rms_norm_backward(Random&);
 Case make_layer_norm(Random&);

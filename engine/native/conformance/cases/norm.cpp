@@ -117,4 +117,13 @@ Case make_embedding_backward(Random& random) {
   return c;
 }
 
+Case make_gather_columns(Random& random) {
+  Case c{LF_OP_GATHER_COLUMNS};
+  const int64_t rows = random.extent(60), columns = random.extent(300), n = random.extent(400);
+  c.add(Role::kRead, normal(random, any_float(random), {rows, columns}, Strides::kAny));
+  c.add(Role::kRead, integers(random, LF_I32, {n}, 0, columns - 1));
+  c.add(Role::kWritten, Tensor::make(random, any_float(random), {rows, n}, Strides::kAny));
+  return c;
+}
+
 }  // namespace conformance

@@ -16,6 +16,7 @@ const std::vector<Suite>& suites() {
       SUITE(SOFTMAX, softmax),
       SUITE(EMBEDDING, embedding),
       SUITE(EMBEDDING_BACKWARD, embedding_backward),
+      SUITE(GATHER_COLUMNS, gather_columns),
       SUITE(RMS_NORM, rms_norm),
       SUITE(RMS_NORM_BACKWARD, rms_norm_backward),
       SUITE(LAYER_NORM, layer_norm),

@@ -1,4 +1,4 @@
-// EMBEDDING and EMBEDDING_BACKWARD.
+// EMBEDDING, EMBEDDING_BACKWARD and GATHER_COLUMNS.
 #include <cmath>
 
 #include "reference.h"
@@ -25,6 +25,14 @@ void reference_embedding_backward(const Params& p, Array* o) {
       const double value = o[1].at(t * n + i) * p.f(0);
       o[2].set(at, o[2].at(at) + value, o[2].magnitude[static_cast<size_t>(at)] + std::fabs(value));
     }
+  }
+}
+
+void reference_gather_columns(const Params&, Array* o) {
+  const int64_t k = o[0].columns(), n = o[1].elements();
+  for (int64_t i = 0; i < o[2].elements(); i++) {
+    const double value = o[0].at(i / n * k + o[1].whole(i % n));
+    o[2].set(i, value, std::fabs(value));
   }
 }
 

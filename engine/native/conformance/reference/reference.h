@@ -62,6 +62,7 @@ void reference_dropout(const Params&, Array*);
 void reference_softmax(const Params&, Array*);
 void reference_embedding(const Params&, Array*);
 void reference_embedding_backward(const Params&, Array*);
+void reference_gather_columns(const Params&, Array*);
 void reference_rms_norm(const Params&, Array*);
 void reference_rms_norm_backward(const Params&, Array*);
 void reference_layer_norm(const Params&, Array*);

@@ -1,4 +1,4 @@
-// EMBEDDING, its gradient, ROPE, KV_WRITE and KV_COPY_BLOCKS.
+// EMBEDDING, its gradient, GATHER_COLUMNS, ROPE, KV_WRITE and KV_COPY_BLOCKS.
 #include "tokens.h"
 
 #include "block_formats.h"
@@ -39,6 +39,18 @@ LF_KERNEL(embedding_gradient, EmbeddingArgs, kTokenThreads) {
       for (int i = 0; i < 8; i++) sum[i] += v[i] * a.scale;
     }
     row.write(first, a.n, sum);
+  });
+}
+
+// One block for each row.
+LF_KERNEL(gather_columns, GatherArgs, kTokenThreads) {
+  const int64_t m = block_x(), row = m * a.x.stride[2];
+  const Row out = row_of(a.out, m);
+  for_row8(a.n, [&](int64_t first) {
+    float v[8] = {};
+    for (int i = 0; i < 8 && first + i < a.n; i++)
+      v[i] = read_float(a.x.data, a.x.dtype, row + int64_t(index_at(a.index, first + i, a.index_stride)) * a.x.stride[3]);
+    out.write(first, a.n, v);
   });
 }
 

@@ -1,4 +1,4 @@
-// Arguments of EMBEDDING, its gradient, ROPE, KV_WRITE and KV_COPY_BLOCKS.
+// Arguments of EMBEDDING, its gradient, GATHER_COLUMNS, ROPE, KV_WRITE and KV_COPY_BLOCKS.
 #pragma once
 #include "arguments.h"
 
@@ -13,6 +13,12 @@ struct EmbeddingArgs {
   Operand table, out;  // of the gradient: dout, dtable
   float scale;
   uint32_t accumulate;
+};
+struct GatherArgs {
+  Head head;
+  Operand x, out;  // [M, K], [M, N]
+  const int32_t* index;
+  int64_t index_stride, n;
 };
 struct RopeArgs {
   Head head;

@@ -1,4 +1,4 @@
-// EMBEDDING, its gradient, ROPE, KV_WRITE and KV_COPY_BLOCKS.
+// EMBEDDING, its gradient, GATHER_COLUMNS, ROPE, KV_WRITE and KV_COPY_BLOCKS.
 #include "../kernels/tokens.h"
 
 #include "checks.h"
@@ -56,6 +56,24 @@ const char* run_embedding_backward(Context& c, const uint32_t* p, const View* o,
   args.scale = param_f32(p, 0);
   if (args.n == 0) return nullptr;
   return c.launch("embedding_gradient", {static_cast<uint32_t>(args.tokens)}, threads_for(c, ceil_div(args.n, 8), kTokenThreads), 0, args);
+}
+
+const char* check_gather_columns(Context& c, const uint32_t*, const View* o, int) {
+  LF_RETURN_IF(expect_float(c, o[0], "x"));
+  LF_RETURN_IF(expect_rank(c, o[0], "x", 2, 2));
+  LF_RETURN_IF(expect_dtype(c, o[1], "index", LF_I32));
+  LF_RETURN_IF(expect_rank(c, o[1], "index", 1, 1));
+  return expect_floats(c, o[2], "out", {o[0].shape[0], o[1].shape[0]});
+}
+const char* run_gather_columns(Context& c, const uint32_t*, const View* o, int) {
+  LF_RETURN_IF(c.check_indices(o, {1, 0, static_cast<int32_t>(o[0].shape[1]) - 1}));
+  GatherArgs args{};
+  args.x = dimensions_of(o[0]), args.out = rows_of(o[2]);
+  args.index = o[1].as<const int32_t>();
+  args.index_stride = o[1].stride[0], args.n = o[1].shape[0];
+  if (args.n == 0) return nullptr;
+  return c.launch("gather_columns", {static_cast<uint32_t>(o[0].shape[0])}, threads_for(c, ceil_div(args.n, 8), kTokenThreads), 0,
+                  args);
 }
 
 const char* check_rope(Context& c, const uint32_t* p, const View* o, int) {
@@ -128,6 +146,7 @@ const char* run_kv_copy(Context& c, const uint32_t*, const View* o, int) {
 
 const OpRegistration kEmbedding{LF_OP_EMBEDDING, run_embedding, check_embedding},
     kEmbeddingBackward{LF_OP_EMBEDDING_BACKWARD, run_embedding_backward, check_embedding_backward}, kRope{LF_OP_ROPE, run_rope, check_rope},
+    kGatherColumns{LF_OP_GATHER_COLUMNS, run_gather_columns, check_gather_columns},
     kKvWrite{LF_OP_KV_WRITE, run_kv_write, check_kv_write}, kKvCopy{LF_OP_KV_COPY_BLOCKS, run_kv_copy, check_kv_copy};
 
 }  // namespace

@@ -147,6 +147,8 @@ typedef enum lf_op {
   /* params: f scale. operands: ids i32 [T], dout [T, D], dtable+ f32 [V, D]. Adds in the order of t. An id of -1 is
    * skipped. */
   LF_OP_EMBEDDING_BACKWARD = 17,
+  /* operands: x [M, K], index i32 [N], out* [M, N]. out[m, n] = x[m, index[n]]; an index outside of x is an error. */
+  LF_OP_GATHER_COLUMNS = 18,
 
   /* ---- normalisation. x is [T, D] or [T, H, D]; each row of the last dimension is one vector. ---- */
 

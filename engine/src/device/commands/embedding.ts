@@ -26,3 +26,11 @@ export function embeddingBackward(r: CommandRecorder, ids: Operand, dout: Operan
   r.operand(dout);
   r.operand(dtable);
 }
+
+/** out[m, n] = x[m, index[n]]: columns of x [M, K] in another order, or some of them. `index` is i32 [N]. */
+export function gatherColumns(r: CommandRecorder, t: { x: Operand; index: Operand; out: Operand }): void {
+  r.begin(Op.GATHER_COLUMNS, 0, 3);
+  r.operand(t.x);
+  r.operand(t.index);
+  r.operand(t.out);
+}

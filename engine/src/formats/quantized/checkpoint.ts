@@ -203,16 +203,22 @@ export function readQuantizedWeight(tensor: QuantizedTensor, shape: readonly num
   const packed = signed ? readSignedCodes(tensor) : integers(tensor.codes);
   const { codes, zeros: unpacked } = unpackWeight({ codes: packed, zeros }, layout, size);
   const stored = decodeScales(bytes(tensor.scales), tensor.scales.dtype as ScaleDType);
-  const groupIndex = tensor.groupIndex && integers(tensor.groupIndex);
-  if (groupIndex?.some((group) => group < 0 || group >= groups)) {
-    throw formatErrors.FILE_CORRUPT({
-      path: tensor.codes.file,
-      reason: `tensor ${quoted(tensor.groupIndex!.name)} names groups beyond ${groups}`,
-    });
-  }
+  const groupIndex = readGroupIndex(tensor);
   const byRow = signed || layout === 'pack-quantized';
   const scales = byRow ? stored : transposedScales(stored, groups, outFeatures);
   return { ...size, codes, scales, zeros: unpacked, groupIndex };
+}
+
+/** The group of each column [K], where files name it. Throws LF_ENGINE_FILE_CORRUPT when one is out of range. */
+export function readGroupIndex({ groupIndex, groups, codes }: QuantizedTensor): Int32Array | undefined {
+  const index = groupIndex && integers(groupIndex);
+  if (index?.some((group) => group < 0 || group >= groups)) {
+    throw formatErrors.FILE_CORRUPT({
+      path: codes.file,
+      reason: `tensor ${quoted(groupIndex!.name)} names groups beyond ${groups}`,
+    });
+  }
+  return index;
 }
 
 /** The codes [N, K] of a weight that files have as signed bytes: int-quantized. */

@@ -1,4 +1,6 @@
-// EMBEDDING and EMBEDDING_BACKWARD.
+// EMBEDDING, EMBEDDING_BACKWARD and GATHER_COLUMNS.
+#include <type_traits>
+
 #include "operands.h"
 #include "quant_formats.h"
 
@@ -107,11 +109,51 @@ const char* embedding_backward(Context& ctx, const uint32_t* params, const View*
   return nullptr;
 }
 
+const char* check_gather_columns(Context& ctx, const uint32_t*, const View* o, int) {
+  const View &x = o[0], &index = o[1], &out = o[2];
+  LF_CHECK(expect_float(ctx, "GATHER_COLUMNS", "x", x));
+  LF_CHECK(expect_rank(ctx, "GATHER_COLUMNS", "x", x, 2));
+  LF_CHECK(expect_dtype(ctx, "GATHER_COLUMNS", "index", index, LF_I32));
+  LF_CHECK(expect_rank(ctx, "GATHER_COLUMNS", "index", index, 1));
+  LF_CHECK(expect_float(ctx, "GATHER_COLUMNS", "out", out));
+  return expect_shape(ctx, "GATHER_COLUMNS", "out", out, x.shape[0], index.shape[0]);
+}
+
+const char* gather_columns(Context& ctx, const uint32_t* params, const View* o, int count) {
+  LF_CHECK(check_gather_columns(ctx, params, o, count));
+  const View &x = o[0], &index = o[1], &out = o[2];
+  const int64_t n = index.shape[0], k = x.shape[1], step = index.stride[0];
+  const int32_t* at = index.as<const int32_t>();
+  for (int64_t i = 0; i < n; i++)
+    if (at[i * step] < 0 || at[i * step] >= k)
+      return ctx.fail(LF_INVALID, "GATHER_COLUMNS: index %d at %lld is outside of the %lld columns of x", at[i * step], (long long)i,
+                      (long long)k);
+  const auto gather = [&](auto from, auto to) {
+    using Source = decltype(from);
+    using Target = decltype(to);
+    constexpr int64_t kRun = 16;  // rows of a task
+    ctx.for_each(ceil_div(x.shape[0], kRun), [&](int64_t task, int) {
+      for (int64_t m = task * kRun; m < smaller(x.shape[0], (task + 1) * kRun); m++) {
+        const Source* src = x.as<const Source>() + m * x.stride[0];
+        Target* dst = out.as<Target>() + m * out.stride[0];
+        for (int64_t i = 0; i < n; i++) {
+          const Source value = src[at[i * step] * x.stride[1]];
+          if constexpr (std::is_same_v<Source, Target>) dst[i * out.stride[1]] = value;
+          else dst[i * out.stride[1]] = narrow<Target>(widen(value));
+        }
+      }
+    });
+  };
+  with_float(x.dtype, [&](auto from) { with_float(out.dtype, [&](auto to) { gather(from, to); }); });
+  return nullptr;
+}
+
 }  // namespace
 
 void register_embedding(KernelTable& table) {
   table.entry[LF_OP_EMBEDDING] = {embedding, check_embedding};
   table.entry[LF_OP_EMBEDDING_BACKWARD] = {embedding_backward, check_embedding_backward};
+  table.entry[LF_OP_GATHER_COLUMNS] = {gather_columns, check_gather_columns};
 }
 
 }  // namespace LF_ISA

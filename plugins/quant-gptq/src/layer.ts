@@ -8,6 +8,7 @@ import {
   type Preparation,
   prepare,
   quadraticForm,
+  rotateValues,
   type SharedInput,
 } from '@largeforge/quantize';
 
@@ -15,6 +16,8 @@ export type GptqSettings = Omit<CompensationOptions, 'bits' | 'groupSize' | 'sym
   /** Shares of the mean of a Hessian's diagonal; the one with which some rows lose least is taken. */
   readonly dampings: readonly number[];
   readonly trueSequential: boolean;
+  /** Turns the values of heads by a Hadamard matrix first. */
+  readonly rotateValues: boolean;
   /** Share of the drift of a layer's inputs that its weights make up for. */
   readonly driftCorrection: number;
 };
@@ -28,6 +31,7 @@ export async function gptqLayer(task: LayerTask, settings: GptqSettings): Promis
     task.signal.throwIfAborted();
     await quantizeShared(task, input, settings);
   };
+  if (settings.rotateValues && task.layer !== undefined) await rotateLayer(task, task.layer);
   if (settings.trueSequential) return task.inParts(quantize);
   const inputs = await task.squares(task.linears);
   try {
@@ -37,6 +41,15 @@ export async function gptqLayer(task: LayerTask, settings: GptqSettings): Promis
       square.dispose();
       shift?.dispose();
     }
+  }
+}
+
+/** Only where both layers that it changes are going to be quantised: others keep their weights. */
+async function rotateLayer({ model, linears }: LayerTask, layer: number): Promise<void> {
+  const { layers, attentionOutput, qkv } = model.config.modules;
+  const names = [attentionOutput, qkv.kind === 'separate' ? qkv.names[2] : qkv.name];
+  if (names.every((own) => linears.some(({ name }) => name === `${layers}.${layer}.${own}`))) {
+    await rotateValues(model, layer);
   }
 }
 

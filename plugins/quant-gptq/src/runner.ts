@@ -35,6 +35,12 @@ export const gptqOptions = z.strictObject({
     .describe(
       'quantise each part of a layer on what the parts before it, quantised, give: one run of each layer, with the inputs of a part of all windows in memory; else all parts on what the original layer gives, in two runs',
     ),
+  rotateValues: z
+    .boolean()
+    .default(true)
+    .describe(
+      'turn the values of each head by a Hadamard matrix, and the output of attention back, before anything else',
+    ),
   driftCorrection: driftCorrectionOption,
 });
 
@@ -48,10 +54,13 @@ export const gptqRunner = defineStepRunner('optimize', {
   check: checkQuantize,
   async run(context, options: GptqStepOptions) {
     const { bits, symmetric, format = 'gptq', actOrder, staticGroups, damping, ...rest } = options;
-    const { search, sweeps, blockSize, trueSequential, driftCorrection } = rest;
+    const { search, sweeps, blockSize, trueSequential, rotateValues, driftCorrection } = rest;
     const dampings = typeof damping === 'number' ? [damping] : damping;
     // Without an order of their own, groups need not be fixed to be runs.
-    const settings = { actOrder, staticGroups, dampings, search, sweeps, blockSize, trueSequential, driftCorrection };
+    const settings = {
+      ...{ actOrder, staticGroups, dampings, search, sweeps, blockSize },
+      ...{ trueSequential, rotateValues, driftCorrection },
+    };
     return quantizeModel(context, options, {
       ...{ name: 'gptq', bits, symmetric, format, settings },
       ordered: actOrder && !staticGroups,

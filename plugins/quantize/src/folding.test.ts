@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { asCausal, createModel, type Device, openDevice, packSequences, scope, Tensor } from '@largeforge/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { foldingOf, spread } from './folding.js';
+import { foldingOf, rotateValues, spread } from './folding.js';
 
 const SIZES = {
   vocab_size: 60,
@@ -70,6 +70,33 @@ describe('scales that are folded into what makes the inputs', () => {
     const largest = Math.max(...before.map(Math.abs));
     after.forEach((logit, i) => {
       expect(Math.abs(logit - before[i]!) / largest).toBeLessThan(2e-5);
+    });
+  });
+
+  it.each(ARCHITECTURES)('values that are turned leave it so, too: %s', async (_, config) => {
+    using model = asCausal(createModel(device, config));
+    const batch = packSequences([Int32Array.from({ length: 20 }, (_, i) => (i * 7) % 60)]);
+    const logits = () => scope(() => model.logits(model.hidden(batch))).floats();
+    const before = (await logits()).slice();
+    const { weight } = [...model.linears.values()].find(({ name }) =>
+      name.endsWith(model.config.modules.attentionOutput),
+    )!;
+    const valuesOf = async () => {
+      using copy = weight.toFloat32();
+      return (await copy.floats()).slice();
+    };
+    const values = await valuesOf();
+    expect(await rotateValues(model, 0)).toBe(true);
+    expect(await valuesOf()).not.toEqual(values);
+    const after = await logits();
+    const largest = Math.max(...before.map(Math.abs));
+    after.forEach((logit, i) => {
+      expect(Math.abs(logit - before[i]!) / largest).toBeLessThan(2e-5);
+    });
+    // A Hadamard matrix is its own inverse.
+    await rotateValues(model, 0);
+    (await valuesOf()).forEach((value, i) => {
+      expect(value).toBeCloseTo(values[i]!, 5);
     });
   });
 

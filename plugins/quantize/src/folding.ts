@@ -52,12 +52,7 @@ export function foldingOf(
       const head = Math.floor(column / headDim);
       return Math.floor(head / shared) * headDim + (column % headDim);
     });
-    const source = linear(qkv.kind === 'separate' ? qkv.names[2] : qkv.name);
-    const rowOf = (channel: number) => {
-      if (qkv.kind === 'separate') return channel;
-      if (qkv.kind === 'stacked') return (numHeads + numKvHeads) * headDim + channel;
-      return Math.floor(channel / headDim) * 3 * headDim + 2 * headDim + (channel % headDim);
-    };
+    const { source, rowOf } = valuesOf(model, prefix);
     return atRows(source, rowOf, { consumers, channels, channelOf }, model.dtype as ScaleDType);
   }
   const last = feedForward.names.at(-1)!;
@@ -108,6 +103,68 @@ export function foldingOf(
       },
     };
   }
+}
+
+/** The linear layer that makes values of heads, and its row of each of their channels. */
+function valuesOf({ config, linears }: CausalLanguageModel, prefix: string) {
+  const { modules, headDim, numHeads, numKvHeads } = config;
+  const { qkv } = modules;
+  const source = linears.get(prefix + (qkv.kind === 'separate' ? qkv.names[2] : qkv.name))!;
+  const rowOf = (channel: number) => {
+    if (qkv.kind === 'separate') return channel;
+    if (qkv.kind === 'stacked') return (numHeads + numKvHeads) * headDim + channel;
+    return Math.floor(channel / headDim) * 3 * headDim + 2 * headDim + (channel % headDim);
+  };
+  return { source, rowOf };
+}
+
+/**
+ * Turns the values of every head of a layer by a Hadamard matrix, and the inputs of the output of attention back: attention
+ * mixes values linearly, so what the layer computes stays as it was, while values that stand out are spread over their head
+ * (QuaRot, Ashkboos et al. 2024, section 4, in which this is done to weights once). Returns false, and changes nothing, where
+ * heads have another width than a power of two.
+ */
+export async function rotateValues(model: CausalLanguageModel, layer: number): Promise<boolean> {
+  const { modules, headDim, numHeads, numKvHeads } = model.config;
+  if (headDim < 2 || (headDim & (headDim - 1)) !== 0) return false;
+  const prefix = `${modules.layers}.${layer}.`;
+  const { source, rowOf } = valuesOf(model, prefix);
+  const output = model.linears.get(prefix + modules.attentionOutput)!;
+  const turned = new Float32Array(headDim);
+  const turn = (values: Float32Array, placeOf: (i: number) => number) => {
+    for (let i = 0; i < headDim; i++) turned[i] = values[placeOf(i)]!;
+    hadamard(turned);
+    for (let i = 0; i < headDim; i++) values[placeOf(i)] = turned[i]!;
+  };
+  const rows = await hostValues(source.weight);
+  const bias = source.bias && (await hostValues(source.bias));
+  const k = source.inFeatures;
+  for (let head = 0; head < numKvHeads; head++) {
+    for (let column = 0; column < k; column++) turn(rows, (i) => rowOf(head * headDim + i) * k + column);
+    if (bias) turn(bias, (i) => rowOf(head * headDim + i));
+  }
+  const columns = await hostValues(output.weight);
+  for (let at = 0; at < output.outFeatures * numHeads; at++) turn(columns, (i) => at * headDim + i);
+  assignHost(source.weight, rows);
+  if (source.bias && bias) assignHost(source.bias, bias);
+  assignHost(output.weight, columns);
+  return true;
+}
+
+/** Multiplies by the Hadamard matrix of Sylvester over the root of its size; the size is a power of two. */
+function hadamard(values: Float32Array): void {
+  const { length } = values;
+  for (let half = 1; half < length; half *= 2) {
+    for (let i = 0; i < length; i += 2 * half) {
+      for (let j = i; j < i + half; j++) {
+        const [a, b] = [values[j]!, values[j + half]!];
+        values[j] = a + b;
+        values[j + half] = a - b;
+      }
+    }
+  }
+  const scale = 1 / Math.sqrt(length);
+  for (let i = 0; i < length; i++) values[i]! *= scale;
 }
 
 /** Channels that are rows of a linear layer; these have no rounding of their own, as they are quantised afterwards. */

@@ -11,7 +11,7 @@ export {
   type QuantizationScheme,
 } from './checkpoint/scheme.js';
 export { quantizeErrors } from './errors.js';
-export { type Folding, foldingOf, scaleColumns, spread } from './folding.js';
+export { type Folding, foldingOf, rotateValues, scaleColumns, spread } from './folding.js';
 export { deviceWeight, finiteWeight, linearsOf } from './layers.js';
 export type { LayerTask, QuantizationMethod, QuantizedLinear } from './method.js';
 export { bitsOption, driftCorrectionOption, type QuantizeOptions, quantizeOptions } from './options.js';

@@ -77,7 +77,7 @@ function expectInstructions(what, text, patterns) {
 }
 
 /** Sources whose machine code is looked at. */
-const SHOWN = ['gemm_async', 'attention', 'attention_gradient'];
+const SHOWN = ['gemm_async', 'attention', 'attention_codes', 'attention_gradient'];
 const MATRIX_UNIT = { sm_75: ['gemm_async'], sm_80: SHOWN, sm_90a: SHOWN, gfx90a: SHOWN };
 const shown = (compiled) => compiled.filter(({ source, target }) => MATRIX_UNIT[target]?.includes(source));
 

@@ -36,6 +36,9 @@ int main() {
   print_tiles<AttentionTiles<2, 64>>("attention_%s_%d", "bf16", 64);
   print_tiles<AttentionTiles<2, 128>>("attention_%s_%d", "bf16", 128);
   print_tiles<AttentionTiles<2, 256>>("attention_%s_%d", "bf16", 256);
+  print_tiles<AttentionTiles<2, 64>>("attention_%s_i8_%d", "bf16", 64);
+  print_tiles<AttentionTiles<2, 128>>("attention_%s_i8_%d", "bf16", 128);
+  print_tiles<AttentionTiles<2, 256>>("attention_%s_i8_%d", "bf16", 256);
   print_tiles<GradientTiles<2, 64>>("attention_dq_%s_%d", "bf16", 64);
   print_tiles<GradientTiles<2, 128>>("attention_dq_%s_%d", "bf16", 128);
   print_tiles<GradientTiles<2, 64>>("attention_dkv_%s_%d", "bf16", 64);

@@ -97,8 +97,8 @@ describe.each([
       env: { ...process.env, ...emulated },
     });
     expect(status, `${stdout}${stderr}`).toBe(0);
-    // All that backends may lack and these do are key-value caches in 8 bits.
-    const lacking = stdout.split('\n').filter((line) => line.includes('not supported'));
-    expect(lacking.map((line) => line.split(' ')[0])).toEqual(['KV_WRITE', 'ATTENTION_PAGED']);
+    // Nothing that backends may lack is missing.
+    expect(stdout).toContain('KV_WRITE');
+    expect(stdout.split('\n').filter((line) => line.includes('not supported'))).toEqual([]);
   }, 300_000);
 });

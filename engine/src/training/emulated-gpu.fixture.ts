@@ -3,7 +3,7 @@ import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
 import { emulatedDevice } from '../device/emulated-gpu.fixture.js';
 import { GenerationEngine } from '../generation/engine.js';
-import { ModelExecutor } from '../generation/model-executor.js';
+import { type CacheType, ModelExecutor } from '../generation/model-executor.js';
 import { greedy } from '../generation/request.js';
 import { difference, goldenFiles } from '../models/golden.fixture.js';
 import { asCausal, loadModelFiles } from '../models/load.js';
@@ -24,10 +24,10 @@ async function trainTwoSteps(device: Device, dtype: 'f32' | 'bf16') {
 }
 
 /** 32 greedy tokens of a tiny Llama after a prompt that takes two blocks of the cache. */
-async function generate(device: Device, dtype: 'f32' | 'bf16') {
+async function generate(device: Device, dtype: 'f32' | 'bf16', cacheType: CacheType = 'model') {
   using model = asCausal(loadModelFiles(device, goldenFiles('llama'), { dtype }));
   const engine = new GenerationEngine({
-    executor: new ModelExecutor(model, { maxSequences: 2, blockSize: 4 }),
+    executor: new ModelExecutor(model, { maxSequences: 2, blockSize: 4, cacheType }),
     contextLength: 64,
     eosTokenIds: [],
     decoder: () => ({ push: () => '', flush: () => '' }),
@@ -68,9 +68,13 @@ export function equalsCpu(vendor: 'cuda' | 'rocm'): void {
     }, 300_000);
   });
 
-  it('32 greedy tokens are those of the CPU', async () => {
-    const tokens = await generate(gpu, 'f32');
-    expect(tokens).toHaveLength(32);
-    expect(tokens).toEqual(await generate(cpu, 'f32'));
-  }, 300_000);
+  it.each(['model', 'int8'] as const)(
+    '32 greedy tokens are those of the CPU, with a cache of %s',
+    async (cacheType) => {
+      const tokens = await generate(gpu, 'f32', cacheType);
+      expect(tokens).toHaveLength(32);
+      expect(tokens).toEqual(await generate(cpu, 'f32', cacheType));
+    },
+    300_000,
+  );
 }

@@ -10,6 +10,12 @@ struct HeadRows {
   int64_t token_stride, head_stride, block_stride;
 };
 
+// Of a cache of codes: f32 [blocks, heads, block], the last dense.
+struct HeadScales {
+  const float* data;
+  int64_t block_stride, head_stride;
+};
+
 struct AttentionArgs {
   Head head;
   HeadRows q, k, v, out, dout, dq, dk, dv;
@@ -17,11 +23,13 @@ struct AttentionArgs {
   int64_t cu_q_stride, cu_k_stride;
   const int32_t* table;  // of blocks; null without a cache
   int64_t table_stride, table_column_stride, block;
+  HeadScales k_scale, v_scale;  // without data unless the cache is of codes
   float *lse, *delta;  // [heads, tokens]; lse may be null
   int64_t lse_stride, lse_token_stride, delta_stride;
   float* partial;  // of splits: [token][head][split][n + 2]
   int64_t tokens, heads, kv_heads, n;  // tokens: of queries
   uint32_t vector;  // eight elements of every row may move as words
+  uint32_t code_words;  // eight codes of every row may move as words
   uint32_t causal, window, splits;
   float scale, softcap;
 };

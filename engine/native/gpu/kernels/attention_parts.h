@@ -53,6 +53,31 @@ LF_ON_DEVICE void start_rows(const uint8_t* data, int64_t n, bool vector, int co
   }
 }
 
+// Brings rows of codes of 8 bits as `start_rows` does rows of floats: an element is *scale_of(i) * code, in T.
+template <typename T, int kWidth, typename Place, typename ScaleOf>
+LF_ON_DEVICE void start_codes(const uint8_t* data, int64_t n, bool words, int count, int stride, Shared<T> tile, Place place, ScaleOf scale_of) {
+  constexpr int kChunks = kWidth / 8;
+  for (int c = thread_id(); c < count * kChunks; c += block_threads()) {
+    const int i = c / kChunks, j = c % kChunks * 8;
+    const int64_t row = place(i);
+    uint32_t w[2] = {0, 0};
+    float scale = 0.0f;
+    if (row >= 0 && j < n) {
+      scale = load(scale_of(i));
+      if (words) {
+        const uint32_t* from = reinterpret_cast<const uint32_t*>(data + row + j);
+        w[0] = load(from), w[1] = load(from + 1);
+      } else {
+        for (int e = 0; e < 8; e++)
+          if (j + e < n) w[e / 4] |= uint32_t(load(data + row + j + e)) << (e % 4 * 8);
+      }
+    }
+    const Shared<T> to = tile + i * stride + j;
+#pragma unroll
+    for (int e = 0; e < 8; e++) to[e] = narrow<T>(scale * float(int8_t(w[e / 4] >> (e % 4 * 8))));
+  }
+}
+
 // Joins the lanes that hold a row's elements.
 template <typename M, typename F>
 LF_ON_DEVICE float over_row(float v, F f) {

@@ -90,6 +90,29 @@ LF_ON_DEVICE int64_t cache_row(const Operand& cache, int64_t block, int64_t head
   return block * cache.stride[0] + head * cache.stride[1] + position * cache.stride[2];
 }
 
+LF_ON_DEVICE float* cache_scale(const Operand& scale, int64_t block, int64_t head, int64_t position) {
+  return reinterpret_cast<float*>(scale.data) + block * scale.stride[1] + head * scale.stride[2] + position * scale.stride[3];
+}
+
+// Rounds a head of a token to codes of 8 bits: scale = largest / 127 in magnitude, below 2^-100 zero; what is not finite makes the
+// scale NaN. One warp.
+LF_ON_DEVICE void write_codes(const Operand& x, const Operand& cache, int64_t t, int64_t h, int64_t first, float* scale) {
+  const int64_t n = cache.shape[3];
+  float largest = 0.0f, taint = 0.0f;
+  for (int64_t d = lane_id(); d < n; d += kWarp) {
+    const float v = head_element(x, t, h, d), size = abs_of(v);
+    largest = size > largest ? size : largest;
+    taint += v * 0.0f;
+  }
+  largest = warp_max(largest), taint = warp_sum(taint);
+  const bool zero = !(largest >= 7.888609052210118e-31f), whole = taint == 0.0f;
+  const float inverse = zero || !whole ? 0.0f : 127.0f / largest;
+  int8_t* codes = reinterpret_cast<int8_t*>(cache.data);
+  for (int64_t d = lane_id(); d < n; d += kWarp)
+    store(codes + first + d * cache.stride[3], int8_t(whole ? round_of(head_element(x, t, h, d) * inverse) : 0.0f));
+  if (lane_id() == 0) store(scale, zero ? taint : largest / 127.0f + taint);
+}
+
 // One block for each token.
 LF_KERNEL(kv_write, KvArgs, kTokenThreads) {
   const int64_t t = block_x();
@@ -97,6 +120,14 @@ LF_KERNEL(kv_write, KvArgs, kTokenThreads) {
   if (slot < 0) return;
   const int64_t heads = a.k_cache.shape[1], n = a.k_cache.shape[3];
   const int64_t block = slot / a.k_cache.shape[2], position = slot % a.k_cache.shape[2];
+  if (a.k_scale.data) {
+    for (int64_t r = thread_id() / kWarp; r < 2 * heads; r += block_threads() / kWarp) {
+      const int64_t h = r % heads;
+      if (r < heads) write_codes(a.k, a.k_cache, t, h, cache_row(a.k_cache, block, h, position), cache_scale(a.k_scale, block, h, position));
+      else write_codes(a.v, a.v_cache, t, h, cache_row(a.v_cache, block, h, position), cache_scale(a.v_scale, block, h, position));
+    }
+    return;
+  }
   for (int64_t i = thread_id(); i < heads * n; i += block_threads()) {
     const int64_t h = i / n, d = i % n;
     write_float(a.k_cache.data, a.k_cache.dtype, cache_row(a.k_cache, block, h, position) + d * a.k_cache.stride[3], head_element(a.k, t, h, d));
@@ -111,6 +142,13 @@ LF_KERNEL(kv_copy_blocks, KvArgs, kTokenThreads) {
   const int64_t n = cache.shape[3], rows = int64_t(cache.shape[1]) * cache.shape[2];
   for (int64_t i = thread_id(); i < rows * n; i += block_threads()) {
     const int64_t row = i / n, d = i % n, head = row / cache.shape[2], position = row % cache.shape[2];
+    if (a.k_scale.data) {
+      const int64_t source = cache_row(cache, from, head, position) + d * cache.stride[3];
+      store(cache.data + cache_row(cache, to, head, position) + d * cache.stride[3], load(cache.data + source));
+      const Operand& scale = block_y() ? a.v_scale : a.k_scale;
+      if (d == 0) store(cache_scale(scale, to, head, position), load(cache_scale(scale, from, head, position)));
+      continue;
+    }
     const float v = read_float(cache.data, cache.dtype, cache_row(cache, from, head, position) + d * cache.stride[3]);
     write_float(cache.data, cache.dtype, cache_row(cache, to, head, position) + d * cache.stride[3], v);
   }

@@ -38,6 +38,7 @@ struct KvArgs {
   const int32_t* index;      // slots [T], or pairs [n, 2]
   int64_t index_stride, pair_stride;
   int64_t count;
+  Operand k_scale, v_scale;  // f32 [1, blocks, H, block], with caches of i8; else without data
 };
 
 }  // namespace lf_gpu

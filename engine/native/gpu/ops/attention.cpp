@@ -9,7 +9,7 @@ namespace lf_gpu {
 namespace {
 
 enum { kQ, kK, kV, kCuQ, kCuK, kOut, kLse, kDout, kDq, kDk, kDv };
-enum { kPagedQ, kPagedK, kPagedV, kTable, kPagedCu, kContext, kPagedOut };
+enum { kPagedQ, kPagedK, kPagedV, kTable, kPagedCu, kContext, kPagedOut, kKScale, kVScale };
 
 // Widths that the kernels pad a head to.
 int64_t padded_width(int64_t n) { return n <= 64 ? 64 : n <= 128 ? 128 : 256; }
@@ -159,12 +159,15 @@ const char* check_paged(Context& c, const uint32_t*, const View* o, int) {
   const int64_t tokens = o[kPagedQ].shape[0], heads = o[kPagedQ].shape[1], n = o[kPagedQ].shape[2];
   for (int i : {kPagedK, kPagedV}) {
     const char* name = i == kPagedK ? "k_cache" : "v_cache";
-    LF_RETURN_IF(expect_float(c, o[i], name));
+    const bool codes = o[kPagedK].dtype == LF_I8;
+    LF_RETURN_IF(codes ? expect_dtype(c, o[i], name, LF_I8) : expect_float(c, o[i], name));
     LF_RETURN_IF(expect_rank(c, o[i], name, 4, 4));
-    if (o[i].dtype != dtype) return c.fail(LF_UNSUPPORTED, "operand %s has data type %d, but q has %d", name, o[i].dtype, dtype);
+    if (!codes && o[i].dtype != dtype) return c.fail(LF_UNSUPPORTED, "operand %s has data type %d, but q has %d", name, o[i].dtype, dtype);
     LF_RETURN_IF(expect_shape(c, o[i], name, {o[kPagedK].shape[0], o[kPagedK].shape[1], o[kPagedK].shape[2], n}));
     LF_RETURN_IF(expect_dense_rows(c, o[i], name));
   }
+  LF_RETURN_IF(expect_cache_scale(c, o[kKScale], "k_scale", o[kPagedK]));
+  LF_RETURN_IF(expect_cache_scale(c, o[kVScale], "v_scale", o[kPagedK]));
   LF_RETURN_IF(expect_head(c, heads, o[kPagedK].shape[1], n, dtype, false));
   LF_RETURN_IF(expect_heads(c, o[kPagedQ], "q", dtype, tokens, heads, n));
   LF_RETURN_IF(expect_dtype(c, o[kContext], "context", LF_I32));
@@ -194,7 +197,13 @@ const char* run_paged(Context& c, const uint32_t* p, const View* o, int) {
   args.block = k.shape[2];
   args.tokens = o[kPagedQ].shape[0], args.heads = o[kPagedQ].shape[1], args.kv_heads = k.shape[1], args.n = o[kPagedQ].shape[2];
   args.causal = 1, args.scale = param_f32(p, 0), args.window = p[1], args.softcap = param_f32(p, 2);
-  args.vector = words(o[kPagedQ]) && words(k) && words(o[kPagedV]);
+  const bool codes = k.dtype == LF_I8;
+  args.vector = words(o[kPagedQ]) && (codes || (words(k) && words(o[kPagedV])));
+  args.code_words = codes && words(k) && words(o[kPagedV]);
+  if (codes) {
+    args.k_scale = {o[kKScale].as<const float>(), o[kKScale].stride[0], o[kKScale].stride[1]};
+    args.v_scale = {o[kVScale].as<const float>(), o[kVScale].stride[0], o[kVScale].stride[1]};
+  }
   args.splits = static_cast<uint32_t>(std::max<int64_t>(1, ceil_div(context, kSplitKeys)));
   if (args.kv_heads * args.splits > 65535) return c.fail(LF_UNSUPPORTED, "a context of %lld positions", (long long)context);
   const char* type = name_of(o[kPagedQ].dtype);
@@ -206,7 +215,7 @@ const char* run_paged(Context& c, const uint32_t* p, const View* o, int) {
     if (!args.partial) return c.exhausted();
   }
   char kernel[48];
-  snprintf(kernel, sizeof kernel, "attention_%s_%lld", type, (long long)width);
+  snprintf(kernel, sizeof kernel, "attention_%s%s_%lld", type, codes ? "_i8" : "", (long long)width);
   const int64_t queries = std::min<int64_t>(p[3], args.tokens), blocks = ceil_div(queries * (args.heads / args.kv_heads), tiles.rows);
   const Grid grid{static_cast<uint32_t>(blocks), static_cast<uint32_t>(args.kv_heads) * args.splits, static_cast<uint32_t>(o[kContext].shape[0])};
   LF_RETURN_IF(c.launch(kernel, grid, tiles.threads, tiles.shared, args));

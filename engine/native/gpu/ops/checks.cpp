@@ -121,4 +121,12 @@ Operand matrix_of(void* data, lf_dtype dtype, int64_t rows, int64_t columns) {
   return rows_of(v);
 }
 
+const char* expect_cache_scale(Context& c, const View& scale, const char* name, const View& cache) {
+  if (cache.dtype != LF_I8) return scale.present() ? c.fail(LF_INVALID, "operand %s is given, but the cache is of floats", name) : nullptr;
+  LF_RETURN_IF(expect_dtype(c, scale, name, LF_F32));
+  LF_RETURN_IF(expect_rank(c, scale, name, 3, 3));
+  LF_RETURN_IF(expect_shape(c, scale, name, {cache.shape[0], cache.shape[1], cache.shape[2]}));
+  return expect_dense_rows(c, scale, name);
+}
+
 }  // namespace lf_gpu

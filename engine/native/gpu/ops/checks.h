@@ -28,6 +28,9 @@ const char* expect_indices(Context& c, const View& v, const char* name, std::ini
 const char* expect_dense_rows(Context& c, const View& v, const char* name);
 const char* expect_contiguous(Context& c, const View& v, const char* name);
 
+// Scales of a cache [blocks, heads, block, n] of i8: f32, for each position and head, the last dimension dense. Others have none.
+const char* expect_cache_scale(Context& c, const View& scale, const char* name, const View& cache);
+
 bool is_contiguous(const View& v);
 
 // The operand as elementwise kernels get it: dimensions that lie as one are joined.

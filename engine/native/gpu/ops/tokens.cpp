@@ -102,15 +102,18 @@ const char* run_rope(Context& c, const uint32_t* p, const View* o, int) {
   return c.launch("rope", {static_cast<uint32_t>(args.tokens)}, threads_for(c, std::max(args.half, args.n - 2 * args.half), kTokenThreads), 0, args);
 }
 
-const char* check_caches(Context& c, const View& k_cache, const View& v_cache) {
-  LF_RETURN_IF(expect_float(c, k_cache, "k_cache"));
+const char* check_caches(Context& c, const View& k_cache, const View& v_cache, const View& k_scale, const View& v_scale) {
+  const bool codes = k_cache.present() && k_cache.dtype == LF_I8;
+  LF_RETURN_IF(codes ? expect_dtype(c, k_cache, "k_cache", LF_I8) : expect_float(c, k_cache, "k_cache"));
   LF_RETURN_IF(expect_rank(c, k_cache, "k_cache", 4, 4));
-  LF_RETURN_IF(expect_float(c, v_cache, "v_cache"));
+  LF_RETURN_IF(codes ? expect_dtype(c, v_cache, "v_cache", LF_I8) : expect_float(c, v_cache, "v_cache"));
+  LF_RETURN_IF(expect_cache_scale(c, k_scale, "k_scale", k_cache));
+  LF_RETURN_IF(expect_cache_scale(c, v_scale, "v_scale", k_cache));
   LF_RETURN_IF(expect_same_shape(c, v_cache, "v_cache", k_cache, "k_cache"));
   return k_cache.shape[0] * k_cache.shape[2] < int64_t{1} << 31 ? nullptr : c.fail(LF_INVALID, "the cache has too many positions");
 }
 const char* check_kv_write(Context& c, const uint32_t*, const View* o, int) {
-  LF_RETURN_IF(check_caches(c, o[3], o[4]));
+  LF_RETURN_IF(check_caches(c, o[3], o[4], o[5], o[6]));
   LF_RETURN_IF(expect_dtype(c, o[2], "slots", LF_I32));
   LF_RETURN_IF(expect_rank(c, o[2], "slots", 1, 1));
   LF_RETURN_IF(expect_floats(c, o[0], "k", {o[2].shape[0], o[3].shape[1], o[3].shape[3]}));
@@ -124,11 +127,12 @@ const char* run_kv_write(Context& c, const uint32_t*, const View* o, int) {
   args.index = o[2].as<const int32_t>();
   args.index_stride = o[2].stride[0];
   args.count = o[2].shape[0];
+  if (o[5].present()) args.k_scale = dimensions_of(o[5]), args.v_scale = dimensions_of(o[6]);
   return c.launch("kv_write", {static_cast<uint32_t>(args.count)}, threads_for(c, o[3].shape[1] * o[3].shape[3], kTokenThreads), 0, args);
 }
 
 const char* check_kv_copy(Context& c, const uint32_t*, const View* o, int) {
-  LF_RETURN_IF(check_caches(c, o[0], o[1]));
+  LF_RETURN_IF(check_caches(c, o[0], o[1], o[3], o[4]));
   LF_RETURN_IF(expect_dtype(c, o[2], "pairs", LF_I32));
   LF_RETURN_IF(expect_rank(c, o[2], "pairs", 2, 2));
   return o[2].shape[1] == 2 ? nullptr : c.fail(LF_INVALID, "operand pairs has %lld columns, expected 2", (long long)o[2].shape[1]);
@@ -140,6 +144,7 @@ const char* run_kv_copy(Context& c, const uint32_t*, const View* o, int) {
   args.index = o[2].as<const int32_t>();
   args.index_stride = o[2].stride[0], args.pair_stride = o[2].stride[1];
   args.count = o[2].shape[0];
+  if (o[3].present()) args.k_scale = dimensions_of(o[3]), args.v_scale = dimensions_of(o[4]);
   const int64_t elements = o[0].shape[1] * o[0].shape[2] * o[0].shape[3];
   return c.launch("kv_copy_blocks", {static_cast<uint32_t>(args.count), 2}, threads_for(c, elements, kTokenThreads), 0, args);
 }

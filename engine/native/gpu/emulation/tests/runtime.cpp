@@ -108,13 +108,22 @@ void attention(Random& random, int64_t tokens, int64_t heads, int64_t kv_heads, 
   compare("attention of a prompt, causal", "attention_", c, kBrain * double(n) * (2.0 * double(tokens * heads) + 2.0 * keys * double(kv_heads)));
 }
 
-void decoding(Random& random, int64_t context, int64_t heads, int64_t kv_heads, int64_t n) {
+// `codes`: the cache is of i8 with a scale for each position and head.
+void decoding(Random& random, int64_t context, int64_t heads, int64_t kv_heads, int64_t n, bool codes = false) {
   Case c{LF_OP_ATTENTION_PAGED};
   const int64_t block = 32, table = (context + block - 1) / block;
   c.params.words = {word(0.125), 0u, word(0.0), 1u, static_cast<uint32_t>(context), 0u};
   c.add(Role::kRead, brain(random, {1, heads, n}));
-  c.add(Role::kRead, brain(random, {table, kv_heads, block, n}));
-  c.add(Role::kRead, brain(random, {table, kv_heads, block, n}));
+  for (int i = 0; i < 2; i++) {
+    const Shape shape{table, kv_heads, block, n};
+    Tensor cache = codes ? room(random, LF_I8, shape) : brain(random, shape);
+    if (codes) {
+      std::vector<double> values(static_cast<size_t>(cache.elements()));
+      for (double& v : values) v = double(random.integer(-127, 127));
+      cache.set_values(values);
+    }
+    c.add(Role::kRead, cache);
+  }
   Tensor places = room(random, LF_I32, {1, table}), boundaries = room(random, LF_I32, {2}), length = room(random, LF_I32, {1});
   std::vector<double> each;
   for (int64_t i = 0; i < table; i++) each.push_back(double(table - 1 - i));
@@ -125,8 +134,14 @@ void decoding(Random& random, int64_t context, int64_t heads, int64_t kv_heads, 
   c.add(Role::kRead, boundaries);
   c.add(Role::kRead, length);
   c.add(Role::kWritten, room(random, LF_BF16, {1, heads, n}));
+  for (int i = 0; codes && i < 2; i++) {
+    Tensor scale = room(random, LF_F32, {table, kv_heads, block});
+    scale.set_values(std::vector<double>(static_cast<size_t>(scale.elements()), 0.01));
+    c.add(Role::kRead, scale);
+  }
   // The cache once, for all heads of queries; both kernels of a split context.
-  compare("attention of one token", "attention_", c, kBrain * 2.0 * double(context * kv_heads * n));
+  const double row = codes ? double(n) + kFloat : kBrain * double(n);
+  compare(codes ? "attention of one token, cache in 8 bits" : "attention of one token", "attention_", c, 2.0 * double(context * kv_heads) * row);
 }
 
 // Streams that come again are launched as graphs, and give the same with other parameters.
@@ -237,6 +252,8 @@ int main(int count, char** arguments) {
   attention(random, 160, 2, 2, 128);
   decoding(random, 480, 8, 2, 64);
   decoding(random, 1100, 6, 2, 128);
+  decoding(random, 480, 8, 2, 64, true);
+  decoding(random, 1100, 6, 2, 128, true);
   graphs(random, driver);
   library(random, arguments[1], arguments[2], driver);
   return beyond > 0;

@@ -316,7 +316,11 @@ class Multiplication {
     }
 #endif
     static constexpr MicroTable<Words, Element> micro;
-    for (int64_t r = 0; r < count; r += kMicroRows)
+    int64_t r = 0;
+    if (vectors == 1)
+      for (; r + kTallRows <= count; r += kTallRows)
+        multiply_micro<Words, Element, kTallRows, 1>(rows + r * lda, lda, panel, words, tile + r * kPanel, accumulate);
+    for (; r < count; r += kMicroRows)
       micro.at[smaller<int64_t>(kMicroRows, count - r) - 1][vectors - 1](rows + r * lda, lda, panel, words,
                                                                          tile + r * kPanel, accumulate);
   }

@@ -17,6 +17,9 @@ constexpr int kMicroRows = 6, kMicroVectors = 2;
 constexpr int kMicroRows = 4, kMicroVectors = 2;
 #endif
 constexpr int kPanel = kMicroVectors * kLanes;
+// Rows at a time where a panel has one vector of columns, as the low-rank factors of LoRA do: fewer sums than this wait for each
+// other.
+constexpr int kTallRows = 2 * kMicroRows;
 constexpr int kPrefetchBytes = 1536;  // how far ahead of its use a panel is fetched
 
 LF_INLINE u32v panel_words(const uint32_t* p) { return load_words(p); }
@@ -28,7 +31,7 @@ static void multiply_micro(const uint32_t* a, int64_t lda, const void* panel_dat
                            bool accumulate) {
   const Element* panel = static_cast<const Element*>(panel_data);
   f32v sums[rows][vectors];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) sums[r][v] = accumulate ? load(tile + r * kPanel + v * kLanes) : f32v{};
@@ -39,12 +42,12 @@ static void multiply_micro(const uint32_t* a, int64_t lda, const void* panel_dat
       column[v] = panel_words(panel + v * kLanes);
       __builtin_prefetch(reinterpret_cast<const char*>(panel + v * kLanes) + kPrefetchBytes);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; v++) sums[r][v] = Words::multiply_add(a[r * lda + w], column[v], sums[r][v]);
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) store(tile + r * kPanel + v * kLanes, sums[r][v]);

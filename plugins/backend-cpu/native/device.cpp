@@ -61,6 +61,13 @@ const uint32_t* padded_params(const lf_command* command, uint32_t (&padded)[kPar
   return padded;
 }
 
+// Whether two commands are of one op and read the same memory as their operand 0.
+bool same_first_operand(const lf_command* a, const lf_command* b) {
+  if (a->op != b->op || a->tensor_count == 0 || b->tensor_count == 0) return false;
+  const lf_tensor &x = command_tensors(a)[0], &y = command_tensors(b)[0];
+  return x.buffer != 0 && x.buffer == y.buffer && x.offset == y.offset;
+}
+
 const KernelEntry* find_kernel(const KernelTable& kernels, uint32_t op) {
   return op < kMaxOp && kernels.entry[op].run ? &kernels.entry[op] : nullptr;
 }
@@ -110,7 +117,11 @@ const char* lf_device::fail(lf_status status, const char* format, ...) {
   return message;
 }
 
-const char* lf_device::resolve(const lf_command* command, View* views, std::shared_ptr<Buffer>* owners) {
+const char* lf_device::resolve(const lf_command* command, Resolved* resolved) {
+  View* views = resolved->views;
+  std::shared_ptr<Buffer>* owners = resolved->owners;
+  resolved->command = command;
+  resolved->params = padded_params(command, resolved->padded);
   const lf_tensor* tensors = command_tensors(command);
   const uint32_t written = written_operands(command->op), indices = index_operands(command->op);
   uint64_t spans[kMaxOperands] = {};
@@ -161,33 +172,78 @@ const char* lf_device::write_inline(const lf_command* command, const View* views
   return nullptr;
 }
 
-const char* lf_device::execute(const lf_command* command) {
-  const KernelEntry* kernel = find_kernel(kernels, command->op);
-  if (!kernel && command->op != LF_OP_WRITE) {
-    return fail(LF_UNSUPPORTED, "op %u is not known to this backend", command->op);
-  }
-  View views[kMaxOperands] = {};
-  std::shared_ptr<Buffer> owners[kMaxOperands];
-  if (const char* failed = resolve(command, views, owners)) return failed;
-  if (!kernel) return write_inline(command, views);
-  uint32_t padded[kParamPadding] = {};
-  const uint32_t* params = padded_params(command, padded);
-  const uint64_t start = profile.enabled() ? Profile::now() : 0;
-  const char* failed = kernel->run(*this, params, views, static_cast<int>(command->tensor_count));
-  if (failed) return failed;
-  if (profile.enabled()) profile.add(command, params, views, Profile::now() - start);
-  for (uint32_t i = 0; i < command->tensor_count; i++) {
-    if (!owners[i] || !owners[i]->mapping.damaged()) continue;
+const char* lf_device::check_mappings(const Resolved& resolved) {
+  for (uint32_t i = 0; i < resolved.command->tensor_count; i++) {
+    const auto& owner = resolved.owners[i];
+    if (!owner || !owner->mapping.damaged()) continue;
     return fail(LF_IO, "%s cannot be read any more: it was made shorter while it was in use, or its storage failed",
-                owners[i]->mapping.path().c_str());
+                owner->mapping.path().c_str());
   }
   return nullptr;
 }
 
-lf_error* lf_device::run(const lf_command* command, uint64_t at) {
+const char* lf_device::run_alone(const KernelEntry& kernel, const Resolved& resolved) {
+  const uint64_t start = profile.enabled() ? Profile::now() : 0;
+  const lf_command* command = resolved.command;
+  const char* failed = kernel.run(*this, resolved.params, resolved.views, static_cast<int>(command->tensor_count));
+  if (failed) return failed;
+  if (profile.enabled()) profile.add(command, resolved.params, resolved.views, Profile::now() - start);
+  return check_mappings(resolved);
+}
+
+// A command that cannot be resolved, or does not join, is left for later: it then fails or runs by itself.
+const char* lf_device::run_joint(const KernelEntry& kernel, const Resolved& first, const uint8_t* end, uint64_t* ran) {
+  Resolved others[kMaxJoint - 1];
+  JointCommand commands[kMaxJoint] = {first.joint()};
+  int count = 1;
+  const uint8_t* next = reinterpret_cast<const uint8_t*>(first.command) + *ran;
+  for (; count < kMaxJoint && next < end; count++) {
+    const auto* command = reinterpret_cast<const lf_command*>(next);
+    if (!same_first_operand(first.command, command) || resolve(command, &others[count - 1])) break;
+    commands[count] = others[count - 1].joint();
+    bool joins = true;
+    for (int i = 0; i < count && joins; i++) joins = kernel.joins(*this, commands[i], commands[count]);
+    if (!joins) break;
+    next += command->bytes;
+  }
+  if (count == 1) return run_alone(kernel, first);
+  *ran = static_cast<uint64_t>(next - reinterpret_cast<const uint8_t*>(first.command));
+  const uint64_t start = profile.enabled() ? Profile::now() : 0;
+  if (const char* failed = kernel.run_joint(*this, commands, count)) return failed;
+  uint64_t nanoseconds = profile.enabled() ? Profile::now() - start : 0;
+  const char* failed = nullptr;
+  for (int i = 0; i < count && !failed; i++) {
+    const Resolved& each = i == 0 ? first : others[i - 1];
+    // The time is that of all; it counts with the first.
+    if (profile.enabled()) profile.add(each.command, each.params, each.views, i == 0 ? nanoseconds : 0);
+    failed = check_mappings(each);
+  }
+  return failed;
+}
+
+const char* lf_device::execute(const lf_command* command, const uint8_t* end, uint64_t* ran) {
+  *ran = command->bytes;
+  const KernelEntry* kernel = find_kernel(kernels, command->op);
+  if (!kernel && command->op != LF_OP_WRITE) {
+    return fail(LF_UNSUPPORTED, "op %u is not known to this backend", command->op);
+  }
+  Resolved resolved;
+  if (const char* failed = resolve(command, &resolved)) return failed;
+  if (!kernel) return write_inline(command, resolved.views);
+  const uint8_t* next = reinterpret_cast<const uint8_t*>(command) + command->bytes;
+  const bool followed =
+      kernel->joins && next < end && same_first_operand(command, reinterpret_cast<const lf_command*>(next));
+  return followed ? run_joint(*kernel, resolved, end, ran) : run_alone(*kernel, resolved);
+}
+
+lf_error* lf_device::run(const uint8_t* stream, uint64_t bytes, uint64_t* at) {
   std::lock_guard<std::mutex> lock(busy_);
-  const char* failed = execute(command);
-  return failed ? failure_.take(failed, at, command->op) : nullptr;
+  const auto* command = reinterpret_cast<const lf_command*>(stream + *at);
+  uint64_t ran = 0;
+  const char* failed = execute(command, stream + bytes, &ran);
+  if (failed) return failure_.take(failed, *at, command->op);
+  *at += ran;
+  return nullptr;
 }
 
 lf_error* lf_device::supports(const lf_command* command) const {

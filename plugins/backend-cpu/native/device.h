@@ -8,6 +8,7 @@
 #include "device_group.h"
 #include "error.h"
 #include "profile.h"
+#include "stream.h"
 #include "thread_pool.h"
 
 namespace lf_cpu {
@@ -30,8 +31,9 @@ struct lf_device final : private lf_cpu::Context {
   // Throws std::bad_alloc or std::system_error.
   lf_device(const lf_cpu::KernelTable& table, int threads, uint64_t memory_limit, bool urgent = false);
 
-  // Runs one command; null on success. Commands of several queues take turns.
-  lf_error* run(const lf_command* command, uint64_t at);
+  // Runs the command at byte `at` of a stream, together with those after it that join it, and moves `at` behind them; null on
+  // success. Commands of several queues take turns.
+  lf_error* run(const uint8_t* stream, uint64_t bytes, uint64_t* at);
   // May be called from any thread at any time: it does not wait for the command that runs.
   lf_error* supports(const lf_command* command) const;
   int threads() const { return pool_.workers(); }
@@ -54,9 +56,23 @@ struct lf_device final : private lf_cpu::Context {
   void* local(int worker, size_t bytes) override;
   const char* fail(lf_status status, const char* format, ...) override __attribute__((format(printf, 3, 4)));
 
-  const char* resolve(const lf_command* command, lf_cpu::View* views, std::shared_ptr<lf_cpu::Buffer>* owners);
+  // A command's operands and parameters as kernels take them.
+  struct Resolved {
+    const lf_command* command;
+    lf_cpu::View views[lf::kMaxOperands] = {};
+    std::shared_ptr<lf_cpu::Buffer> owners[lf::kMaxOperands];
+    uint32_t padded[lf::kParamPadding] = {};
+    const uint32_t* params;
+
+    lf_cpu::JointCommand joint() const { return {params, views, static_cast<int>(command->tensor_count)}; }
+  };
+  const char* resolve(const lf_command* command, Resolved* resolved);
   const char* write_inline(const lf_command* command, const lf_cpu::View* views);
-  const char* execute(const lf_command* command);
+  const char* check_mappings(const Resolved& resolved);
+  const char* run_alone(const lf_cpu::KernelEntry& kernel, const Resolved& resolved);
+  const char* run_joint(const lf_cpu::KernelEntry& kernel, const Resolved& first, const uint8_t* end, uint64_t* ran);
+  // `ran` is set to the bytes of the commands that ran.
+  const char* execute(const lf_command* command, const uint8_t* end, uint64_t* ran);
 
   lf_cpu::ThreadPool pool_;
   std::mutex busy_;

@@ -47,9 +47,25 @@ using Kernel = const char* (*)(Context& ctx, const uint32_t* params, const View*
 // Answers whether the kernel takes these dtypes, layouts and shapes: null, or the reason why not. Data is not looked at.
 using Supports = const char* (*)(Context& ctx, const uint32_t* params, const View* operands, int count);
 
+// One of several commands of an op that run as one.
+struct JointCommand {
+  const uint32_t* params;
+  const View* operands;
+  int count;
+};
+constexpr int kMaxJoint = 4;
+// Answers whether `next`, which follows `first` (perhaps with others that join it between them) and reads the same operand 0,
+// may run together with `first` alone. Whether it may with the others too follows from that for each of them.
+using Joins = bool (*)(Context& ctx, const JointCommand& first, const JointCommand& next);
+// Runs 2 .. kMaxJoint commands, all pairs of which join, with the results that they have one after the other.
+using RunJoint = const char* (*)(Context& ctx, const JointCommand* commands, int count);
+
 struct KernelEntry {
   Kernel run;
   Supports supports;  // may be null: `run`'s own checks then decide at run time
+  // Null where commands always run one by one.
+  Joins joins = nullptr;
+  RunJoint run_joint = nullptr;
 };
 
 constexpr int kMaxOp = 192;

@@ -113,9 +113,7 @@ lf_error* lf_queue::submit(const void* stream, uint64_t bytes) {
 
 lf_error* lf_queue::run_stream(const std::vector<uint8_t>& stream) {
   for (uint64_t at = 0; at < stream.size();) {
-    const auto* command = reinterpret_cast<const lf_command*>(stream.data() + at);
-    if (lf_error* error = device_->run(command, at)) return error;
-    at += command->bytes;
+    if (lf_error* error = device_->run(stream.data(), stream.size(), &at)) return error;
   }
   return nullptr;
 }

@@ -105,9 +105,9 @@ const char* sort_rows(Context& ctx, const View& adapter, int64_t adapters, int32
   return nullptr;
 }
 
-const char* run(Context& ctx, const uint32_t* params, const View* o, int count) {
-  LF_CHECK(check(ctx, params, o, count));
-  const View &x = o[kX], &w = o[kW], &bias = o[kBias], &lora_a = o[kLoraA], &adapter = o[kAdapter];
+// y and what it is the product of, without the low-rank part.
+Product product_of(const uint32_t* params, const View* o) {
+  const View &x = o[kX], &w = o[kW], &bias = o[kBias];
   Product p;
   p.m = x.shape[0], p.n = w.shape[0], p.k = x.shape[1];
   p.a = rows_of(x);
@@ -115,14 +115,21 @@ const char* run(Context& ctx, const uint32_t* params, const View* o, int count) 
   p.out = output_of(o[kY]);
   p.out.beta = param_f32(params, 1);
   p.out.activation = params[3];
-  const bool int8 = params[2] == LF_MATH_INT8;
-  p.math = int8 ? LF_MATH_BF16 : lf_math(params[2]);
+  p.math = params[2] == LF_MATH_INT8 ? LF_MATH_BF16 : lf_math(params[2]);
   if (bias.present()) p.out.bias = bias.data, p.out.bias_dtype = bias.dtype, p.out.bias_stride = bias.stride[0];
+  return p;
+}
+
+const char* run(Context& ctx, const uint32_t* params, const View* o, int count) {
+  LF_CHECK(check(ctx, params, o, count));
+  const View &x = o[kX], &lora_a = o[kLoraA], &adapter = o[kAdapter];
+  Product p = product_of(params, o);
+  const bool int8 = params[2] == LF_MATH_INT8;
   if (!lora_a.present()) {
     const size_t bytes = int8 ? packed_product_scratch(ctx, p) : product_scratch(ctx, p);
     void* scratch = ctx.shared(bytes);
     if (!scratch) return out_of_scratch(ctx, kOp, bytes);
-    return int8 ? multiply_packed(ctx, kOp, p, scratch) : multiply(ctx, kOp, p, scratch);
+    return int8 ? multiply_packed(ctx, kOp, &p, 1, scratch) : multiply(ctx, kOp, p, scratch);
   }
 
   const int64_t rank = lora_a.shape[lora_a.rank - 2], adapters = adapter.present() ? lora_a.shape[0] : 0;
@@ -172,15 +179,55 @@ const char* run(Context& ctx, const uint32_t* params, const View* o, int count) 
     base.out = Output();
     base.out.copy = sums;
     base.a.index = p.a.index;
-    LF_CHECK(multiply_packed(ctx, kOp, base, memory + own_bytes));
+    LF_CHECK(multiply_packed(ctx, kOp, &base, 1, memory + own_bytes));
     p.start = sums, p.k = 0;
   }
   return multiply(ctx, kOp, p, memory + own_bytes);
 }
 
+// Whether y lies apart from all that another command reads or writes.
+bool apart(const View& y, const JointCommand& other) {
+  const auto end_of = [](const View& v) -> const uint8_t* {
+    if (v.layout != LF_LAYOUT_STRIDED)
+      return v.data + packed_bytes(v.dtype, v.shape[0], v.shape[1], v.group);
+    int64_t last = 0;
+    for (int i = 0; i < v.rank; i++) last += (v.shape[i] - 1) * v.stride[i];
+    return v.data + (last + 1) * element_bytes(v.dtype);
+  };
+  const uint8_t* end = end_of(y);
+  for (int i = 0; i < other.count; i++) {
+    const View& v = other.operands[i];
+    if (v.present() && v.data < end && y.data < end_of(v)) return false;
+  }
+  return true;
+}
+
+// Products of the same activations, rounded to 8 bits, with weights in one format.
+bool joins(Context& ctx, const JointCommand& first, const JointCommand& next) {
+  const View *a = first.operands, *b = next.operands;
+  const JointCommand* both[] = {&first, &next};
+  for (const JointCommand* each : both)
+    if (each->params[2] != LF_MATH_INT8 || each->operands[kLoraA].present() ||
+        check(ctx, each->params, each->operands, each->count))
+      return false;
+  for (int d = 0; d < 2; d++)
+    if (a[kX].shape[d] != b[kX].shape[d] || a[kX].stride[d] != b[kX].stride[d]) return false;
+  return a[kX].data == b[kX].data && a[kX].dtype == b[kX].dtype && a[kW].dtype == b[kW].dtype &&
+         a[kW].group == b[kW].group && apart(a[kY], next) && apart(b[kY], first);
+}
+
+const char* run_joint(Context& ctx, const JointCommand* commands, int count) {
+  Product products[kMaxJoint];
+  for (int i = 0; i < count; i++) products[i] = product_of(commands[i].params, commands[i].operands);
+  const size_t bytes = packed_product_scratch(ctx, products[0]);
+  void* scratch = ctx.shared(bytes);
+  if (!scratch) return out_of_scratch(ctx, kOp, bytes);
+  return multiply_packed(ctx, kOp, products, count, scratch);
+}
+
 }  // namespace
 
-void register_linear(KernelTable& table) { table.entry[LF_OP_LINEAR] = {run, check}; }
+void register_linear(KernelTable& table) { table.entry[LF_OP_LINEAR] = {run, check, joins, run_joint}; }
 
 }  // namespace LF_ISA
 }  // namespace lf_cpu

@@ -308,24 +308,30 @@ class PanelPass {
 constexpr int64_t spread_bytes(int64_t k) { return kTiles ? k * kPackedColumns : 0; }
 
 template <lf_dtype kType>
-void multiply_panels(Context& ctx, const Product& p, const Activations& x, uint8_t* spread) {
-  const PackedFormat f = packed_format(kType, p.b.group);
-  const int64_t panel_bytes = packed_panel_bytes(f, p.k);
-  const int64_t panels = ceil_div(p.n, kPackedColumns), blocks = ceil_div(p.m, kTaskRows);
+void multiply_panels(Context& ctx, const Product* products, int count, const Activations& x, uint8_t* spread) {
+  const PackedFormat f = packed_format(kType, products->b.group);
+  const int64_t m = products->m, k = products->k, panel_bytes = packed_panel_bytes(f, k);
+  int64_t ends[kMaxJoint], panels = 0;  // of each weight's panels, in the sequence of all
+  for (int i = 0; i < count; i++) ends[i] = panels += ceil_div(products[i].n, kPackedColumns);
+  const int64_t blocks = ceil_div(m, kTaskRows);
   // Few and equal tasks: each costs an exchange between the threads.
   int64_t groups = larger<int64_t>(ctx.workers() == 1 ? 1 : 2 * ctx.workers(), panels * panel_bytes / kTaskBytes);
   groups = smaller(panels, ctx.workers() == 1 ? 1 : round_up(groups, ctx.workers()));
   ctx.for_each(blocks * groups, [&](int64_t task, int worker) {
-    PanelPass<kType> pass(x, panel_bytes, reinterpret_cast<uint32_t*>(spread + worker * spread_bytes(p.k)));
-    const int64_t group = task % groups, row0 = task / groups * kTaskRows, rows = smaller(kTaskRows, p.m - row0);
-    for (int64_t panel = panels * group / groups; panel < panels * (group + 1) / groups; panel++) {
-      pass.begin(packed_panel(f, p.b.data, panel, p.k));
-      const int64_t column = panel * kPackedColumns, count = smaller<int64_t>(kPackedColumns, p.n - column);
+    PanelPass<kType> pass(x, panel_bytes, reinterpret_cast<uint32_t*>(spread + worker * spread_bytes(k)));
+    const int64_t group = task % groups, row0 = task / groups * kTaskRows, rows = smaller(kTaskRows, m - row0);
+    int at = 0;
+    for (int64_t i = panels * group / groups; i < panels * (group + 1) / groups; i++) {
+      while (i >= ends[at]) at++;
+      const Product& p = products[at];
+      const int64_t panel = at == 0 ? i : i - ends[at - 1];
+      pass.begin(packed_panel(f, p.b.data, panel, k));
+      const int64_t column = panel * kPackedColumns, columns = smaller<int64_t>(kPackedColumns, p.n - column);
       for (int64_t r = 0; r < rows; r += kRows) {
         const int64_t block = (row0 + r) / kRows, some = x.rows_of(block);
         float tile[kRows * kPackedColumns];
         pass.multiply(block, tile);
-        write_tile<kPackedColumns>(p.out, row0 + r, some, column, count, p.n, tile);
+        write_tile<kPackedColumns>(p.out, row0 + r, some, column, columns, p.n, tile);
       }
     }
   });
@@ -341,7 +347,8 @@ size_t packed_product_scratch(Context& ctx, const Product& product) {
   return activation_bytes(product) + ctx.workers() * spread_bytes(product.k);
 }
 
-const char* multiply_packed(Context& ctx, const char*, const Product& product, void* scratch) {
+const char* multiply_packed(Context& ctx, const char*, const Product* products, int count, void* scratch) {
+  const Product& product = *products;
   const Activations x{static_cast<uint32_t*>(scratch), product.m, product.k / kGroup};
   uint8_t* spread = static_cast<uint8_t*>(scratch) + activation_bytes(product);
   const Correction correction = correction_of(packed_format(product.b.dtype));
@@ -354,7 +361,9 @@ const char* multiply_packed(Context& ctx, const char*, const Product& product, v
         quantise_row(product.a, i, correction, x);
     });
   }
-  with_packed_format(product.b.dtype, [&](auto type) { multiply_panels<decltype(type)::value>(ctx, product, x, spread); });
+  with_packed_format(product.b.dtype, [&](auto type) {
+    multiply_panels<decltype(type)::value>(ctx, products, count, x, spread);
+  });
   return nullptr;
 }
 

@@ -4,7 +4,7 @@ import type { EventQueue } from './event-queue.js';
  * Readers that are woken in one turn of the event loop: each of them may render, serialise and write to a socket, some tens
  * of microseconds, and whoever else waits for the event loop shall wait for no more than a few of them.
  */
-const READERS_A_TURN = 24;
+const READERS_A_TURN = 12;
 
 /**
  * Hands the events of a step to their readers while the next step runs, some readers a turn of the event loop: a step of a

@@ -60,8 +60,8 @@ lf_error* device_open(uint32_t index, const lf_device_options* given, lf_device*
     if (options.threads > 1024) return make_error(LF_INVALID, "%u threads were asked for; at most 1024", options.threads);
     const int threads = options.threads ? static_cast<int>(options.threads) : usable_processors();
     *out = new lf_device(*kernels, threads, options.memory_limit, options.urgent != 0);
-    // Who waits for urgent work has something to do when it ends.
-    if (options.urgent) run_soon();
+    // Who waits for a device's work has something to do when it ends.
+    options.urgent ? run_soon() : wake_soon();
     return nullptr;
   });
 }

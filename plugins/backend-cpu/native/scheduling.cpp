@@ -40,16 +40,21 @@ bool schedule(int nice) {
 
 }  // namespace
 
+int own_nice() { return getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid))); }
+
 void run_soon() {
   static thread_local bool asked = false;
   if (asked) return;
   asked = true;
-  const int nice = getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
+  const int nice = own_nice();
   // A lower value than that of the process needs a right that few processes have.
   if (!schedule(std::max(kLeastNice, nice - kStep))) schedule(nice);
 }
+
+void wake_soon() { schedule(own_nice()); }
 #else
 void run_soon() {}
+void wake_soon() {}
 #endif
 
 }  // namespace lf_cpu

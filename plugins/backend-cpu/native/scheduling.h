@@ -7,4 +7,7 @@ namespace lf_cpu {
 // processes that it begins don't have this from it. What is not granted is done without.
 void run_soon();
 
+// The same to the priority that it has: it only need not wait for its turn.
+void wake_soon();
+
 }  // namespace lf_cpu

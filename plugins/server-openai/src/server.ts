@@ -8,6 +8,7 @@ import { type Access, AccessControl, isLocalHostHeader } from './http/access.js'
 import { AdmissionQueue } from './http/admission.js';
 import { type ApiError, apiErrors } from './http/api-error.js';
 import { describeFailure, toApiError } from './http/failure.js';
+import { Turnstile } from './http/turnstile.js';
 import { ServerMetrics } from './metrics.js';
 import type { ModelHost } from './models.js';
 import type { ServerOptions } from './options.js';
@@ -38,6 +39,9 @@ export interface CreateServer {
 
 /** nginx's status for a client that went away; only in logs and metrics, nobody is left to read it. */
 const clientClosedRequest = 499;
+
+/** Requests that begin in one turn of the event loop: some 1 ms. */
+const beginsInTurn = 12;
 
 /** The HTTP server over a set of models. `app` is there for tests (`inject`) and for plugins that add routes. */
 export class OpenAiServer {
@@ -165,6 +169,7 @@ export class OpenAiServer {
 
   private addRequestLifecycle(): void {
     const { app, services, requests } = this;
+    const turnstile = new Turnstile(beginsInTurn);
     app.decorateRequest('cancel', null as unknown as AbortController);
     app.decorateRequest('startedAt', 0);
     app.decorateRequest('inference', null);
@@ -197,6 +202,8 @@ export class OpenAiServer {
         throw apiErrors.foreignHost(request.headers.host ?? '');
       }
       services.access.check(access, request.headers.authorization);
+      // Before the body is read.
+      if (endpoint) await turnstile.pass();
     });
 
     app.addHook('preValidation', async (request) => {

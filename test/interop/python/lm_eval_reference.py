@@ -19,6 +19,7 @@ import torch
 import yaml
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 HARNESS = Path(lm_eval.__file__).parent / "tasks"
@@ -95,6 +96,11 @@ def main(gguf, data, folder, out, rows, generated_rows, new_tokens, batch="4", o
     (folder / "own_text.yaml").write_text(yaml.safe_dump(document))
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # SmolLM2's own tokenizer splits digits before words, as llama.cpp does; of a GGUF transformers makes one that does so
+    # after, which cuts "  1" into other tokens.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=int(batch), device="cpu")
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     report = {}

@@ -47,22 +47,14 @@ export async function runTask(task: TokeniseTask, setting: TaskSetting): Promise
   const rejected: RejectedRow[] = [];
   const preview: PreviewPiece[][] = [];
   let [targets, stops, splitPrompts] = [0, 0, 0];
-  const reject = ({ row, line }: TaskRow, field: string, reason: string) => rejected.push({ row, line, field, reason });
-
-  for (const source of task.rows) {
-    const reading = read(source, setting);
-    if ('reason' in reading) {
-      reject(source, reading.field, reading.reason);
+  // All at once: the tokenizer works on threads of its own, and waiting for it row by row costs more than its work.
+  const outcomes = await Promise.all(task.rows.map((source) => piecesOf(source, setting)));
+  for (const outcome of outcomes) {
+    if ('reason' in outcome) {
+      rejected.push(outcome);
       continue;
     }
-    let examples: Piece[];
-    try {
-      examples = await Promise.all(reading.examples.map((example) => tokenised(example, source.line, setting)));
-    } catch (error) {
-      reject(source, '', (error as Error).message);
-      continue;
-    }
-    for (const piece of examples) {
+    for (const piece of outcome.pieces) {
       pieces.push(piece);
       targets += piece.targets;
       if (endsWithStop(piece.tokens, piece.mask, tokenizer.eosTokenIds)) stops++;
@@ -71,6 +63,18 @@ export async function runTask(task: TokeniseTask, setting: TaskSetting): Promise
     }
   }
   return { ...columnsOf(pieces), rejected, targets, stops, splitPrompts, preview };
+}
+
+/** The examples of a row, or what is wrong with it. */
+async function piecesOf(source: TaskRow, setting: TaskSetting): Promise<{ pieces: Piece[] } | RejectedRow> {
+  const { row, line } = source;
+  const reading = read(source, setting);
+  if ('reason' in reading) return { row, line, field: reading.field, reason: reading.reason };
+  try {
+    return { pieces: await Promise.all(reading.examples.map((example) => tokenised(example, line, setting))) };
+  } catch (error) {
+    return { row, line, field: '', reason: (error as Error).message };
+  }
 }
 
 /** @throws Error saying why nothing can be learnt from the example */

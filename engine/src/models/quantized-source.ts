@@ -49,11 +49,7 @@ export function quantizedSource(device: Device, tensor: QuantizedTensor, shape: 
 
 /** A weight of signed bytes. */
 function signedSource(device: Device, tensor: QuantizedTensor, shape: readonly number[]): WeightSource {
-  let known: boolean | undefined;
-  const fits = () => {
-    known ??= tensor.groups === 1 && shape[1]! % BLOCK === 0 && hasHalfScales(tensor.scales);
-    return known;
-  };
+  const fits = lazily(() => tensor.groups === 1 && shape[1]! % BLOCK === 0 && hasHalfScales(tensor.scales));
   return {
     direct: false,
     blocks: () => (fits() ? { dtype: 'q8_0', group: 0 } : undefined),

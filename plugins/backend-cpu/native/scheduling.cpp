@@ -38,9 +38,9 @@ bool schedule(int nice) {
   return syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
 }
 
-}  // namespace
-
 int own_nice() { return getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid))); }
+
+}  // namespace
 
 void run_soon() {
   static thread_local bool asked = false;

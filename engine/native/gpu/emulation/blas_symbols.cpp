@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "fake_driver.h"
+#include "numbers.h"
 
 #define LF_SYMBOL extern "C" __attribute__((visibility("default")))
 
@@ -30,32 +31,14 @@ struct Preference {
 // What a heuristic's result holds of the algorithm: enough to see that it comes back.
 constexpr uint64_t kAlgorithm = 0x4c46424c41532121u;
 
+NumberType number_type(const Layout& l) {
+  return l.type == kReal32 ? NumberType::kF32 : l.type == kReal16 ? NumberType::kF16 : NumberType::kBf16;
+}
 float number(const void* data, const Layout& l, uint64_t row, uint64_t column) {
-  const uint64_t i = column * static_cast<uint64_t>(l.stride) + row;
-  if (l.type == kReal32) return static_cast<const float*>(data)[i];
-  const uint16_t bits = static_cast<const uint16_t*>(data)[i];
-  if (l.type == kReal16) {
-    _Float16 half;
-    memcpy(&half, &bits, 2);
-    return static_cast<float>(half);
-  }
-  const uint32_t word = uint32_t(bits) << 16;
-  float v;
-  memcpy(&v, &word, 4);
-  return v;
+  return read_number(data, number_type(l), column * static_cast<uint64_t>(l.stride) + row);
 }
 void set_number(void* data, const Layout& l, uint64_t row, uint64_t column, float v) {
-  const uint64_t i = column * static_cast<uint64_t>(l.stride) + row;
-  if (l.type == kReal32) {
-    static_cast<float*>(data)[i] = v;
-  } else if (l.type == kReal16) {
-    const _Float16 half = static_cast<_Float16>(v);
-    memcpy(static_cast<uint16_t*>(data) + i, &half, 2);
-  } else {
-    uint32_t word;
-    memcpy(&word, &v, 4);
-    static_cast<uint16_t*>(data)[i] = static_cast<uint16_t>((word + 0x7fffu + (word >> 16 & 1u)) >> 16);
-  }
+  write_number(data, number_type(l), column * static_cast<uint64_t>(l.stride) + row, v);
 }
 
 // op(first) [n, k], op(second) [k, m], out [n, m], all column-major.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fake_driver.h"
+#include "numbers.h"
 
 #define LF_SYMBOL extern "C" __attribute__((visibility("default")))
 
@@ -55,30 +56,8 @@ std::map<uint64_t, std::shared_ptr<Group>>& groups() {
 std::atomic<uint64_t> operations_done{0};
 
 size_t bytes_of(int type) { return type == kFloat ? 4 : 2; }
-float number(const void* data, int type, size_t i) {
-  if (type == kFloat) return static_cast<const float*>(data)[i];
-  const uint16_t bits = static_cast<const uint16_t*>(data)[i];
-  if (type == kHalf) {
-    _Float16 half;
-    memcpy(&half, &bits, 2);
-    return static_cast<float>(half);
-  }
-  const uint32_t word = uint32_t(bits) << 16;
-  float v;
-  memcpy(&v, &word, 4);
-  return v;
-}
-void set_number(void* data, int type, size_t i, float v) {
-  if (type == kFloat) {
-    static_cast<float*>(data)[i] = v;
-  } else if (type == kHalf) {
-    const _Float16 half = static_cast<_Float16>(v);
-    memcpy(static_cast<uint16_t*>(data) + i, &half, 2);
-  } else {
-    uint32_t word;
-    memcpy(&word, &v, 4);
-    static_cast<uint16_t*>(data)[i] = static_cast<uint16_t>((word + 0x7fffu + (word >> 16 & 1u)) >> 16);
-  }
+NumberType number_type(int type) {
+  return type == kFloat ? NumberType::kF32 : type == kHalf ? NumberType::kF16 : NumberType::kBf16;
 }
 
 fake::Result perform(Operation& o) {
@@ -93,9 +72,9 @@ fake::Result perform(Operation& o) {
   } else {
     std::vector<float> sums(o.count, 0.0f);
     for (const void* send : o.send)
-      for (size_t i = 0; i < o.count; i++) sums[i] += number(send, o.type, i);
+      for (size_t i = 0; i < o.count; i++) sums[i] += read_number(send, number_type(o.type), i);
     for (void* receive : o.receive)
-      for (size_t i = 0; i < o.count; i++) set_number(receive, o.type, i, sums[i]);
+      for (size_t i = 0; i < o.count; i++) write_number(receive, number_type(o.type), i, sums[i]);
   }
   operations_done++;
   return fake::kOk;

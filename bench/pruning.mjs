@@ -77,7 +77,8 @@ if (values.alone === undefined) {
     const started = performance.now();
     const trained = await step('train', 'pretrain', {
       ...{ model: outputs.model, outputDir: join(folder, 'recovered'), full: true, pruning: { keepZeros: true } },
-      ...{ dataset: join(values.data, 'wikitext-2/valid.txt'), maxSteps: Number(values.recover), batchSize: 4 },
+      ...{ domains: [{ name: 'corpus', dataset: join(values.data, 'wikitext-2/valid.txt') }] },
+      ...{ maxSteps: Number(values.recover), batchSize: 4 },
       ...{ maxLength: 512, learningRate: 5e-5 },
     });
     const trainSeconds = (performance.now() - started) / 1000;

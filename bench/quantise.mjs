@@ -65,6 +65,8 @@ const theirs = (peer, method) => (folder) => {
   const python = process.env[`LARGEFORGE_${peer.toUpperCase()}_PYTHON`];
   const args = [values.model, values.calibration, method, given.samples, folder, `${folder}.peer.json`];
   execFileSync(python, [here(`peers/${peer}_quantize.py`), ...args], {
+    // They keep a folder of logs where they run.
+    cwd: values.work,
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, OMP_WAIT_POLICY: 'PASSIVE', HF_HUB_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false' },
   });
@@ -75,12 +77,15 @@ const methods = {
   gptq: ours('gptq'),
   'gptq-drift': ours('gptq', { driftCorrection: 1 }),
   'gptq-half-drift': ours('gptq', { driftCorrection: 0.5 }),
+  'gptq-compressed': ours('gptq', { format: 'compressed-tensors' }),
+  'gptq-compressed-half-drift': ours('gptq', { format: 'compressed-tensors', driftCorrection: 0.5 }),
   'gptq-asymmetric': ours('gptq', { symmetric: false }),
   awq: ours('awq'),
   'awq-drift': ours('awq', { driftCorrection: 1 }),
   'awq-half-drift': ours('awq', { driftCorrection: 0.5 }),
   'awq-nearest': ours('awq', { rounding: 'nearest' }),
   smoothquant: ours('smoothquant', { groupSize: undefined }),
+  'nearest-smoothquant': ours('smoothquant', { groupSize: undefined, rounding: 'nearest' }),
   rtn: ours('rtn'),
   'rtn-asymmetric': ours('rtn', { symmetric: false }),
   'gptqmodel-gptq': theirs('gptqmodel', 'gptq'),

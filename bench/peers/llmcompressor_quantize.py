@@ -5,7 +5,6 @@ tokens. METHOD is gptq (symmetric), awq (with zero points) or smoothquant (weigh
 """
 
 import json
-import os
 import resource
 import sys
 import time
@@ -21,8 +20,6 @@ from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder, text, method, count, output, result = sys.argv[1:]
-# It keeps a folder of logs where it runs.
-os.chdir(os.path.dirname(output))
 tokenizer = AutoTokenizer.from_pretrained(folder)
 tokens = tokenizer(open(text).read(), add_special_tokens=False)["input_ids"]
 windows = [tokens[i * 512 : (i + 1) * 512] for i in range(int(count))]

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -50,18 +50,25 @@ export const pythonOf = (group: PeerGroup, script: string, ...args: string[]): s
 export const llamaCppPackage = (): string => required('LARGEFORGE_LLAMA_CPP');
 
 function interpreted(interpreter: string, file: string, ...args: string[]): string {
-  return execFileSync(interpreter, [file, ...args], {
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-    // Threads of PyTorch that wait spinning take the processors from each other when something else runs.
-    env: {
-      ...process.env,
-      OMP_WAIT_POLICY: 'PASSIVE',
-      HF_HUB_OFFLINE: '1',
-      TOKENIZERS_PARALLELISM: 'false',
-      TRANSFORMERS_VERBOSITY: 'error',
-    },
-  });
+  // Some peers keep a folder of logs where they run.
+  const cwd = temporaryFolder();
+  try {
+    return execFileSync(interpreter, [file, ...args], {
+      cwd,
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+      // Threads of PyTorch that wait spinning take the processors from each other when something else runs.
+      env: {
+        ...process.env,
+        OMP_WAIT_POLICY: 'PASSIVE',
+        HF_HUB_OFFLINE: '1',
+        TOKENIZERS_PARALLELISM: 'false',
+        TRANSFORMERS_VERBOSITY: 'error',
+      },
+    });
+  } finally {
+    rmSync(cwd, { recursive: true });
+  }
 }
 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'largeforge-interop-'));

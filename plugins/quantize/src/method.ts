@@ -1,5 +1,5 @@
 import type { CausalLanguageModel, Device, Linear, QuantizedWeight, ScaleDType } from '@largeforge/engine';
-import type { InputSizes, SharedInput } from './calibration/stream.js';
+import type { SharedInput, Smoothing } from './calibration/stream.js';
 import type { LayerScheme } from './checkpoint/scheme.js';
 
 /** What a linear layer became. */
@@ -21,13 +21,12 @@ export interface LayerTask {
   schemeOf(linear: Linear): LayerScheme & { readonly scaleDType: ScaleDType };
   /** Runs the calibration text through the layer, as it is now: X^T X of what each of some linear layers reads. */
   squares(linears: readonly Linear[]): Promise<SharedInput[]>;
-  /** Runs it so as well: the largest magnitude of each channel that some of the layer's linear layers read; none for the head. */
-  largest(linears: readonly Linear[]): Promise<InputSizes[]>;
   /**
    * Takes the calibration text through the layer for good, each part of it once: `change` quantises the linear layers that
    * read one input before they run, on what those before them, quantised, have made of the text. In place of `squares`.
+   * @param smoothing changes what norms make first; of no use for the head
    */
-  inParts(change: (input: SharedInput) => Promise<void>): Promise<void>;
+  inParts(change: (input: SharedInput) => Promise<void>, smoothing?: Smoothing): Promise<void>;
   readonly signal: AbortSignal;
   /** Hands over a quantised layer. From now on the model computes with it. Each layer is handed over once. */
   keep(linear: Linear, quantized: QuantizedLinear): Promise<void>;

@@ -29,7 +29,7 @@ import {
   type Sizes,
   StagedModel,
 } from '@largeforge/optimize';
-import { CalibrationStream, type SharedInput } from './calibration/stream.js';
+import { CalibrationStream, type SharedInput, type Smoothing } from './calibration/stream.js';
 import { knownLoaders, layoutOf, quantizationConfig, scaleDTypeOf } from './checkpoint/format.js';
 import { PackedStore } from './checkpoint/packed-store.js';
 import { packedTensors } from './checkpoint/packed-tensors.js';
@@ -204,12 +204,11 @@ async function quantizeLayers(
     const end = head !== undefined || layer + 1 < linears.length;
     let passed = false;
     const squares = (some: readonly Linear[]) => stream.squares(layer, some, signal);
-    const largest = (some: readonly Linear[]) => stream.columnSizes(layer, some, 'absMax', signal);
-    const inParts = async (change: (input: SharedInput) => Promise<void>) => {
-      await stream.advanceInParts(layer, own, change, { signal, end });
+    const inParts = async (change: (input: SharedInput) => Promise<void>, smoothing?: Smoothing) => {
+      await stream.advanceInParts(layer, own, change, { signal, end, ...(smoothing && { smoothing }) });
       passed = true;
     };
-    if (own.length > 0) await method({ ...shared, layer, linears: own, squares, largest, inParts });
+    if (own.length > 0) await method({ ...shared, layer, linears: own, squares, inParts });
     if (end && !passed) await stream.advance(layer, signal);
     // The packed weights are kept on the disk: memory holds one layer's values at a time.
     for (const { weight } of own) weight.dispose();
@@ -221,7 +220,7 @@ async function quantizeLayers(
       using square = await stream.headSquare(signal);
       await change({ linears: [head], square });
     };
-    await method({ ...shared, layer: undefined, linears: [head], squares, largest: async () => [], inParts });
+    await method({ ...shared, layer: undefined, linears: [head], squares, inParts });
   }
   progress(total);
   return { layers, packed };

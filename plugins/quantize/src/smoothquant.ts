@@ -1,13 +1,14 @@
 import { defineStepRunner } from '@largeforge/core';
-import { commands, scope, Tensor } from '@largeforge/engine';
+import { commands, type Linear, scope, Tensor } from '@largeforge/engine';
 import { z } from 'zod';
-import type { InputSizes } from './calibration/stream.js';
+import type { InputSizes, Smoothing } from './calibration/stream.js';
 import { quantizeErrors } from './errors.js';
-import { foldingOf, scaleColumns, spread } from './folding.js';
+import { type Folding, foldingOf, scaleColumns, spread } from './folding.js';
 import { deviceWeight } from './layers.js';
 import type { LayerTask } from './method.js';
 import { quantizeOptions } from './options.js';
 import { quantizeModel } from './quantize.js';
+import { compensate, prepare } from './rounding/compensate.js';
 import { roundToNearest } from './rounding/grid.js';
 import { checkQuantize, quantizeInputs, quantizeOutputs } from './runner.js';
 
@@ -26,9 +27,19 @@ export const smoothQuantOptions = z.strictObject({
     .max(1)
     .default(0.5)
     .describe('who gets the range: with 1 inputs become even and weights take all of it, with 0 the other way round'),
+  rounding: z
+    .enum(['compensated', 'nearest'])
+    .default('compensated')
+    .describe('smoothed weights: as GPTQ rounds them, so that others make up for the errors; or to the nearest'),
 });
 
 export type SmoothQuantOptions = z.output<typeof smoothQuantOptions>;
+
+const COMPENSATION = {
+  ...{ actOrder: true, staticGroups: true, damping: 0.01, blockSize: 128 },
+  // A row of 8 bits has steps so small that codes need no second look.
+  ...{ search: false, sweeps: 0 },
+};
 
 /** Scales are at least this. */
 const LEAST = 1e-5;
@@ -43,40 +54,43 @@ export const smoothQuantRunner = defineStepRunner('optimize', {
   inputs: quantizeInputs,
   check: checkQuantize,
   run(context, options: SmoothQuantOptions) {
-    const { alpha } = options;
+    const { alpha, rounding } = options;
     return quantizeModel(context, options, {
       ...{ name: 'smoothquant', bits: 8, symmetric: true, format: 'compressed-tensors' },
-      ...{ byRow: true, dynamicInputs: true, settings: { alpha } },
-      method: (task) => smoothLayer(task, alpha),
+      ...{ byRow: true, dynamicInputs: true, settings: { alpha, rounding } },
+      method: (task) => smoothLayer(task, alpha, rounding),
     });
   },
 });
 
-/** Smooths the inputs of a layer that come from norms, then rounds its weights to the nearest codes. */
-async function smoothLayer(task: LayerTask, alpha: number): Promise<void> {
-  const { model, layer, linears, schemeOf, keep, signal } = task;
-  if (layer !== undefined) {
-    const { layers, attentionOutput, feedForward } = model.config.modules;
-    const others = [attentionOutput, feedForward.names.at(-1)].map((name) => `${layers}.${layer}.${name}`);
-    const readers = linears.filter(({ name }) => !others.includes(name));
-    for (const input of readers.length > 0 ? await task.largest(readers) : []) {
+/** Smooths the inputs of a layer that come from norms, and rounds its weights. */
+async function smoothLayer(task: LayerTask, alpha: number, rounding: SmoothQuantOptions['rounding']): Promise<void> {
+  const { device, model, layer, schemeOf, keep, signal } = task;
+  const foldingAtNorm = (linears: readonly Linear[]) => {
+    const folding = layer === undefined || linears.length === 0 ? undefined : foldingOf(model, layer, linears);
+    return folding?.maker === 'norm' ? folding : undefined;
+  };
+  const smoothing: Smoothing = {
+    wants: (linears) => foldingAtNorm(linears) !== undefined,
+    smooth: (input) => smooth(foldingAtNorm(input.linears)!, input, alpha),
+  };
+  await task.inParts(async ({ linears, square }) => {
+    const options = { ...COMPENSATION, ...schemeOf(linears[0]!) };
+    using ready = rounding === 'compensated' ? await prepare(device, linears[0]!.name, square, options) : undefined;
+    for (const linear of linears) {
       signal.throwIfAborted();
-      await smooth(task, layer, input, alpha);
+      using weight = await deviceWeight(linear);
+      const rounded = ready
+        ? await compensate(device, weight, ready, options)
+        : { weight: await roundToNearest(weight, options) };
+      await keep(linear, rounded);
     }
-  }
-  for (const linear of linears) {
-    signal.throwIfAborted();
-    using weight = await deviceWeight(linear);
-    await keep(linear, { weight: await roundToNearest(weight, { ...schemeOf(linear), search: false }) });
-  }
+  }, smoothing);
 }
 
-/** Divides what a norm makes by scales, and multiplies the weights that read it; not where others read it too. */
-async function smooth({ device, model }: LayerTask, layer: number, input: InputSizes, alpha: number): Promise<void> {
-  const { linears, sizes } = input;
+/** Divides what a norm makes by scales, and multiplies the weights that read it. Gives the scale of each channel. */
+async function smooth(folding: Folding, { linears, sizes }: InputSizes, alpha: number): Promise<Float32Array> {
   if (!sizes.every(Number.isFinite)) throw quantizeErrors.LF_QUANTIZE_ACTIVATIONS({ layer: linears[0]!.name });
-  const folding = foldingOf(model, layer, linears);
-  if (folding?.maker !== 'norm') return;
   const weights: Tensor[] = [];
   try {
     const most = new Float32Array(sizes.length);
@@ -93,21 +107,24 @@ async function smooth({ device, model }: LayerTask, layer: number, input: InputS
       scaleColumns(weights[i]!, columns);
       linear.weight.assign(weights[i]!);
     }
-    await device.flush();
+    await linears[0]!.weight.device.flush();
+    return columns;
   } finally {
     for (const weight of weights) weight.dispose();
   }
 }
 
 /**
- * What each channel of a layer's inputs is divided by, and the weights that read it multiplied (SmoothQuant, equation 4).
- * @param inputs the largest magnitude of each channel
+ * What each channel of a layer's inputs is divided by, and the weights that read it multiplied (SmoothQuant, equation 4), with the
+ * range of inputs, as llm-compressor takes it, where the paper has their largest magnitude: channels that stand out do so on one
+ * side, and are divided by less.
+ * @param inputs the largest value of each channel less its smallest
  * @param weights the largest magnitude of the weights that read it
  * @param alpha how much of the range goes over to the weights
  */
 export function smoothingScales(inputs: Float32Array, weights: Float32Array, alpha: number): Float32Array {
   return inputs.map((input, c) => {
-    const weight = weights[c]!;
+    const weight = 2 * weights[c]!;
     return Math.max(LEAST, weight > 0 ? input ** alpha / weight ** (1 - alpha) : input);
   });
 }

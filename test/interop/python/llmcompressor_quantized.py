@@ -4,7 +4,6 @@ With "smooth" instead of true or false by SmoothQuant, weights and inputs in 8 b
 """
 
 import json
-import os
 import sys
 
 import torch
@@ -18,8 +17,6 @@ from transformers import AutoModelForCausalLM
 
 folder, tokens, *runs = sys.argv[1:]
 rows = json.load(open(tokens))
-# It keeps a folder of logs where it runs.
-os.chdir(os.path.dirname(folder))
 for run in runs:
     bits, symmetric, output = run.split(":", 2)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)

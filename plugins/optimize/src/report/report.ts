@@ -86,13 +86,29 @@ export function summary(report: OptimizationReport): [string, string][] {
       ['KL divergence', `${comparison.kl.toFixed(4)} nats`],
       ['same best token', `${(100 * comparison.top1).toFixed(1)} %`],
       ['largest logit difference', `${(100 * comparison.logitDifference).toFixed(3)} % of the largest logit`],
-      ['compared on', `${comparison.windows} windows, ${comparison.positions} positions`],
+      ['compared on', comparedOn(report, comparison)],
     );
   } else rows.push(['compared on', 'nothing: there was no text to compare on']);
   for (const { task, metric, before, after, documents } of tasks) {
     rows.push([`${task}, ${metric}`, `${before.toFixed(4)} to ${after.toFixed(4)} (${documents} documents)`]);
   }
   return [...rows, ['time', `${seconds.toFixed(1)} s`], ['peak memory', megabytes(peakMemoryBytes)]];
+}
+
+/** Which text, and how much of it. */
+function comparedOn({ gate, calibration }: OptimizationReport, { windows, positions }: Comparison): string {
+  const text =
+    gate.dataset ??
+    (calibration ? 'the calibration text that was left' : 'one sentence, as gate.dataset names no text');
+  return `${positions} positions (${windows} ${windows === 1 ? 'window' : 'windows'}) of ${text}`;
+}
+
+/** The limits of a gate, and how the model stands to each. */
+function verdict(checks: readonly GateCheck[]): [string, string][] {
+  return checks.map(({ name, value, limit, passed }) => {
+    const bound = limit === Number.MAX_VALUE ? 'must be finite' : `limit ${Number(limit.toPrecision(4))}`;
+    return [`gate, ${name}`, `${passed ? 'passed' : 'FAILED'}: ${Number(value.toPrecision(4))}, ${bound}`];
+  });
 }
 
 /** Layers that lost most, the worst first. */
@@ -117,7 +133,7 @@ export function finish(
   const judged = { ...report, checks, failures };
   if (failures.length > 0) {
     const { report: file } = writeReport(judged, `${staged.folder}-rejected`);
-    show(context, judged);
+    show(context, judged, `${staged.folder}-rejected`);
     const worst = worstLayers(report.layers, 3).map(
       ({ name, relativeError }) => `${name} (${(100 * relativeError).toFixed(1)} % of its outputs)`,
     );
@@ -126,7 +142,7 @@ export function finish(
   // Beside the model while it is not in its place: where the report finds no room, the model of before stays.
   writeReport(judged, staged.partial);
   staged.commit();
-  show(context, judged);
+  show(context, judged, staged.folder);
   return filesIn(staged.folder);
 }
 
@@ -140,8 +156,9 @@ function writeReport(report: JudgedReport, folder: string): { report: string; pa
   return files;
 }
 
-function show({ name, events }: Pick<StepContext, 'name' | 'events'>, report: JudgedReport): void {
-  events.emit({ type: 'table', task: name, columns: ['figure', 'value'], rows: summary(report) });
+function show({ name, events }: Pick<StepContext, 'name' | 'events'>, report: JudgedReport, folder: string): void {
+  const rows = [...summary(report), ...verdict(report.checks), ['report', filesIn(folder).page]];
+  events.emit({ type: 'table', task: name, columns: ['figure', 'value'], rows });
 }
 
 /** Most memory that the process held so far. */

@@ -57,7 +57,7 @@ export async function pruneWeights(run: PruneRun, settings: SparseSettings): Pro
     const inputs: readonly Inputs[] = !stream
       ? linears.map((linear) => ({ linears: [linear] }))
       : settings.method === 'wanda'
-        ? await stream.columnSizes(layer, linears, 'sumSquares', signal)
+        ? await stream.columnSquares(layer, linears, signal)
         : await stream.squares(layer, linears, signal);
     try {
       for (const input of inputs) {

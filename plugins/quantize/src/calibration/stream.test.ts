@@ -61,6 +61,44 @@ it('goes through a layer in parts as it does at once, with the same statistics',
   other!.square.dispose();
 });
 
+it('shares the range of what a norm makes with the weights that read it, and sums X^T X of what is left', async () => {
+  using device = openDevice({ library: locateLibrary(), threads: 2 });
+  const model = asCausal(await loadModel(device, tinyBase, { dtype: 'f32' }));
+  const inputs = await inputsOfSecondLayer(model);
+  using stream = new CalibrationStream(model, windows, 48);
+  await stream.advance(0);
+  const linears = linearsOf(model, 1).slice(0, 3);
+  const k = linears[0]!.inFeatures;
+  const divisors = Float32Array.from({ length: k }, (_, c) => 0.5 + (c % 3));
+  let asked = 0;
+  const smoothing = {
+    wants: ({ length }: readonly Linear[]) => length === 3,
+    smooth: async ({ sizes }: { sizes: Float32Array }) => {
+      asked++;
+      sizes.forEach((size, c) => {
+        const column = inputs.flatMap((x) => Array.from({ length: x.length / k }, (_, row) => x[row * k + c]!));
+        expect(size).toBeCloseTo(Math.max(...column) - Math.min(...column), 4);
+      });
+      return divisors;
+    },
+  };
+  const check = async ({ square }: { square: Tensor }) => {
+    const found = await square.floats();
+    for (const [i, j] of [
+      [0, 0],
+      [1, 5],
+      [7, 2],
+      [k - 1, k - 2],
+    ] as const) {
+      let expected = 0;
+      for (const x of inputs) for (let at = 0; at < x.length; at += k) expected += x[at + i]! * x[at + j]!;
+      expect(found[i * k + j]! * divisors[i]! * divisors[j]!).toBeCloseTo(expected, 3);
+    }
+  };
+  await stream.advanceInParts(1, linears, check, { end: false, smoothing });
+  expect(asked).toBe(1);
+});
+
 it('has what later parts of a layer read differ from the original model when earlier ones have changed', async () => {
   using device = openDevice({ library: locateLibrary(), threads: 2 });
   const model = asCausal(await loadModel(device, tinyBase, { dtype: 'f32' }));

@@ -1,6 +1,7 @@
 import {
   type CausalLanguageModel,
   commands,
+  type Device,
   type Linear,
   type PackedBatch,
   type PartialLayer,
@@ -27,8 +28,16 @@ export interface InputSizes {
   readonly sizes: Float32Array;
 }
 
-/** What a column comes to: its largest magnitude, or the sum of its squares, the diagonal of X^T X. */
-export type ColumnSize = 'absMax' | 'sumSquares';
+/** Shares the range of an input with the weights that read it, by a change of the norm that makes it. */
+export interface Smoothing {
+  /** Whether what these read can be smoothed. */
+  wants(linears: readonly Linear[]): boolean;
+  /**
+   * Divides what the norm makes and multiplies the weights. Gives what each column is divided by from now on, [K].
+   * @param input with the largest value of each column less its smallest
+   */
+  smooth(input: InputSizes): Promise<Float32Array>;
+}
 
 /**
  * Calibration windows on their way through a model, layer by layer: a few windows a batch, with the residual stream that
@@ -140,13 +149,8 @@ export class CalibrationStream implements Disposable {
     return shared;
   }
 
-  /** The size of each column of what linear layers of a layer read, over all batches: where X^T X is more than is needed. */
-  async columnSizes(
-    layer: number,
-    linears: readonly Linear[],
-    kind: ColumnSize,
-    signal?: AbortSignal,
-  ): Promise<InputSizes[]> {
+  /** The diagonal of X^T X of what linear layers of a layer read, over all batches. */
+  async columnSquares(layer: number, linears: readonly Linear[], signal?: AbortSignal): Promise<InputSizes[]> {
     const { device } = this.model;
     const { recorder } = device;
     const shared = new Map<number, { linears: Linear[]; sizes: Tensor }>();
@@ -169,8 +173,8 @@ export class CalibrationStream implements Disposable {
       scope(() => {
         const [rows, k] = x.shape as [number, number];
         const here = Tensor.empty(device, [k]);
-        commands.reduce(recorder, kind, x.view([k, rows], [1, k]), here);
-        commands.binary(recorder, kind === 'absMax' ? 'max' : 'add', own.sizes, here, own.sizes);
+        commands.reduce(recorder, 'sumSquares', x.view([k, rows], [1, k]), here);
+        commands.binary(recorder, 'add', own.sizes, here, own.sizes);
       });
     };
     await this.observe(layer, linears, visit, signal);
@@ -253,12 +257,17 @@ export class CalibrationStream implements Disposable {
    * input run, `change` is given X^T X of that input, over all batches, and may change their weights.
    * @param linears of which statistics are wanted
    * @param options.end runs what comes after the last of them; without it the streams are of no more use
+   * @param options.smoothing changes inputs before X^T X is summed
    */
   async advanceInParts(
     layer: number,
     linears: readonly Linear[],
     change: (input: SharedInput) => Promise<void>,
-    { signal, end }: { readonly signal?: AbortSignal; readonly end: boolean },
+    {
+      signal,
+      end,
+      smoothing,
+    }: { readonly signal?: AbortSignal; readonly end: boolean; readonly smoothing?: Smoothing },
   ): Promise<void> {
     const { model, batches } = this;
     const parts = model.layerParts(layer);
@@ -274,17 +283,39 @@ export class CalibrationStream implements Disposable {
       using square = k > 0 ? matrix() : undefined;
       using shift = k > 0 && follows ? matrix() : undefined;
       if (feeds.length === 0 && !end) break;
-      for (const [index, state] of this.inside.entries()) {
-        signal?.throwIfAborted();
-        const { batch } = batches[index]!;
+      const next = parts[p + 1];
+      const sum = async (index: number) => {
+        const state = this.inside[index]!;
         const beta = index === 0 ? 0 : 1;
-        state.own = replaced(state.own, run(state.own, batch));
         if (square) addSquare(state.own.input!, square, beta);
         if (shift) addShift(state.own.input!, state.original!.input!, shift, beta);
         // The original goes ahead while its weights are there.
-        const next = parts[p + 1];
-        if (state.original && next) state.original = replaced(state.original, next.run(state.original, batch));
+        if (state.original && next)
+          state.original = replaced(state.original, next.run(state.original, batches[index]!.batch));
         await model.device.flush();
+      };
+      using range = square && smoothing?.wants(readers) ? new ColumnRange(model.device, k) : undefined;
+      for (const [index, state] of this.inside.entries()) {
+        signal?.throwIfAborted();
+        state.own = replaced(state.own, run(state.own, batches[index]!.batch));
+        range?.add(state.own.input!);
+        await (range ? model.device.flush() : sum(index));
+      }
+      if (range) {
+        const columns = await smoothing!.smooth({ linears: readers, sizes: await range.values() });
+        using shares = Tensor.from(
+          model.device,
+          columns.map((scale) => 1 / scale),
+        );
+        for (const [index, { own, original }] of this.inside.entries()) {
+          signal?.throwIfAborted();
+          for (const { input } of original ? [own, original] : [own]) {
+            const factors = shares.view(input!.shape, [0, 1]);
+            commands.binary(model.device.recorder, 'mul', input!, factors, input!);
+            factors.dispose();
+          }
+          await sum(index);
+        }
       }
       if (!square) continue;
       mirror(square);
@@ -312,6 +343,44 @@ export class CalibrationStream implements Disposable {
         for (const tensor of [state?.residual, state?.input, state?.attended]) tensor?.dispose();
       }
     }
+  }
+}
+
+/** The largest value of each column less its smallest, over batches of rows. */
+class ColumnRange implements Disposable {
+  /** f32 [K]: the largest of the values, and of what they are times -1. */
+  private readonly ends: readonly [Tensor, Tensor];
+  private begun = false;
+
+  constructor(device: Device, columns: number) {
+    const end = () => Tensor.empty(device, [columns], 'f32', 'persistent');
+    this.ends = [end(), end()];
+  }
+
+  add(x: Tensor): void {
+    const { recorder } = x.device;
+    const [rows, k] = x.shape as [number, number];
+    scope(() => {
+      const opposite = Tensor.empty(x.device, x.shape, x.dtype);
+      commands.binary(recorder, 'min', x, x, opposite, -1, -1);
+      for (const [i, values] of [x, opposite].entries()) {
+        const end = this.ends[i]!;
+        const here = this.begun ? Tensor.empty(x.device, [k]) : end;
+        commands.reduce(recorder, 'max', values.view([k, rows], [1, k]), here);
+        if (this.begun) commands.binary(recorder, 'max', end, here, end);
+      }
+    });
+    this.begun = true;
+  }
+
+  /** [K] */
+  async values(): Promise<Float32Array> {
+    const [largest, opposite] = await Promise.all(this.ends.map((end) => end.floats()));
+    return largest!.map((value, c) => value + opposite![c]!);
+  }
+
+  [Symbol.dispose](): void {
+    for (const end of this.ends) end.dispose();
   }
 }
 

@@ -117,6 +117,17 @@ describe('compensated rounding', () => {
     }
   });
 
+  it('rounds rows of one static group the same, whatever the blocks', async () => {
+    const row = { bits: 8, staticGroups: true, actOrder: true, groupSize: golden.inFeatures };
+    const [whole, blocks] = [await rounded(row), await rounded({ ...row, blockSize: 8 })];
+    expect(blocks.weight.scales).toEqual(whole.weight.scales);
+    expect(blocks.weight.codes).toEqual(whole.weight.codes);
+    const nearlyNearest = await rounded({ ...row, actOrder: false, damping: 10 });
+    expect(loss(whole.weight, 0)).toBeLessThan(loss(nearlyNearest.weight, 0));
+    const sweeps = await rounded({ ...row, blockSize: 8, sweeps: 1 });
+    expect(sweeps.relativeError).toBeLessThan(blocks.relativeError);
+  });
+
   it('needs no more damping for inputs that are never active, and refuses inputs that are no numbers', async () => {
     expect((await rounded({})).damping).toBe(golden.damping);
     using h = Tensor.full(device, [golden.inFeatures, golden.inFeatures], Number.NaN);

@@ -18,7 +18,10 @@ export interface CompensationOptions extends GridOptions {
   readonly staticGroups: boolean;
   /** Share of the mean of the Hessian's diagonal that is added to it; tenfold until it can be factored. */
   readonly damping: number;
-  /** Columns that are quantised before their errors are carried to all columns behind; whole groups, at least one. */
+  /**
+   * Columns that are quantised before their errors are carried to all columns behind; whole groups, at least one, unless groups
+   * are static and wider.
+   */
   readonly blockSize: number;
   /** Sweeps of coordinate descent over scales and codes afterwards. */
   readonly sweeps: number;
@@ -68,7 +71,8 @@ export async function prepare(
   const order = options.actOrder
     ? Int32Array.from(diagonal.keys()).sort((a, b) => diagonal[b]! - diagonal[a]! || a - b)
     : undefined;
-  const block = Math.max(1, Math.floor(options.blockSize / options.groupSize)) * options.groupSize;
+  // The scales of static groups are there beforehand: such a group can go on in the next block.
+  const block = options.staticGroups ? Math.min(options.blockSize, wholeGroups(options)) : wholeGroups(options);
   for (let damping = options.damping; damping <= 10; damping = Math.max(damping * 10, 1e-4)) {
     const added = damping * (mean || 1);
     const factor = await factorUpper(device, damped(hessian, order, added), block);
@@ -83,6 +87,11 @@ export async function prepare(
     };
   }
   throw quantizeErrors.LF_QUANTIZE_ACTIVATIONS({ layer: name });
+}
+
+/** The columns of as many whole groups as a block has; of one at least. */
+function wholeGroups({ blockSize, groupSize }: Pick<CompensationOptions, 'blockSize' | 'groupSize'>): number {
+  return Math.max(1, Math.floor(blockSize / groupSize)) * groupSize;
 }
 
 /** A copy of a symmetric matrix with a number added to its diagonal, rows and columns in the given order. */
@@ -130,7 +139,7 @@ export async function compensate(
   using own = moved ? columnsInOrder(errors, inverseOrder(moved)) : errors.retain();
   if (moved) device.write(out.codes, codesAsTheyLie((await out.codes.toArray()) as Uint8Array, moved));
   const values = moved ? alive : ordered;
-  sweep(values, own, out, square, ready.block, options);
+  sweep(values, own, out, square, wholeGroups(options), options);
   const [lost, whole] = [await quadraticForm(own, square), await quadraticForm(values, square)];
   const relativeError = whole === 0 ? 0 : Math.max(0, lost / whole);
   if (!order || options.staticGroups) return { weight: await weightOf(out, options.bits), relativeError };

@@ -1,5 +1,6 @@
 // What the attention kernels share: the parameters, which keys a query sees, and how a batch is cut into blocks.
 #pragma once
+#include "arena.h"
 #include "tile.h"
 
 namespace lf_cpu {
@@ -61,18 +62,6 @@ static inline void list_blocks(const View& cu, SequenceBlock* blocks, int32_t* f
   }
   first_block[cu.shape[0] - 1] = int32_t(n);
 }
-
-// Hands out parts of one allocation, each aligned to 64 bytes. With a null base it only adds up.
-struct Arena {
-  uint8_t* base;
-  size_t used = 0;
-  template <typename T>
-  T* take(int64_t count) {
-    T* p = base ? reinterpret_cast<T*>(base + used) : nullptr;
-    used += round_up(count * int64_t(sizeof(T)), 64);
-    return p;
-  }
-};
 
 }  // namespace LF_ISA
 }  // namespace lf_cpu

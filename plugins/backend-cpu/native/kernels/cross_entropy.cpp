@@ -1,9 +1,9 @@
 // CROSS_ENTROPY: the output head, softmax, loss and all gradients, over chunks of the rows that have a label.
 //
-// A chunk's logits are formed by one product, become their gradients in place, and feed the products that give dx and
-// dw; no more than kLogitBytes of them exist at a time. Each row's softmax is one task, so its sums have a fixed order;
-// dw and dbias add chunk after chunk.
-#include "linear_operands.h"
+// Where dx is the only gradient it is streamed (cross_entropy_streamed.cpp). Otherwise a chunk's logits are formed by one
+// product, become their gradients in place, and feed the products that give dx and dw; no more than kLogitBytes of them
+// exist at a time. Each row's softmax is one task, so its sums have a fixed order; dw and dbias add chunk after chunk.
+#include "cross_entropy.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
@@ -13,20 +13,6 @@ constexpr const char* kOp = "CROSS_ENTROPY";
 constexpr int64_t kChunkRows = 256, kFewestRows = 64;
 constexpr int64_t kLogitBytes = 48 << 20;
 constexpr int64_t kDecodedRows = 2048;  // of a weight in a block format, decoded at a time for dx
-
-enum Operand {
-  kX, kW, kBias, kLabels, kRowWeight, kNll, kDx, kDw, kDbias, kWBackward, kEntropy, kLse, kArgmax
-};
-
-struct Options {
-  int32_t ignore_index;
-  float grad_scale, softcap, smoothing, logit_scale;
-  lf_math math;
-
-  explicit Options(const uint32_t* params)
-      : ignore_index(int32_t(params[0])), grad_scale(param_f32(params, 1)), softcap(param_f32(params, 2)),
-        smoothing(param_f32(params, 3)), logit_scale(param_f32(params, 4)), math(lf_math(params[5])) {}
-};
 
 const char* expect_rows(Context& ctx, const char* name, const View& v, lf_dtype dtype, int64_t rows, bool optional) {
   if (optional && !v.present()) return nullptr;
@@ -69,16 +55,10 @@ const char* check(Context& ctx, const uint32_t* params, const View* o, int) {
   return expect_math(ctx, kOp, params[5]);
 }
 
-// What a row's softmax is turned into.
-struct RowStatistics {
-  float nll, lse, entropy;
-  int32_t argmax;
-};
-
 // Applies logit_scale and softcap in place and returns the largest logit.
-float transform_logits(float* logits, int64_t n, const Options& options) {
+float transform_logits(float* logits, int64_t n, const CrossEntropyOptions& options) {
   f32v largest = broadcast(-__builtin_inff());
-  const bool plain = options.logit_scale == 1.0f && options.softcap <= 0.0f;
+  const bool plain = options.plain();
   for_lanes(n, [&](int64_t i, int64_t lanes) {
     f32v z = load_lanes(logits + i, lanes);
     if (!plain) {
@@ -106,7 +86,7 @@ float sum_of_exponentials(const float* logits, int64_t n, float largest, float* 
   return sum(total);
 }
 
-RowStatistics softmax_statistics(float* logits, int64_t n, int32_t label, const Options& options, bool entropy,
+RowStatistics softmax_statistics(float* logits, int64_t n, int32_t label, const CrossEntropyOptions& options, bool entropy,
                                  bool argmax) {
   RowStatistics row = {};
   const float largest = transform_logits(logits, n, options);
@@ -125,7 +105,7 @@ RowStatistics softmax_statistics(float* logits, int64_t n, int32_t label, const 
 
 // Replaces logits by d(loss) / d(x w^T + bias), stored as T from the start of the row.
 template <typename T>
-void softmax_gradient(float* logits, int64_t n, int32_t label, float lse, float weight, const Options& options) {
+void softmax_gradient(float* logits, int64_t n, int32_t label, float lse, float weight, const CrossEntropyOptions& options) {
   T* out = reinterpret_cast<T*>(logits);
   const float cap = options.softcap, scaled = weight * options.logit_scale;
   const float target = logits[label], uniform = options.smoothing / float(n);
@@ -142,42 +122,28 @@ void softmax_gradient(float* logits, int64_t n, int32_t label, float lse, float 
 
 class Head {
  public:
-  Head(Context& ctx, const uint32_t* params, const View* o)
-      : ctx_(ctx), o_(o), options_(params), rows_(o[kX].shape[0]), depth_(o[kX].shape[1]), vocabulary_(o[kW].shape[0]) {
-    gradients_ = o[kDx].present() || o[kDw].present() || o[kDbias].present();
-    decodes_ = o[kDx].present() && !o[kWBackward].present() && is_block_format(o[kW].dtype);
+  Head(Context& ctx, const LabelledRows& rows)
+      : ctx_(ctx), o_(rows.o), labelled_(rows), options_(rows.options), rows_(rows.rows), depth_(rows.depth),
+        vocabulary_(rows.vocabulary) {
+    gradients_ = o_[kDx].present() || o_[kDw].present() || o_[kDbias].present();
+    decodes_ = o_[kDx].present() && !o_[kWBackward].present() && is_block_format(o_[kW].dtype);
     // An odd number of cache lines apart, so that rows do not fall into the same sets of a cache.
     leading_ = (ceil_div(vocabulary_, 16) | 1) * 16;
   }
 
-  const char* run() {
-    int64_t labelled = 0;
-    for (int64_t t = 0; t < rows_; t++) {
-      const int32_t id = label(t);
-      if (id == options_.ignore_index) continue;
-      if (id < 0 || id >= vocabulary_)
-        return ctx_.fail(LF_INVALID, "%s: labels[%lld] is %d, but operand w has shape %s", kOp, (long long)t, id,
-                         shape_text(o_[kW]).text);
-      labelled++;
-    }
+  const char* run(int64_t labelled) {
     const int64_t most = smaller(kChunkRows, larger(kFewestRows, kLogitBytes / (4 * leading_)));
     const int64_t chunks = ceil_div(labelled, most);
     chunk_rows_ = chunks ? ceil_div(labelled, chunks) : 0;
     const char* failure = allocate();
     if (failure) return failure;
-    int64_t count = 0;
-    for (int64_t t = 0; t < rows_; t++) {
-      if (label(t) == options_.ignore_index) clear_row(t);
-      else index_[count++] = int32_t(t);
-    }
+    labelled_.list(index_);
     for (int64_t first = 0; first < labelled; first += chunk_rows_)
       LF_CHECK(run_chunk(index_ + first, smaller(chunk_rows_, labelled - first)));
     return nullptr;
   }
 
  private:
-  int32_t label(int64_t t) const { return o_[kLabels].as<const int32_t>()[t * o_[kLabels].stride[0]]; }
-
   Product logits_product(int64_t rows) const {
     Product p;
     p.m = rows, p.n = vocabulary_, p.k = depth_;
@@ -241,26 +207,6 @@ class Head {
     return nullptr;
   }
 
-  template <typename T>
-  static void set(const View& v, int64_t t, T value) {
-    if (v.present()) v.as<T>()[t * v.stride[0]] = value;
-  }
-
-  // A row without a label has no loss and no gradient.
-  void clear_row(int64_t t) {
-    set(o_[kNll], t, 0.0f);
-    set(o_[kEntropy], t, 0.0f);
-    set(o_[kLse], t, 0.0f);
-    set(o_[kArgmax], t, int32_t(-1));
-    const View& dx = o_[kDx];
-    if (!dx.present()) return;
-    with_float(dx.dtype, [&](auto type) {
-      using T = decltype(type);
-      T* row = dx.as<T>() + t * dx.stride[0];
-      for (int64_t i = 0; i < depth_; i++) row[i * dx.stride[1]] = T{};
-    });
-  }
-
   const char* run_chunk(const int32_t* index, int64_t rows) {
     const View& x = o_[kX];
     for (int64_t i = 0; i < rows; i++)
@@ -277,19 +223,15 @@ class Head {
 
   void softmax_row(int64_t i, int64_t t) {
     float* logits = logits_ + i * leading_;
-    const RowStatistics row = softmax_statistics(logits, vocabulary_, label(t), options_, o_[kEntropy].present(),
+    const RowStatistics row = softmax_statistics(logits, vocabulary_, labelled_.label(t), options_, o_[kEntropy].present(),
                                                  o_[kArgmax].present());
-    set(o_[kNll], t, row.nll);
-    set(o_[kEntropy], t, row.entropy);
-    set(o_[kLse], t, row.lse);
-    set(o_[kArgmax], t, row.argmax);
+    labelled_.write(t, row);
     if (!gradients_) return;
-    const View& weights = o_[kRowWeight];
-    const float weight = options_.grad_scale * (weights.present() ? weights.as<const float>()[t * weights.stride[0]] : 1.0f);
+    const float weight = labelled_.weight(t);
     if (options_.math == LF_MATH_BF16)
-      softmax_gradient<bf16>(logits, vocabulary_, label(t), row.lse, weight, options_);
+      softmax_gradient<bf16>(logits, vocabulary_, labelled_.label(t), row.lse, weight, options_);
     else
-      softmax_gradient<float>(logits, vocabulary_, label(t), row.lse, weight, options_);
+      softmax_gradient<float>(logits, vocabulary_, labelled_.label(t), row.lse, weight, options_);
   }
 
   void add_bias_gradient(int64_t rows) {
@@ -334,7 +276,8 @@ class Head {
 
   Context& ctx_;
   const View* o_;
-  const Options options_;
+  const LabelledRows& labelled_;
+  const CrossEntropyOptions& options_;
   const int64_t rows_, depth_, vocabulary_;
   int64_t leading_, chunk_rows_ = 0;
   bool gradients_, decodes_;
@@ -345,7 +288,11 @@ class Head {
 
 const char* run(Context& ctx, const uint32_t* params, const View* o, int count) {
   LF_CHECK(check(ctx, params, o, count));
-  return Head(ctx, params, o).run();
+  const LabelledRows rows(CrossEntropyOptions(params), o);
+  int64_t labelled;
+  LF_CHECK(rows.count(ctx, kOp, &labelled));
+  if (streams_cross_entropy(rows)) return stream_cross_entropy(ctx, kOp, rows, labelled);
+  return Head(ctx, rows).run(labelled);
 }
 
 }  // namespace

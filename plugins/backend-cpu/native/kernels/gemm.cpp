@@ -6,14 +6,13 @@
 
 #include "gemm_output.h"
 #include "gemm_panel.h"
-#include "gemm_tiles.h"
+#include "gemm_rows.h"
 #include "packed_format.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
 namespace {
 
-constexpr int64_t kDepth = 256;                  // words of a panel that a block covers
 constexpr int64_t kBlockRows = LF_ISA_LEVEL == 1 ? 96 : 64;  // rows of a task
 constexpr int64_t kRowBytes = 512 << 10;         // of laid-out rows a task keeps; deeper products take several passes
 constexpr int64_t kPassRowBytes = 256 << 10;     // of rows that one of several passes lays out
@@ -196,7 +195,7 @@ class Multiplication {
         const int64_t panel = first + i;
         if (pass + 1 == passes_) prefetch_output(block, panel);
         if (block.adapter >= 0 && p_.k)
-          add_product(block, panel, k0, depth, panel - shared_first, local, tile);
+          add_product(block, panel, i + 1 < count, k0, depth, panel - shared_first, local, tile);
         else if (p_.start)
           load_start(block, panel, tile);
         else
@@ -226,7 +225,7 @@ class Multiplication {
       const int64_t column = panel * kPanel, columns = smaller<int64_t>(kPanel, p_.k2 - column);
       const uint32_t* words = factor_words_ + panel * words_ * kPanel;
       for (int64_t w = 0; w < words_; w += kDepth)
-        multiply_rows(local.rows + w, lda_, block.count, words + w * kPanel, smaller(kDepth, words_ - w),
+        multiply_rows<Words>(local.rows + w, lda_, block.count, words + w * kPanel, smaller(kDepth, words_ - w),
                       int(ceil_div(columns, kLanes)), local.tile, w > 0);
       write_tile<kPanel>(factors_->out, block.first, block.count, column, columns, p_.k2, local.tile);
     }
@@ -245,31 +244,26 @@ class Multiplication {
                         a.k_stride, 1, depth, {words + r * lda_, lda_, 1}, 0);
   }
 
-  // tile (+)= the laid-out rows times elements [k0, k0 + depth) of a panel of b. Starts the sums where k0 is 0.
-  void add_product(const RowBlock& block, int64_t panel, int64_t k0, int64_t depth, int64_t shared_panel,
+  // tile (+)= the laid-out rows times elements [k0, k0 + depth) of a panel of b. Starts the sums where k0 is 0. `follows`
+  // says that the same elements of the next panel are the next to be read.
+  void add_product(const RowBlock& block, int64_t panel, bool follows, int64_t k0, int64_t depth, int64_t shared_panel,
                    const Local& local, float* tile) {
-    const int64_t words = ceil_div(depth, Words::kUnit), w0 = k0 / Words::kUnit;
-    const uint32_t* ready = nullptr;
-    if (shares_) ready = shared_words_ + (shared_panel * words_ + w0) * kPanel;
-    else if (direct_) ready = reinterpret_cast<const uint32_t*>(p_.b.data) + (panel * words_ + w0) * kPanel;
+    const int64_t words = ceil_div(depth, Words::kUnit);
+    if (shares_) {
+      const uint32_t* ready = shared_words_ + (shared_panel * words_ + k0 / Words::kUnit) * kPanel;
+      return multiply_words<Words>(local.rows, lda_, block.count, ready, words, vectors_of(panel), tile, k0 > 0,
+                                   follows ? ready + words_ * kPanel : nullptr);
+    }
     if constexpr (kStoredPair == 1) {
       // For a few rows, widening bf16 in the micro-kernel costs less than laying the panel out anew.
-      if (p_.b.packed && p_.b.dtype == LF_BF16 && !ready && block.count <= 2 * kMicroRows) {
+      if (p_.b.packed && p_.b.dtype == LF_BF16 && block.count <= 2 * kMicroRows) {
         const bf16* stored = reinterpret_cast<const bf16*>(p_.b.data) + (panel * p_.k + k0) * kPanel;
-        return multiply_rows(local.rows, lda_, block.count, stored, words, vectors_of(panel), tile, k0 > 0);
+        return multiply_rows<Words>(local.rows, lda_, block.count, stored, words, vectors_of(panel), tile, k0 > 0);
       }
     }
     const uint8_t* data = p_.b.data + (p_.runs_select_b ? block.adapter * p_.b.group_bytes : 0);
-    for (int64_t w = 0; w < words; w += kDepth) {
-      const int64_t n = smaller(kDepth, words - w), start = k0 + w * Words::kUnit;
-      const uint32_t* panel_words = ready + w * kPanel;
-      if (!ready) {
-        fill_panel<Words>(p_.b, data, p_.n, p_.k, panel * kPanel, start, smaller(n * Words::kUnit, k0 + depth - start),
-                          local.panel, local.scratch);
-        panel_words = local.panel;
-      }
-      multiply_rows(local.rows + w, lda_, block.count, panel_words, n, vectors_of(panel), tile, start > 0);
-    }
+    multiply_panel<Words>(local.rows, lda_, block.count, p_.b, data, p_.n, p_.k, panel * kPanel, k0, depth, follows,
+                          local.panel, local.scratch, tile, k0 > 0);
   }
 
   // tile = the sums that were formed before.
@@ -295,35 +289,13 @@ class Multiplication {
         fill_panel<Words>(p_.b2, p_.b2.data + runs[i].adapter * p_.b2.group_bytes, p_.n, p_.k2, panel * kPanel, start,
                           smaller(n * Words::kUnit, p_.k2 - start), local.panel, local.scratch);
         const uint32_t* panel_words = local.panel;
-        multiply_rows(local.rows2 + (from - block.first) * lda2_ + w, lda2_, to - from, panel_words, n,
+        multiply_rows<Words>(local.rows2 + (from - block.first) * lda2_ + w, lda2_, to - from, panel_words, n,
                       vectors_of(panel), tile + (from - block.first) * kPanel, true);
       }
     }
   }
 
-  int vectors_of(int64_t panel) const { return int(ceil_div(smaller<int64_t>(kPanel, p_.n - panel * kPanel), kLanes)); }
-
-  template <typename Element>
-  static void multiply_rows(const uint32_t* rows, int64_t lda, int64_t count, const Element* panel, int64_t words,
-                            int vectors, float* tile, bool accumulate) {
-#if LF_ISA_LEVEL >= 4
-    if constexpr (__is_same(Words, PairWords)) {
-      TileUse use;
-      if (vectors == 1) multiply_rows_of_tiles<1>(use, rows, lda, count, panel, words, tile, accumulate);
-      else if (vectors == 2) multiply_rows_of_tiles<2>(use, rows, lda, count, panel, words, tile, accumulate);
-      else multiply_rows_of_tiles<3>(use, rows, lda, count, panel, words, tile, accumulate);
-      return;
-    }
-#endif
-    static constexpr MicroTable<Words, Element> micro;
-    int64_t r = 0;
-    if (vectors == 1)
-      for (; r + kTallRows <= count; r += kTallRows)
-        multiply_micro<Words, Element, kTallRows, 1>(rows + r * lda, lda, panel, words, tile + r * kPanel, accumulate);
-    for (; r < count; r += kMicroRows)
-      micro.at[smaller<int64_t>(kMicroRows, count - r) - 1][vectors - 1](rows + r * lda, lda, panel, words,
-                                                                         tile + r * kPanel, accumulate);
-  }
+  int vectors_of(int64_t panel) const { return panel_vectors(p_.n, panel * kPanel); }
 
   // Fetches the memory that `write_tile` will write while the sums are formed.
   void prefetch_output(const RowBlock& block, int64_t panel) const {

@@ -2,6 +2,9 @@
 //
 // The broadcast factor lies by rows, `lda` words apart. The other is a panel: [words][kPanel]. The sums are a tile of f32
 // with kPanel floats a row. Where words are single elements a panel may also hold them as bf16, widened on the way.
+//
+// While they multiply they fetch what the caller reads next, `ahead_step` bytes a word: the rows stream past a panel from
+// the L1 and L2 caches, but the next panel of a large weight comes from memory, and the first rows would wait for it.
 #pragma once
 #include "gemm_words.h"
 
@@ -28,15 +31,16 @@ LF_INLINE u32v panel_words(const bf16* p) { return as_u32(load(p)); }
 // tile [rows][kPanel] (+)= a [rows][words] * panel [words][kPanel], over the panel's first vectors * kLanes columns.
 template <typename Words, typename Element, int rows, int vectors>
 static void multiply_micro(const uint32_t* a, int64_t lda, const void* panel_data, int64_t words, float* tile,
-                           bool accumulate) {
+                           bool accumulate, const char* ahead, int64_t ahead_step) {
   const Element* panel = static_cast<const Element*>(panel_data);
   f32v sums[rows][vectors];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) sums[r][v] = accumulate ? load(tile + r * kPanel + v * kLanes) : f32v{};
-  for (int64_t w = 0; w < words; w++, panel += kPanel) {
+  for (int64_t w = 0; w < words; w++, panel += kPanel, ahead += ahead_step) {
     u32v column[vectors];
+    if constexpr (rows >= kMicroRows) __builtin_prefetch(ahead, 0, 2);
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
       column[v] = panel_words(panel + v * kLanes);
@@ -53,7 +57,8 @@ static void multiply_micro(const uint32_t* a, int64_t lda, const void* panel_dat
     for (int v = 0; v < vectors; v++) store(tile + r * kPanel + v * kLanes, sums[r][v]);
 }
 
-using Micro = void (*)(const uint32_t* a, int64_t lda, const void* panel, int64_t words, float* tile, bool accumulate);
+using Micro = void (*)(const uint32_t* a, int64_t lda, const void* panel, int64_t words, float* tile, bool accumulate,
+                       const char* ahead, int64_t ahead_step);
 
 // One micro-kernel for each number of rows (1 .. kMicroRows) and of vectors (1 .. kMicroVectors).
 template <typename Words, typename Element>

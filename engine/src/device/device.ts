@@ -6,7 +6,7 @@ import { deviceErrors } from './errors.js';
 import { backendError } from './kernel-error.js';
 import type { DeviceMemory, DeviceProperties, NativeDevice } from './native.js';
 import { Layout, type LayoutKind } from './opcodes.js';
-import { type CallSite, CommandRecorder, MAX_INLINE_BYTES, type Operand } from './recorder.js';
+import { type CallSite, CommandRecorder, type CommandStream, MAX_INLINE_BYTES, type Operand } from './recorder.js';
 
 export interface DeviceSpec {
   /** Path of the backend's shared library. */
@@ -34,13 +34,13 @@ export type Lifetime = 'transient' | 'persistent';
 export interface DeviceStats {
   /** Tensors not yet disposed. */
   readonly liveTensors: number;
-  /** Allocations out of the arena so far. */
+  /** Allocations of transient tensors so far. */
   readonly allocations: number;
   /** Buffers taken from the backend so far: constant over steps in a steady state. */
   readonly deviceAllocations: number;
   readonly transientBytes: number;
   readonly peakTransientBytes: number;
-  /** Held by the arena of transient tensors, used or not. */
+  /** Held by the arenas of transient tensors, used or not. */
   readonly reservedBytes: number;
   readonly persistentBytes: number;
   readonly submits: number;
@@ -79,13 +79,22 @@ export function openDevice(spec: DeviceSpec): Device {
 export class Device implements Disposable {
   readonly properties: DeviceProperties;
   readonly recorder: CommandRecorder;
-  private readonly transient: Arena;
+  private transient: Arena;
   private readonly persistent: PersistentArena;
   private closed = false;
   private deviceAllocations = 0;
   private submits = 0;
   private flushes = 0;
   private live = 0;
+  private revisions = 0;
+  /** Whether what is being captured does the same when it is submitted again. */
+  private repeatable = false;
+  /** Of transient tensors, and those of streams that are repeated. */
+  private readonly arenas = new Set<Arena>();
+  private readonly source: SlabSource = {
+    alloc: (bytes) => this.nativeAlloc(bytes),
+    free: (buffer) => this.nativeFree(buffer),
+  };
   /** Call sites of what was submitted since the last flush, when they are kept. */
   private submitted: CallSite[][] = [];
 
@@ -94,24 +103,28 @@ export class Device implements Disposable {
     readonly debug = false,
   ) {
     this.properties = native.properties();
-    const source: SlabSource = {
-      alloc: (bytes) => this.nativeAlloc(bytes),
-      free: (buffer) => this.nativeFree(buffer),
-    };
-    this.transient = new Arena(source);
-    this.persistent = new PersistentArena(source);
+    this.transient = this.openArena();
+    this.persistent = new PersistentArena(this.source);
     // With call sites, one stream a flush keeps the offset in an error unambiguous.
     this.recorder = new CommandRecorder(() => this.submit(), debug ? 16 * 2 ** 20 : SUBMIT_BYTES, debug);
   }
 
   allocate(bytes: number, lifetime: Lifetime = 'transient'): Allocation {
     if (this.closed) throw deviceErrors.DEVICE_CLOSED();
-    return (lifetime === 'transient' ? this.transient : this.persistent).allocate(bytes);
+    if (lifetime === 'transient') return this.transient.allocate(bytes);
+    this.revise();
+    const own = this.persistent.allocate(bytes);
+    const free = () => {
+      this.revise();
+      own.free();
+    };
+    return { buffer: own.buffer, byteOffset: own.byteOffset, bytes: own.bytes, free };
   }
 
   /** A read-only buffer over a range of a file. Throws the backend's LF_BACKEND_IO when it cannot be mapped. */
   mapFile(path: string, offset: number, bytes: number): Allocation {
     if (this.closed) throw deviceErrors.DEVICE_CLOSED();
+    this.revise();
     let buffer: number;
     try {
       buffer = this.native.mapFile(path, offset, bytes);
@@ -156,6 +169,7 @@ export class Device implements Disposable {
       commands.write(this.recorder, data, target);
       return;
     }
+    this.unrepeatable();
     this.submit();
     this.attempt(() => this.native.write(target.buffer, target.byteOffset, data.slice()));
   }
@@ -184,6 +198,72 @@ export class Device implements Disposable {
     }
   }
 
+  /**
+   * Grows with all that may change which commands a computation is, or what they name: tensors that outlive a step come or go,
+   * or `revise` was called. A captured stream is good for as long as it stays.
+   */
+  get revision(): number {
+    return this.revisions;
+  }
+
+  /** To be called when computations are made of other commands from now on. */
+  revise(): void {
+    this.revisions++;
+  }
+
+  /** Whether streams can be captured now: not while somebody is told of each command. */
+  get captures(): boolean {
+    return !this.debug && !this.recorder.inspected;
+  }
+
+  /** To be called while commands are recorded by whoever does more than that: the stream is not captured then. */
+  unrepeatable(): void {
+    this.repeatable = false;
+  }
+
+  /** Memory for streams that are captured; `closeArena` gives it back. */
+  openArena(): Arena {
+    const arena = new Arena(this.source);
+    this.arenas.add(arena);
+    return arena;
+  }
+
+  /** Gives the memory back, in which nothing lives any more. */
+  closeArena(arena: Arena): void {
+    this.arenas.delete(arena);
+    arena.trim();
+  }
+
+  /**
+   * Runs `record`, whose transient tensors come out of `memory`, which captured streams alone use. The stream of what it recorded
+   * may be submitted again by `repeat`, and then does the same with the data that its WRITEs have by then: as long as
+   * `revision` stays, and whatever lies in `memory` is not needed any more. It is undefined where `record` did more than
+   * record commands. Nothing is submitted yet.
+   */
+  capture<T>(memory: Arena, record: () => T): { readonly result: T; readonly stream: CommandStream | undefined } {
+    this.submit();
+    const { transient, recorder, revision } = this;
+    this.transient = memory;
+    this.repeatable = this.captures;
+    recorder.capture();
+    let stream: CommandStream | undefined;
+    let result: T;
+    try {
+      result = record();
+    } finally {
+      this.transient = transient;
+      stream = recorder.captureEnd(this.repeatable && this.revision === revision);
+    }
+    return { result, stream };
+  }
+
+  /** Submits a captured stream. */
+  repeat({ bytes }: CommandStream): void {
+    this.submit();
+    this.submits++;
+    this.attempt(() => this.native.submit(bytes, bytes.length));
+  }
+
   /** Submits and waits until everything recorded so far has run. Rejects with the error of the command that failed. */
   async flush(): Promise<void> {
     this.submit();
@@ -199,7 +279,7 @@ export class Device implements Disposable {
 
   /** Gives memory that no tensor uses back to the backend. Returns the bytes. */
   trim(): number {
-    return this.transient.trim() + this.persistent.trim();
+    return [...this.arenas, this.persistent].reduce((bytes, arena) => bytes + arena.trim(), 0);
   }
 
   memory(): DeviceMemory {
@@ -214,13 +294,15 @@ export class Device implements Disposable {
 
   stats(): DeviceStats {
     const { counters } = this.transient;
+    const all = (counter: 'allocations' | 'bytesReserved') =>
+      [...this.arenas].reduce((sum, { counters }) => sum + counters[counter], 0);
     return {
       liveTensors: this.live,
-      allocations: counters.allocations,
+      allocations: all('allocations'),
       deviceAllocations: this.deviceAllocations,
       transientBytes: counters.bytesInUse,
       peakTransientBytes: counters.peakBytes,
-      reservedBytes: counters.bytesReserved,
+      reservedBytes: all('bytesReserved'),
       persistentBytes: this.persistent.bytesInUse,
       submits: this.submits,
       flushes: this.flushes,
@@ -281,6 +363,7 @@ export class Device implements Disposable {
 
   private nativeFree(buffer: number): void {
     if (this.closed) return;
+    this.revise();
     // Recorded commands may still name the buffer.
     this.submit();
     this.attempt(() => this.native.free(buffer));

@@ -17,4 +17,4 @@ export {
   type ReduceKind,
   type UnaryKind,
 } from './opcodes.js';
-export { type CallSite, CommandRecorder, MAX_INLINE_BYTES, type Operand } from './recorder.js';
+export { type CallSite, CommandRecorder, type CommandStream, MAX_INLINE_BYTES, type Operand } from './recorder.js';

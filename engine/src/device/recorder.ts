@@ -26,6 +26,18 @@ export interface CallSite {
   readonly stack: string;
 }
 
+/** Commands that can be submitted again, with other data in their WRITEs. */
+export interface CommandStream {
+  readonly bytes: Uint8Array;
+  /** In the sequence of the commands: the array that was written, and where it lies in `bytes`. */
+  readonly writes: readonly StreamWrite[];
+}
+
+export interface StreamWrite {
+  readonly offset: number;
+  readonly data: Uint8Array;
+}
+
 const HEADER_WORDS = 4;
 const TENSOR_WORDS = 16;
 const MAX_RANK = 4;
@@ -51,6 +63,8 @@ export class CommandRecorder {
   private inspector: CommandInspector | undefined;
   /** The command that is not whole yet, when there is an inspector. */
   private pending: { readonly done: (operands: readonly Operand[]) => void; readonly operands: Operand[] } | undefined;
+  /** The WRITEs since `capture`, which also keeps what is recorded together. */
+  private captured: StreamWrite[] | undefined;
   /** Where each command was recorded, when call sites are kept. */
   private sites: CallSite[] | undefined;
 
@@ -79,7 +93,7 @@ export class CommandRecorder {
   /** Begins a command; returns the index of its first parameter. All parameters and operands are zero at first. */
   begin(op: number, params: number, operands: number): number {
     if (this.inspector) this.tell(op);
-    if (this.length * 4 > this.limit) this.onFull();
+    if (this.length * 4 > this.limit && !this.captured) this.onFull();
     const paramWords = (params + 3) & ~3;
     const total = HEADER_WORDS + paramWords + operands * TENSOR_WORDS;
     const at = this.length;
@@ -127,6 +141,29 @@ export class CommandRecorder {
       words[at + 8 + i] = strides[i]!;
     }
     words[at + 12] = tensor.group ?? 0;
+  }
+
+  /** Puts the data of a WRITE behind its length, from the word `at` on. */
+  inline(data: Uint8Array, at: number): void {
+    this.bytes.set(data, at * 4);
+    this.captured?.push({ offset: at * 4, data });
+  }
+
+  /** Whether an inspector is told of each command. */
+  get inspected(): boolean {
+    return this.inspector !== undefined;
+  }
+
+  /** From here on, with nothing recorded yet, until `captureEnd` commands are not handed over on the way. */
+  capture(): void {
+    this.captured = [];
+  }
+
+  /** Ends `capture`; gives what was recorded since, if it is wanted. */
+  captureEnd(wanted: boolean): CommandStream | undefined {
+    const writes = this.captured;
+    this.captured = undefined;
+    return wanted && writes ? { bytes: this.bytes.slice(0, this.size), writes } : undefined;
   }
 
   /** Has an inspector told of each command, until it is taken off (undefined). */

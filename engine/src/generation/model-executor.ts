@@ -9,12 +9,16 @@ import { scope } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { generationErrors } from './errors.js';
 import type { StepExecutor, StepResult } from './executor.js';
+import { RepeatedSteps } from './repeated-steps.js';
 import type { SamplingRows } from './sampling-rows.js';
 import type { StepBatch } from './step-batch.js';
 
 /** Share of the device's free memory that the key-value cache takes when nothing else is said. */
 const CACHE_SHARE = 0.25;
 const CACHE_LIMIT_BYTES = 2 ** 30;
+
+/** The most rows of a step that is kept to be repeated: recording a wider one takes little of its time. */
+const REPEATED_ROWS = 64;
 
 export type CacheType = 'model' | 'int8';
 
@@ -53,6 +57,8 @@ export class ModelExecutor implements StepExecutor {
   private readonly device: Device;
   private readonly members: readonly Member[];
   private readonly invariant: boolean;
+  /** Absent where a step is more than the commands that one device is given. */
+  private readonly repeated: RepeatedSteps | undefined;
 
   /**
    * Allocates the caches. Throws LF_ENGINE_CACHE_TOO_SMALL when not even one block fits.
@@ -90,6 +96,10 @@ export class ModelExecutor implements StepExecutor {
     this.vocabSize = config.vocabSize;
     this.blockSize = blockSize;
     this.blockCount = blocks;
+    const alone = mixed.every(({ model }) => model.settle === undefined);
+    // Rotations that depend on the length are other tables from step to step.
+    const fixed = this.keyVariant(1) === this.keyVariant(contextOf(mixed));
+    this.repeated = alone && fixed ? new RepeatedSteps(device) : undefined;
   }
 
   /** Rotations that depend on the length make keys that do. */
@@ -101,31 +111,16 @@ export class ModelExecutor implements StepExecutor {
   }
 
   async execute(batch: StepBatch, sampling: SamplingRows): Promise<StepResult> {
-    const { device } = this;
     const rows = batch.outputRows.length;
     const top = sampling.topLogprobs ?? 0;
-    // Everything that comes back lies side by side, so that one copy brings it.
-    const result = scope(() => {
-      const out = Tensor.empty(device, [Math.max(1, rows * (2 + 2 * top))], 'i32');
-      const hidden = this.members.map(({ model, cache }) =>
-        model.decode({ ...batch, invariant: this.invariant }, cache),
-      );
-      if (rows > 0) this.sample(this.logits(hidden), out, rows, top, sampling);
-      return out;
-    });
-    let words: Int32Array;
-    try {
-      const [own, ...others] = await Promise.allSettled([
-        result.ints(),
-        ...this.members.map(({ model }) => model.settle?.()),
-      ]);
-      // Where several devices fail, the others do for want of the first: theirs is not the cause.
-      for (const other of others) if (other.status === 'rejected') throw other.reason;
-      if (own.status === 'rejected') throw own.reason;
-      words = own.value;
-    } finally {
-      result.dispose();
-    }
+    const [own, ...others] = await Promise.allSettled([
+      this.run(batch, sampling),
+      ...this.members.map(({ model }) => model.settle?.()),
+    ]);
+    // Where several devices fail, the others do for want of the first: theirs is not the cause.
+    for (const other of others) if (other.status === 'rejected') throw other.reason;
+    if (own.status === 'rejected') throw own.reason;
+    const words = own.value;
     const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
     return {
       tokens: words.subarray(0, rows),
@@ -137,7 +132,39 @@ export class ModelExecutor implements StepExecutor {
   }
 
   close(): void {
+    this.repeated?.close();
     for (const { cache } of this.members) cache.dispose();
+  }
+
+  /** Queues a step; resolves to what it drew when it is done. */
+  private async run(batch: StepBatch, sampling: SamplingRows): Promise<Int32Array> {
+    const { device, repeated } = this;
+    const key = repeated && stepKey(batch, sampling);
+    if (key !== undefined) {
+      const { tokens, positions, cuSeqlens, context, slots, blockTable, adapters, outputRows } = batch;
+      const { rows, mask } = sampling;
+      const inputs = { tokens, positions, cuSeqlens, context, slots, blockTable, adapters, outputRows, rows, mask };
+      const result = repeated!.run(key, inputs, () => this.record(batch, sampling));
+      const bytes = await device.read(result, 4 * result.shape[0]!);
+      return new Int32Array(bytes.buffer);
+    }
+    using result = this.record(batch, sampling);
+    return await result.ints();
+  }
+
+  /** Records a step; gives what it draws: of every row the token and its log probability, then those of the likeliest. */
+  private record(batch: StepBatch, sampling: SamplingRows): Tensor {
+    const rows = batch.outputRows.length;
+    const top = sampling.topLogprobs ?? 0;
+    return scope(() => {
+      // Everything that comes back lies side by side, so that one copy brings it.
+      const out = Tensor.empty(this.device, [Math.max(1, rows * (2 + 2 * top))], 'i32');
+      const hidden = this.members.map(({ model, cache }) =>
+        model.decode({ ...batch, invariant: this.invariant }, cache),
+      );
+      if (rows > 0) this.sample(this.logits(hidden), out, rows, top, sampling);
+      return out;
+    });
   }
 
   /** @param hidden of every member, [rows, its width]; gives [rows, vocabulary] */
@@ -181,6 +208,14 @@ export class ModelExecutor implements StepExecutor {
 }
 
 const cacheDType = (model: CausalLanguageModel, type: CacheType): KvCacheType => (type === 'int8' ? 'i8' : model.dtype);
+
+/** Equal for steps of which the commands differ in the arrays of batch and sampling alone; undefined for those that seldom recur. */
+function stepKey(batch: StepBatch, { history, bias, mask, topLogprobs }: SamplingRows): string | undefined {
+  const { tokens, context, outputRows, maxBlocks, maxNewTokens, adapters } = batch;
+  if (tokens.length > REPEATED_ROWS || history || bias) return undefined;
+  const lengths = [tokens.length, context.length, outputRows.length, maxBlocks, maxNewTokens, topLogprobs ?? -1];
+  return `${lengths.join()}${adapters ? ' adapters' : ''}${mask ? ' mask' : ''}`;
+}
 
 /** A model alone is a mixture of one. */
 export const asMixture = (models: CausalLanguageModel | readonly MixedModel[]): readonly MixedModel[] =>

@@ -17,7 +17,9 @@ export interface StepBatch {
   readonly slots: Int32Array;
   /** [B, maxBlocks], row-major; unused entries are 0. */
   readonly blockTable: Int32Array;
+  /** A power of two, so that steps have one shape for long. */
   readonly maxBlocks: number;
+  /** At most so many positions are cached of a sequence. */
   readonly maxContext: number;
   readonly maxNewTokens: number;
   /** [T] adapter of each row, -1 for none; absent when no row has one. */
@@ -40,11 +42,12 @@ export interface Draw {
 /** Lays out a step. Blocks for the new tokens are allocated already. */
 export function layOutStep(step: readonly ScheduledSequence[], blockSize: number): StepBatch {
   let rows = 0;
-  let maxBlocks = 1;
+  let blocks = 1;
   for (const { sequence, count } of step) {
     rows += count;
-    maxBlocks = Math.max(maxBlocks, Math.ceil((sequence.computed + count) / blockSize));
+    blocks = Math.max(blocks, Math.ceil((sequence.computed + count) / blockSize));
   }
+  const maxBlocks = 2 ** Math.ceil(Math.log2(blocks));
   const tokens = new Int32Array(rows);
   const positions = new Int32Array(rows);
   const slots = new Int32Array(rows);
@@ -55,7 +58,6 @@ export function layOutStep(step: readonly ScheduledSequence[], blockSize: number
   const outputRows: number[] = [];
   const draws: Draw[] = [];
   let adapters: Int32Array | undefined;
-  let maxContext = 0;
   let maxNewTokens = 0;
   let row = 0;
   step.forEach(({ sequence, count }, index) => {
@@ -71,7 +73,6 @@ export function layOutStep(step: readonly ScheduledSequence[], blockSize: number
     }
     cuSeqlens[index + 1] = row;
     context[index] = end;
-    maxContext = Math.max(maxContext, end);
     maxNewTokens = Math.max(maxNewTokens, count);
     const used = Math.ceil(end / blockSize);
     for (let i = 0; i < used; i++) blockTable[index * maxBlocks + i] = sequence.blocks[i]!;
@@ -90,7 +91,7 @@ export function layOutStep(step: readonly ScheduledSequence[], blockSize: number
     slots,
     blockTable,
     maxBlocks,
-    maxContext,
+    maxContext: maxBlocks * blockSize,
     maxNewTokens,
     ...(adapters && { adapters }),
     outputRows: Int32Array.from(outputRows),

@@ -35,8 +35,7 @@ export class Linear {
   adapterEnabled = true;
   /** Adapters of which each row of a batch uses its own, stacked. */
   served: Pick<LoraStack, 'a' | 'b'> | undefined;
-  /** Sees the input [M, K] of every call before the product: what calibration collects statistics from. */
-  observer: ((x: Tensor) => void) | undefined;
+  private seenBy: ((x: Tensor) => void) | undefined;
 
   constructor(
     /** Hugging Face module name: "model.layers.0.self_attn.q_proj". */
@@ -53,8 +52,21 @@ export class Linear {
     return this.weight.shape[1]!;
   }
 
+  /** Sees the input [M, K] of every call before the product: what calibration collects statistics from. */
+  get observer(): ((x: Tensor) => void) | undefined {
+    return this.seenBy;
+  }
+
+  set observer(observer: ((x: Tensor) => void) | undefined) {
+    this.seenBy = observer;
+    this.weight.device.revise();
+  }
+
   apply(x: Tensor, { activation, dtype, dropout, adapterIds }: LinearCall = {}): Tensor {
-    this.observer?.(x);
+    if (this.seenBy) {
+      x.device.unrepeatable();
+      this.seenBy(x);
+    }
     const stack = adapterIds && this.served ? { ...this.served, ids: adapterIds } : undefined;
     const lora = stack ? undefined : this.branch(dropout);
     const dora = lora && this.adapter?.dora;

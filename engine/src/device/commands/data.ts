@@ -16,7 +16,7 @@ export function write(r: CommandRecorder, data: Uint8Array, dst: Operand): void 
   if (data.length > MAX_INLINE_BYTES) throw new RangeError(`${data.length} bytes exceed a WRITE's ${MAX_INLINE_BYTES}`);
   const p = r.begin(Op.WRITE, 1 + Math.ceil(data.length / 4), 1);
   r.words[p] = data.length;
-  r.bytes.set(data, (p + 1) * 4);
+  r.inline(data, p + 1);
   r.operand(dst);
 }
 

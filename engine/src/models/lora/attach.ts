@@ -96,6 +96,7 @@ export function setAdapterEnabled(model: LanguageModel, on: boolean): void {
     throw modelErrors.LORA_OPTION({ option: adapter.config.bias !== 'none' ? 'bias' : 'modulesToSave', reason });
   }
   for (const layer of model.linears.values()) layer.adapterEnabled = on;
+  model.device.revise();
 }
 
 /** Takes the branches off and frees them. What was trained of the base model stays as it is. */

@@ -53,7 +53,8 @@ await device.flush();
 const loadSeconds = (performance.now() - loadStart) / 1000;
 const weights = device.memory().allocated;
 const tokenizer = Tokenizer.of(readModelSource(values.model));
-const engine = createGenerationEngine({ model, tokenizer });
+// Each prompt comes once: nothing is kept for those that begin alike.
+const engine = createGenerationEngine({ model, tokenizer, limits: { prefixCache: false } });
 const promptTokens = [...(await tokenizer.encode('The capital of France is'))];
 
 /** One line in, one answer out; undefined when llama-cpp-python is not installed. */

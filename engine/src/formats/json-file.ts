@@ -41,7 +41,11 @@ export function readTextFile(path: string): string {
 
 /** A JSON object in a file. Throws as readTextFile does, and LF_ENGINE_FILE_CORRUPT when it is something else. */
 export function readJson(path: string): Record<string, unknown> {
-  const text = readTextFile(path);
+  return parseJson(readTextFile(path), path);
+}
+
+/** The JSON object that a file's text is. Throws LF_ENGINE_FILE_CORRUPT when it is something else. */
+export function parseJson(text: string, path: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path';
 import { formatErrors } from './errors.js';
 import { readGgufModel } from './gguf-model/read.js';
 import { hubCacheFolder, snapshotInHubCache } from './hub-cache.js';
-import { readJson, readJsonIfThere, readTextFile } from './json-file.js';
-import type { ModelSource, TensorEntry, TokenizerSource } from './model-source.js';
+import { isFile, parseJson, readJson, readJsonIfThere, readTextFile } from './json-file.js';
+import { type ModelSource, type TensorEntry, type TokenizerSource, tokenizerOfText } from './model-source.js';
 import { quantizedTensors } from './quantized/checkpoint.js';
 import { readSafetensors } from './safetensors.js';
 
@@ -77,13 +77,15 @@ function readWeights(path: string, fail: (reason: string) => Error): Map<string,
 
 /** tokenizer.json, tokenizer_config.json and the chat template of a folder; undefined when it has no tokenizer.json. */
 export function readTokenizerFiles(path: string): TokenizerSource | undefined {
-  const tokenizer = readJsonIfThere(join(path, 'tokenizer.json'));
-  if (!tokenizer) return undefined;
+  const file = join(path, 'tokenizer.json');
+  if (!isFile(file)) return undefined;
+  const json = readTextFile(file);
+  const tokenizer = parseJson(json, file);
   const config = readJsonIfThere(join(path, 'tokenizer_config.json')) ?? {};
   const special = readJsonIfThere(join(path, 'special_tokens_map.json')) ?? {};
   const templateFile = join(path, 'chat_template.jinja');
   const chatTemplate = existsSync(templateFile) ? readTextFile(templateFile) : defaultTemplate(config.chat_template);
-  return { tokenizer, config: { ...special, ...config }, chatTemplate };
+  return tokenizerOfText(json, tokenizer, { config: { ...special, ...config }, chatTemplate });
 }
 
 /**

@@ -46,13 +46,13 @@ export class Tokenizer {
     readonly path: string,
     eosFromModel: readonly number[],
   ) {
-    const { tokenizer, config, chatTemplate } = source;
+    const { config, chatTemplate, outline = source.tokenizer } = source;
     this.vocabSize = native.getVocabSize(true);
     const idOf = (key: string) => {
       const content = tokenContent(config[key]);
       return content === undefined ? undefined : (native.tokenToId(content) ?? undefined);
     };
-    const added = (tokenizer.added_tokens ?? []) as AddedToken[];
+    const added = (outline.added_tokens ?? []) as AddedToken[];
     this.special = new Set(added.filter((token) => token.special).map((token) => token.id));
     this.bosTokenId = idOf('bos_token');
     this.padTokenId = idOf('pad_token');
@@ -63,14 +63,13 @@ export class Tokenizer {
       names.flatMap((name) => (tokenContent(config[name]) === undefined ? [] : [[name, tokenContent(config[name])!]])),
     );
     this.chatTemplate = chatTemplate === undefined ? undefined : new ChatTemplate(chatTemplate, special);
-    const pieces: (string | undefined)[] = [];
-    for (const [piece, id] of Object.entries(native.getVocab(true))) pieces[id] = piece;
+    const pieces = piecesOf(native);
     const vocabulary = { pieces, added: new Set(added.map((token) => token.id)) };
-    const strips = added.some((token) => token.lstrip || token.rstrip) || tokenizer.normalizer != null;
+    const strips = added.some((token) => token.lstrip || token.rstrip) || outline.normalizer != null;
     this.maxTokenLength = strips
       ? undefined
       : pieces.reduce((longest, piece) => Math.max(longest, piece?.length ?? 0), 1);
-    const kinds = decoderKinds(tokenizer.decoder);
+    const kinds = decoderKinds(outline.decoder);
     this.bytesOf = kinds.has('ByteLevel')
       ? byteLevelBytes(vocabulary)
       : kinds.has('ByteFallback') || kinds.has('Metaspace')
@@ -93,7 +92,7 @@ export class Tokenizer {
   static from(source: TokenizerSource, path = 'this model', eosTokenIds: readonly number[] = []): Tokenizer {
     let native: NativeTokenizer;
     try {
-      native = NativeTokenizer.fromString(JSON.stringify(source.tokenizer));
+      native = NativeTokenizer.fromString(source.json ?? JSON.stringify(source.tokenizer));
     } catch (cause) {
       throw tokenizerErrors.TOKENIZER_INVALID({ path, reason: (cause as Error).message }, { cause });
     }
@@ -229,6 +228,21 @@ interface AddedToken {
   /** Takes the white space before it, or behind it, away. */
   readonly lstrip?: boolean;
   readonly rstrip?: boolean;
+}
+
+/** Ids that a tokenizer uses may have gaps; beyond this none are looked for. */
+const MOST_IDS = 2 ** 22;
+
+/** The spelling of each id, asked for one by one: the vocabulary as one object takes several times the memory. */
+function piecesOf(native: NativeTokenizer): (string | undefined)[] {
+  const pieces: (string | undefined)[] = [];
+  let left = native.getVocabSize(true);
+  while (left > 0 && pieces.length < MOST_IDS) {
+    const piece = native.idToToken(pieces.length) ?? undefined;
+    if (piece !== undefined) left--;
+    pieces.push(piece);
+  }
+  return pieces;
 }
 
 /** A special token in tokenizer_config.json is a string, or an object with its content. */

@@ -1,7 +1,7 @@
 import { formatErrors } from '../errors.js';
 import { type GgufTensor, readGguf } from '../gguf/read.js';
 import { ggufTokenizer } from '../gguf-tokenizer/read.js';
-import type { ModelSource, TensorEntry } from '../model-source.js';
+import type { ModelSource, TensorEntry, TokenizerSource } from '../model-source.js';
 import { familyOf, GGUF_ARCHITECTURES, type GgufFamily } from './families.js';
 import { GgufFields } from './fields.js';
 
@@ -13,7 +13,7 @@ const IN_CONFIG = new Set(['rope_freqs.weight', 'rope_factors_long.weight', 'rop
  * Throws LF_ENGINE_FILE_UNSUPPORTED for an architecture or a tensor that is not known, else as `readGguf`.
  */
 export function readGgufModel(path: string): ModelSource {
-  const file = readGguf(path);
+  const file = readGguf(path, { arrays: (key) => !key.startsWith('tokenizer.') });
   const fields = new GgufFields(file, String(file.metadata.get('general.architecture') ?? ''));
   const family = familyOf(fields);
   if (!family) {
@@ -23,12 +23,17 @@ export function readGgufModel(path: string): ModelSource {
     });
   }
   const config = family.config(fields);
+  let tokenizer: { readonly found: TokenizerSource | undefined } | undefined;
   return {
     kind: 'gguf',
     path,
     config,
     tensors: tensorsOf(fields, family),
-    tokenizer: ggufTokenizer(file),
+    // Read when it is asked for: who only wants the weights needs no vocabulary.
+    get tokenizer() {
+      tokenizer ??= { found: ggufTokenizer(readGguf(path)) };
+      return tokenizer.found;
+    },
     generationConfig: { eos_token_id: config.eos_token_id, bos_token_id: config.bos_token_id },
   };
 }

@@ -90,11 +90,8 @@ export function byteLevelBpe(file: GgufFile, tokens: readonly string[], get: Tok
       byte_fallback: false,
       ignore_merges: pre === 'llama-bpe',
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      merges: merges.map((merge) => {
-        // The right part never holds a space at its start: bytes are spelled with printable letters.
-        const cut = merge.indexOf(' ', 1);
-        return [merge.slice(0, cut), merge.slice(cut + 1)];
-      }),
+      // Two parts and a space between them: bytes, spaces too, are spelled with printable letters.
+      merges,
     },
   };
 }

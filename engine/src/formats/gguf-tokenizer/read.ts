@@ -1,6 +1,6 @@
 import { formatErrors } from '../errors.js';
 import type { GgufFile } from '../gguf/read.js';
-import type { TokenizerSource } from '../model-source.js';
+import { type TokenizerSource, tokenizerOfText } from '../model-source.js';
 import { byteLevelBpe } from './byte-level.js';
 import type { TokenizerField } from './field.js';
 import { sentencePieceBpe } from './sentence-piece.js';
@@ -40,18 +40,13 @@ export function ggufTokenizer(file: GgufFile): TokenizerSource | undefined {
       reason: `a token of its vocabulary is ${long.length} characters long; the limit is ${MAX_TOKEN_LENGTH}`,
     });
   }
-  const added = tokens
-    .map((content, id) => ({ id, content, type: types[id] ?? NORMAL }))
-    .filter(({ type }) => type === CONTROL || type === USER_DEFINED)
-    .map(({ id, content, type }) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: type === CONTROL,
-    }));
+  const added: object[] = [];
+  for (const [id, content] of tokens.entries()) {
+    const type = types[id] ?? NORMAL;
+    if (type !== CONTROL && type !== USER_DEFINED) continue;
+    const special = type === CONTROL;
+    added.push({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special });
+  }
   const chatTemplate = file.metadata.get('tokenizer.chat_template');
   if (chatTemplate !== undefined && typeof chatTemplate !== 'string') {
     throw formatErrors.FILE_CORRUPT({ path: file.path, reason: 'its tokenizer.chat_template is no text' });
@@ -101,7 +96,7 @@ export function ggufTokenizer(file: GgufFile): TokenizerSource | undefined {
     ...kind.build(file, tokens, get),
     post_processor: surround(begin, end),
   };
-  return { tokenizer, config, chatTemplate };
+  return tokenizerOfText(JSON.stringify(tokenizer), tokenizer, { config, chatTemplate });
 }
 
 interface SpecialToken {

@@ -70,10 +70,18 @@ export class GgufCursor {
 
   /** A string with its 64-bit length before it. */
   string = (what: string): string => {
+    // Vocabularies may hold parts of characters: what is not UTF-8 comes as U+FFFD, as from other readers.
+    return this.stringBytes(what).toString('utf8');
+  };
+
+  skipString = (what: string): void => {
+    this.stringBytes(what);
+  };
+
+  private stringBytes(what: string): Buffer {
     const length = this.count(`the length of ${what}`, this.remaining);
     if (length > MAX_STRING_BYTES)
       throw this.invalid(`${what} is ${length} bytes long; the limit is ${MAX_STRING_BYTES}`);
-    // Vocabularies may hold parts of characters: what is not UTF-8 comes as U+FFFD, as from other readers.
-    return this.take(length, what).toString('utf8');
-  };
+    return this.take(length, what);
+  }
 }

@@ -38,8 +38,9 @@ const LEAST_ENTRY_BYTES = 13;
  * checked against the file's size before anything is allocated for it.
  * Throws LF_ENGINE_FILE_CORRUPT saying what is wrong, LF_ENGINE_FILE_UNSUPPORTED for another format or version and for
  * tensor types that the engine cannot hold, LF_ENGINE_FILE_MISSING or _FILE_UNREADABLE.
+ * @param arrays which arrays of the metadata are kept, by their keys: vocabularies take much memory
  */
-export function readGguf(path: string): GgufFile {
+export function readGguf(path: string, { arrays = (_key: string): boolean => true } = {}): GgufFile {
   using reader = FileReader.open(path, 'GGUF file');
   const cursor = new GgufCursor(reader);
 
@@ -62,7 +63,7 @@ export function readGguf(path: string): GgufFile {
   }
   const tensorCount = cursor.count('the number of tensors', Math.floor(cursor.remaining / LEAST_TENSOR_BYTES));
   const entryCount = cursor.count('the number of metadata entries', Math.floor(cursor.remaining / LEAST_ENTRY_BYTES));
-  const metadata = readMetadata(cursor, entryCount);
+  const metadata = readMetadata(cursor, entryCount, arrays);
   const alignment = metadata.get('general.alignment') ?? DEFAULT_ALIGNMENT;
   if (typeof alignment !== 'number' || alignment < 1 || !Number.isInteger(Math.log2(alignment))) {
     throw cursor.invalid(`general.alignment is ${String(alignment)}, which is no power of two`);

@@ -87,6 +87,13 @@ const methods = {
   smoothquant: ours('smoothquant', { groupSize: undefined }),
   'nearest-smoothquant': ours('smoothquant', { groupSize: undefined, rounding: 'nearest' }),
   rtn: ours('rtn'),
+  // Block formats of llama.cpp, weighed by the calibration text.
+  ...Object.fromEntries(
+    ['q8_0', 'q6_k', 'q4_k_m', 'q4_k_s', 'q4_1', 'q4_0'].map((type) => [
+      `gguf-${type}`,
+      ours('gguf', { groupSize: undefined, type }),
+    ]),
+  ),
   'rtn-asymmetric': ours('rtn', { symmetric: false }),
   'gptqmodel-gptq': theirs('gptqmodel', 'gptq'),
   'gptqmodel-gptaq': theirs('gptqmodel', 'gptaq'),
@@ -135,6 +142,12 @@ function sizes(folder) {
   return { bitsPerWeight: (8 * bytes) / weights, megabytes: all / 1e6 };
 }
 
+/** Bits and bytes of a GGUF file, as its report has them: all of its matrices are quantised, the embeddings too. */
+function ggufSizes(folder) {
+  const { bitsPerWeight, bytesAfter } = json(join(folder, 'report.json')).sizes;
+  return { bitsPerWeight, megabytes: bytesAfter / 1e6 };
+}
+
 const perplexity = (scores) =>
   Math.exp(-scores.reduce((sum, [own]) => sum + own, 0) / scores.reduce((sum, [, count]) => sum + count, 0));
 
@@ -158,10 +171,11 @@ let first;
 for (const name of values.only.split(',')) {
   const folder = place(name);
   const { seconds, processor, peakBytes } = kept(name, () => methods[name](folder));
-  const scores = windowScores(name, folder);
+  const gguf = name.startsWith('gguf-');
+  const scores = windowScores(name, gguf ? join(folder, 'model.gguf') : folder);
   first ??= scores;
   const [mean, low, high] = ratio(scores, first);
-  const { bitsPerWeight, megabytes } = sizes(folder);
+  const { bitsPerWeight, megabytes } = gguf ? ggufSizes(folder) : sizes(folder);
   const size = `${bitsPerWeight.toFixed(3)} | ${megabytes.toFixed(1)}`;
   const cost = `${seconds.toFixed(0)} | ${processor.toFixed(0)} | ${(peakBytes / 2 ** 20).toFixed(0)}`;
   console.log(`| ${name} | ${perplexity(scores).toFixed(3)} | ${mean} (${low} to ${high}) | ${size} | ${cost} |`);

@@ -17,8 +17,11 @@ export async function checkBackend(registry: Registry<BackendEntry>, config: Loa
   if (name !== 'auto') await registry.get(name, where);
 }
 
+/** Registries of which it was said why backends are not used: once is enough for all steps, and for their check. */
+const told = new WeakSet<Registry<BackendEntry>>();
+
 /**
- * The `backend` of the config. A named one that fails is an error; `auto` takes the first that works and logs why it did
+ * The `backend` of the config. A named one that fails is an error; `auto` takes the first that works and logs, once, why it did
  * not take the others.
  */
 export async function chooseBackend(
@@ -29,7 +32,10 @@ export async function chooseBackend(
   const { name, options, where } = backendSetting(config);
   if (name !== 'auto') return { ...(await registry.get(name, where)), ...options };
   const { id, value, rejected } = await registry.auto();
-  for (const { id: other, reason } of rejected) log.info(`backend ${other} is not used: ${reason}`);
+  if (!told.has(registry)) {
+    told.add(registry);
+    for (const { id: other, reason } of rejected) log.info(`backend ${other} is not used: ${reason}`);
+  }
   log.debug(`backend ${id} is used`);
   return { ...value, ...options };
 }

@@ -3,6 +3,7 @@ import {
   compensate,
   correctedWeight,
   deviceWeight,
+  disposeInput,
   foldingOf,
   type LayerTask,
   prepare,
@@ -32,17 +33,14 @@ export async function awqLayer(task: LayerTask, settings: AwqSettings): Promise<
     for (const input of inputs) await scaleInputs(task, input, settings);
     for (const input of inputs) await roundLayers(task, input, settings);
   } finally {
-    for (const { square, shift } of inputs) {
-      square.dispose();
-      shift?.dispose();
-    }
+    for (const input of inputs) disposeInput(input);
   }
 }
 
 /** Scales the inputs of layers where that pays. X^T X follows, and what the inputs have drifted. */
 async function scaleInputs(
   { device, model, layer, schemeOf, signal }: LayerTask,
-  { linears, square, shift }: SharedInput,
+  { linears, square, shift, shiftSquare }: SharedInput,
   { steps }: AwqSettings,
 ): Promise<void> {
   signal.throwIfAborted();
@@ -66,7 +64,8 @@ async function scaleInputs(
       linear.weight.assign(weights[i]!.weight);
     }
     const inverse = columns.map((scale) => 1 / scale);
-    for (const matrix of shift ? [square, shift] : [square]) {
+    for (const matrix of [square, shift, shiftSquare]) {
+      if (!matrix) continue;
       scaleColumns(matrix, inverse);
       using turned = matrix.view([k, k], [1, k]);
       scaleColumns(turned, inverse);
@@ -95,13 +94,14 @@ async function compensated(
   { device, schemeOf }: LayerTask,
   linear: Linear,
   weight: Tensor,
-  { square, shift }: SharedInput,
+  { square, shift, shiftSquare }: SharedInput,
   { clip, sweeps, driftCorrection }: AwqSettings,
 ): Rounded {
   const fixed = { actOrder: true, staticGroups: true, damping: 0.01, blockSize: 128 };
   const options = { ...schemeOf(linear), ...fixed, search: clip, sweeps };
   using ready = await prepare(device, linear.name, square, options);
-  using wanted = shift ? correctedWeight(weight, shift, ready, driftCorrection) : weight.retain();
+  using drifted = shiftSquare && (await prepare(device, linear.name, shiftSquare, options));
+  using wanted = shift ? correctedWeight(weight, shift, drifted ?? ready, driftCorrection) : weight.retain();
   return await compensate(device, wanted, ready, options);
 }
 

@@ -4,6 +4,7 @@ import {
   compensate,
   correctedWeight,
   deviceWeight,
+  disposeInput,
   type LayerTask,
   type Preparation,
   prepare,
@@ -37,10 +38,7 @@ export async function gptqLayer(task: LayerTask, settings: GptqSettings): Promis
   try {
     for (const input of inputs) await quantize(input);
   } finally {
-    for (const { square, shift } of inputs) {
-      square.dispose();
-      shift?.dispose();
-    }
+    for (const input of inputs) disposeInput(input);
   }
 }
 
@@ -56,7 +54,7 @@ async function rotateLayer({ model, linears }: LayerTask, layer: number): Promis
 /** Layers of one group size share the factor of a Hessian. */
 async function quantizeShared(
   task: LayerTask,
-  { linears, square, shift }: SharedInput,
+  { linears, square, shift, shiftSquare }: SharedInput,
   settings: GptqSettings,
 ): Promise<void> {
   const { device, schemeOf, keep } = task;
@@ -64,11 +62,14 @@ async function quantizeShared(
   for (const groupSize of sizes) {
     const own = linears.filter((linear) => schemeOf(linear).groupSize === groupSize);
     using ready = await preparation(task, own[0]!, square, settings);
+    const options = { ...settings, ...schemeOf(own[0]!), damping: ready.damping };
+    using drifted = shiftSquare && (await prepare(device, own[0]!.name, shiftSquare, options));
     for (const linear of own) {
       using weight = await deviceWeight(linear);
-      using wanted = shift ? correctedWeight(weight, shift, ready, settings.driftCorrection) : weight.retain();
-      const options = { ...settings, ...schemeOf(linear), damping: ready.damping };
-      await keep(linear, await compensate(device, wanted, ready, options));
+      using wanted = shift
+        ? correctedWeight(weight, shift, drifted ?? ready, settings.driftCorrection)
+        : weight.retain();
+      await keep(linear, await compensate(device, wanted, ready, { ...options, ...schemeOf(linear) }));
     }
   }
 }

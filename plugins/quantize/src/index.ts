@@ -2,7 +2,7 @@ import { definePlugin } from '@largeforge/core';
 import { z } from 'zod';
 import { quantizeCommand } from './command.js';
 
-export { CalibrationStream, type SharedInput } from './calibration/stream.js';
+export { CalibrationStream, disposeInput, type SharedInput } from './calibration/stream.js';
 export { PackedStore } from './checkpoint/packed-store.js';
 export {
   type CheckpointFormat,

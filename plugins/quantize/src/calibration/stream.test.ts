@@ -130,6 +130,41 @@ function scaleWeight({ weight }: Linear, values: Float32Array): void {
   weight.assign(half);
 }
 
+it('follows the original model on as many rows as drift is told from, and no more', async () => {
+  using device = openDevice({ library: locateLibrary(), threads: 2 });
+  const model = asCausal(await loadModel(device, tinyBase, { dtype: 'f32' }));
+  // 16 rows for each column of the widest input.
+  const enough = 16 * Math.max(model.config.hiddenSize, model.config.intermediateSize);
+  const [first] = windows as [Int32Array];
+  const whole = Array.from({ length: Math.ceil(enough / first.length) }, () => first);
+  const found: { shift: Float32Array; square: Float32Array; whole: Float32Array }[] = [];
+  // Every window is the same: sums over those that are followed are the sums over as many.
+  for (const many of [whole, [...whole, ...whole]]) {
+    using stream = new CalibrationStream(model, many, first.length, true);
+    const linears = linearsOf(model, 0);
+    const values = await Promise.all(linears.map(valuesOf));
+    await stream.advanceInParts(
+      0,
+      linears,
+      async ({ linears: [own], square, shift, shiftSquare }) => {
+        if (own!.name.endsWith('o_proj')) scaleWeight(own!, await valuesOf(own!));
+        if (!own!.name.endsWith('down_proj')) return;
+        expect(shiftSquare === undefined).toBe(many === whole);
+        const copies = [shift!, shiftSquare ?? square, square].map(async (tensor) => (await tensor.floats()).slice());
+        const [one, two, three] = (await Promise.all(copies)) as [Float32Array, Float32Array, Float32Array];
+        found.push({ shift: one, square: two, whole: three });
+      },
+      { end: true },
+    );
+    for (const [i, { weight }] of linears.entries()) weight.assign(Tensor.from(device, values[i]!, weight.shape));
+  }
+  const [all, some] = found as [(typeof found)[0], (typeof found)[0]];
+  expect(all.shift.some((value) => Math.abs(value) > 1e-3)).toBe(true);
+  expect(some.shift).toEqual(all.shift);
+  expect(some.square).toEqual(all.square);
+  expect(some.whole[0]! / all.whole[0]!).toBeCloseTo(2, 4);
+});
+
 it('tells how far the inputs of a layer are from those in the original model', async () => {
   using device = openDevice({ library: locateLibrary(), threads: 2 });
   const model = asCausal(await loadModel(device, tinyBase, { dtype: 'f32' }));

@@ -10,6 +10,9 @@ import {
   Tensor,
 } from '@largeforge/engine';
 
+/** Rows for each column of an input that the least squares of drift correction get, where there are as many. */
+const ROWS_PER_COLUMN = 16;
+
 /** Linear layers that read one and the same tensor X. */
 export interface SharedInput {
   readonly linears: readonly Linear[];
@@ -17,9 +20,16 @@ export interface SharedInput {
   readonly square: Tensor;
   /**
    * X^T (Y - X), f32 [K, K] persistent, where the stream follows the original model: Y is what the layers read in it, where
-   * no layer before them was changed.
+   * no layer before them was changed. Over the rows that are followed there.
    */
   readonly shift?: Tensor;
+  /** X^T X of the rows that `shift` is over, f32 [K, K] persistent, where these are not all. */
+  readonly shiftSquare?: Tensor;
+}
+
+/** Disposes of what `squares` gave. */
+export function disposeInput({ square, shift, shiftSquare }: SharedInput): void {
+  for (const tensor of [square, shift, shiftSquare]) tensor?.dispose();
 }
 
 /** Linear layers that read one and the same tensor, and a number for each of its columns, [K]. */
@@ -45,6 +55,8 @@ export interface Smoothing {
  */
 export class CalibrationStream implements Disposable {
   private readonly batches: { readonly batch: PackedBatch; residual: Tensor; original: Tensor | undefined }[];
+  /** Batches, the first ones, whose stream in the original model is followed too. */
+  private readonly followed: number;
   /** Where batches stand inside of a layer, while one is gone through in parts. */
   private inside: { own: PartialLayer; original: PartialLayer | undefined }[] = [];
   /** Layers that the streams of the original model have been through. */
@@ -55,8 +67,8 @@ export class CalibrationStream implements Disposable {
   /**
    * @param windows of tokens, of equal length; they are embedded at once
    * @param batchTokens that go through a layer together
-   * @param paired follows the original model as well, with streams of its own: the first `squares` of a layer takes them
-   * through it, and must come before its weights change
+   * @param paired follows the original model as well, with streams of its own, for as many windows as tell how far inputs drift: the
+   * first `squares` of a layer takes them through it, and must come before its weights change
    */
   constructor(
     private readonly model: CausalLanguageModel,
@@ -67,11 +79,15 @@ export class CalibrationStream implements Disposable {
     const count = Math.max(1, Math.floor(batchTokens / windows[0]!.length));
     this.rows = windows.length * windows[0]!.length;
     this.batches = [];
+    const { hiddenSize, intermediateSize, numHeads, headDim } = model.config;
+    const enough = paired ? ROWS_PER_COLUMN * Math.max(hiddenSize, intermediateSize, numHeads * headDim) : 0;
     for (let start = 0; start < windows.length; start += count) {
       const batch = packSequences(windows.slice(start, start + count));
       const residual = model.embedded(batch);
-      this.batches.push({ batch, residual, original: paired ? residual.retain() : undefined });
+      const follow = start * windows[0]!.length < enough;
+      this.batches.push({ batch, residual, original: follow ? residual.retain() : undefined });
     }
+    this.followed = this.batches.filter(({ original }) => original).length;
   }
 
   /**
@@ -109,8 +125,9 @@ export class CalibrationStream implements Disposable {
 
   /** X^T X of what the linear layers of a layer read, summed over all batches; one for all that read the same tensor. */
   async squares(layer: number, linears: readonly Linear[], signal?: AbortSignal): Promise<SharedInput[]> {
-    const shared: { linears: Linear[]; square: Tensor; shift?: Tensor }[] = [];
+    const shared: { linears: Linear[]; square: Tensor; shift?: Tensor; shiftSquare?: Tensor }[] = [];
     const follows = this.paired && this.passed === layer;
+    const partly = follows && this.followed < this.batches.length;
     let originals = new Map<Linear, Tensor>();
     const ofLinear = new Map<Linear, (typeof shared)[number]>();
     let inputs = new Map<number, (typeof shared)[number]>();
@@ -130,22 +147,30 @@ export class CalibrationStream implements Disposable {
       if (!own) {
         const k = linear.inFeatures;
         const matrix = () => Tensor.empty(x.device, [k, k], 'f32', 'persistent');
-        own = { linears: [linear], square: matrix(), ...(follows && { shift: matrix() }) };
+        own = {
+          ...{ linears: [linear], square: matrix() },
+          ...(follows && { shift: matrix() }),
+          ...(partly && { shiftSquare: matrix() }),
+        };
         shared.push(own);
         ofLinear.set(linear, own);
       }
       inputs.set(x.id, own);
       addSquare(x, own.square, index === 0 ? 0 : 1);
-      if (own.shift) addShift(x, originals.get(linear)!, own.shift, index === 0 ? 0 : 1);
+      if (own.shiftSquare && index === this.followed - 1) commands.copy(x.device.recorder, own.square, own.shiftSquare);
+      if (own.shift && index < this.followed) addShift(x, originals.get(linear)!, own.shift, index === 0 ? 0 : 1);
     };
     const before = (index: number) => {
       for (const original of new Set(originals.values())) original.dispose();
-      originals = this.originalInputs(layer, linears, index);
+      originals = index < this.followed ? this.originalInputs(layer, linears, index) : new Map();
     };
     await this.observe(layer, linears, visit, signal, follows ? before : undefined);
     for (const original of new Set(originals.values())) original.dispose();
     if (follows) this.passed++;
-    for (const { square } of shared) mirror(square);
+    for (const { square, shiftSquare } of shared) {
+      mirror(square);
+      if (shiftSquare) mirror(shiftSquare);
+    }
     return shared;
   }
 
@@ -237,7 +262,7 @@ export class CalibrationStream implements Disposable {
     const follows = this.paired && this.passed === layer;
     for (const [index, entry] of this.batches.entries()) {
       signal?.throwIfAborted();
-      if (follows) this.originalInputs(layer, [], index);
+      if (follows && entry.original) this.originalInputs(layer, [], index);
       for (const linear of linears) linear.observer = (x) => visit(linear, x, index);
       let next: Tensor;
       try {
@@ -274,7 +299,7 @@ export class CalibrationStream implements Disposable {
     const follows = this.paired && this.passed === layer;
     this.inside = batches.map(({ batch, residual, original }) => ({
       own: { residual },
-      original: follows ? parts[0]!.run({ residual: original! }, batch) : undefined,
+      original: follows && original ? parts[0]!.run({ residual: original }, batch) : undefined,
     }));
     for (const [p, { feeds, run }] of parts.entries()) {
       const readers = feeds.filter((linear) => linears.includes(linear));
@@ -282,13 +307,15 @@ export class CalibrationStream implements Disposable {
       const matrix = () => Tensor.empty(model.device, [k, k], 'f32', 'persistent');
       using square = k > 0 ? matrix() : undefined;
       using shift = k > 0 && follows ? matrix() : undefined;
+      using shiftSquare = shift && this.followed < batches.length ? matrix() : undefined;
       if (feeds.length === 0 && !end) break;
       const next = parts[p + 1];
       const sum = async (index: number) => {
         const state = this.inside[index]!;
         const beta = index === 0 ? 0 : 1;
         if (square) addSquare(state.own.input!, square, beta);
-        if (shift) addShift(state.own.input!, state.original!.input!, shift, beta);
+        if (shiftSquare && index === this.followed - 1) commands.copy(model.device.recorder, square!, shiftSquare);
+        if (shift && state.original) addShift(state.own.input!, state.original.input!, shift, beta);
         // The original goes ahead while its weights are there.
         if (state.original && next)
           state.original = replaced(state.original, next.run(state.original, batches[index]!.batch));
@@ -319,7 +346,8 @@ export class CalibrationStream implements Disposable {
       }
       if (!square) continue;
       mirror(square);
-      await change({ linears: readers, square, ...(shift && { shift }) });
+      if (shiftSquare) mirror(shiftSquare);
+      await change({ linears: readers, square, ...(shift && { shift }), ...(shiftSquare && { shiftSquare }) });
     }
     for (const [index, { own, original }] of this.inside.entries()) {
       const entry = batches[index]!;

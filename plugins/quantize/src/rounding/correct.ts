@@ -10,7 +10,7 @@ import { upperInverse } from './factor.js';
  * calibration"; there the correction is spread over the columns as they are rounded, here it is made at once).
  * @param weight W f32 [N, K]; it stays the caller's
  * @param shift X^T (Y - X), f32 [K, K]
- * @param ready the factor of the damped H = X^T X
+ * @param ready the factor of the damped H = X^T X of the same rows
  * @param share of the correction, 0 to 1
  */
 export function correctedWeight(weight: Tensor, shift: Tensor, ready: Preparation, share: number): Tensor {

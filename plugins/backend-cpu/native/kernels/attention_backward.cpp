@@ -3,7 +3,8 @@
 // With P = exp(scale * Q K^T - lse) and delta = rowsum(dO * O):
 //   dV = P^T dO,  dP = dO V^T,  dS = P * (dP - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
 // A task owns a chunk of the keys of one KV head. It forms scores transposed, S^T = K Q^T, so that P^T and dS^T come out
-// row-major for dV and dK, and accumulates dQ^T = K^T dS^T, which takes dS^T as it is. dK and dV of a key are complete
+// row-major for dV and dK, and accumulates dQ^T = K^T dS^T, which takes dS^T as it is. A few blocks of keys at a time stay in
+// the L2 cache while the queries pass, each block of which is read once for all of them. dK and dV of a key are complete
 // within its task; dQ is summed over the chunks of a sequence in order, in a second pass. Into how many chunks a
 // sequence is cut depends on its shape alone.
 #include "attention.h"
@@ -15,6 +16,7 @@ namespace {
 // Tasks that a batch should have at least, and key blocks that a chunk has at least.
 constexpr int64_t kWantedTasks = 16;
 constexpr int64_t kChunkBlocks = 4;
+constexpr int64_t kHeldBlocks = 4;  // blocks of keys that a task holds at a time
 // Keys that are taken together where the causal edge crosses a block.
 constexpr int64_t kStrip = 16;
 
@@ -83,18 +85,28 @@ class BackwardPass {
     // The first chunks of a causal sequence meet the most queries: they go first.
     ctx.for_each(chunk_count * kv_heads, [&](int64_t task, int worker) {
       const KeyChunk& chunk = chunks[task / kv_heads];
-      for (int64_t tile = chunk.first; tile < chunk.last; tile++) key_tile(chunk, tile, task % kv_heads, worker);
+      for (int64_t tile = chunk.first; tile < chunk.last; tile += kHeldBlocks)
+        key_tiles(chunk, tile, smaller(kHeldBlocks, chunk.last - tile), task % kv_heads, worker);
     });
     ctx.for_each(query_blocks * heads, [&](int64_t task, int worker) { finish_queries(task / heads, task % heads, worker); });
     return nullptr;
   }
 
  private:
+  // A block of keys of one KV head.
+  struct KeyTile {
+    Element *key, *value, *key_transposed;  // A forms: [kBlock, inner] twice, [transposed_rows, kBlock]
+    float *key_sums, *value_sums;           // dK, dV [kBlock, columns]
+    int64_t tile, keys, rows;               // number within the sequence; keys, and the same padded to kTileRows
+    bool first;                             // nothing was added to the sums
+  };
+
   struct Local {
-    Element *staging, *key, *value, *key_transposed;  // A forms: [kBlock, inner] twice, [transposed_rows, kBlock]
-    float *scores, *gradients;                        // S^T and dP^T [kBlock, kBlock]
-    Element *weights_a, *gradients_a, *gradients_b;   // P^T, dS^T in A form and in B form
-    float *key_sums, *value_sums;                     // dK, dV [kBlock, columns]
+    Element* staging;
+    KeyTile tiles[kHeldBlocks];
+    float *scores, *gradients;                       // S^T and dP^T of a strip of keys [kStrip, kBlock]
+    Element *weights_a, *gradients_a, *gradients_b;  // P^T, dS^T in A form and in B form
+    float* query_rows;                               // dQ [kBlock, columns]
   };
 
   size_t carve_shared(uint8_t* base) {
@@ -120,16 +132,19 @@ class BackwardPass {
     Local unused;
     if (!local) local = &unused;
     local->staging = arena.take<Element>(kBlock * inner);
-    local->key = arena.take<Element>(kBlock * inner);
-    local->value = arena.take<Element>(kBlock * inner);
-    local->key_transposed = arena.take<Element>(larger(transposed_rows, inner) * kBlock);
-    local->scores = arena.take<float>(kBlock * kBlock);
-    local->gradients = arena.take<float>(kBlock * kBlock);
+    for (KeyTile& tile : local->tiles) {
+      tile.key = arena.take<Element>(kBlock * inner);
+      tile.value = arena.take<Element>(kBlock * inner);
+      tile.key_transposed = arena.take<Element>(larger(transposed_rows, inner) * kBlock);
+      tile.key_sums = arena.take<float>(kBlock * columns);
+      tile.value_sums = arena.take<float>(kBlock * columns);
+    }
+    local->scores = arena.take<float>(larger(kStrip * kBlock, n));
+    local->gradients = arena.take<float>(larger(kStrip * kBlock, n));
     local->weights_a = arena.take<Element>(kBlock * kBlock);
     local->gradients_a = arena.take<Element>(kBlock * kBlock);
     local->gradients_b = arena.take<Element>(kBlock * kBlock);
-    local->key_sums = arena.take<float>(kBlock * columns);
-    local->value_sums = arena.take<float>(kBlock * columns);
+    local->query_rows = arena.take<float>(kBlock * columns);
     return arena.used;
   }
   Local local_of(int worker) const {
@@ -173,23 +188,29 @@ class BackwardPass {
     const int64_t row = cumulative(cu_q, block.sequence) + block.start, index = block_index * heads + head;
     const int64_t padded = round_up(block.rows, kLanes), paired = round_up(block.rows, Math::kUnit);
     auto pack = [&](const View& src, Element* transposed, Element* natural) {
-      pack_a<Math>(src.dtype, block.rows, padded, n, inner, [&](int64_t i) { return row_of(src, row + i, head); },
-                   local.staging);
-      pack_b_transposed<Math>(local.staging, inner, padded, transposed + index * inner * kBlock, kBlock);
-      pack_b<Math>(local.staging, inner, paired, n, columns, natural + index * kBlock * columns,
-                   columns);
+      const Element* rows = local.staging;
+      int64_t stride = inner;
+      if (Math::kUnit == 2 && block.rows == kBlock && n == inner && src.stride[0] % 2 == 0) {
+        // They lie in memory as they would be staged.
+        rows = reinterpret_cast<const Element*>(row_of(src, row, head)), stride = src.stride[0];
+      } else {
+        pack_a<Math>(src.dtype, block.rows, padded, n, inner, [&](int64_t i) { return row_of(src, row + i, head); },
+                     local.staging);
+      }
+      pack_b_transposed<Math>(rows, stride, inner, padded, transposed + index * inner * kBlock, kBlock);
+      pack_b<Math>(rows, stride, paired, n, columns, natural + index * kBlock * columns, columns);
     };
     pack(q, query_transposed, query_natural);
     pack(dout, dout_transposed, dout_natural);
     float *sums = block_lse + index * kBlock, *delta = block_delta + index * kBlock;
-    float *a = local.scores, *b = local.gradients;  // rows of up to kBlock * kBlock elements
+    float *a = local.scores, *b = local.gradients;  // rows of n elements
     for (int64_t i = 0; i < kBlock; i++) {
       // exp(score - inf) is 0: what the rows beyond the end and those that see no key give.
       sums[i] = __builtin_inff();
       delta[i] = 0.0f;
       if (i >= block.rows) continue;
       const float value = lse.as<const float>()[head * lse.stride[0] + (row + i) * lse.stride[1]];
-      if (value > -__builtin_inff()) sums[i] = value;
+      if (value > -__builtin_inff()) sums[i] = value * kLog2E;
       const float* x = read_row(out, (row + i) * out.stride[0] + head * out.stride[1], n, 1, a);
       const float* y = read_row(dout, (row + i) * dout.stride[0] + head * dout.stride[1], n, 1, b);
       f32v total = broadcast(0.0f);
@@ -198,30 +219,41 @@ class BackwardPass {
     }
   }
 
-  // dK and dV of one block of keys, and its part of dQ of every block of queries that sees it.
-  void key_tile(const KeyChunk& chunk, int64_t tile, int64_t kv_head, int worker) {
+  // dK and dV of blocks [first, first + count) of keys, and their part of dQ of every block of queries that sees them.
+  void key_tiles(const KeyChunk& chunk, int64_t first, int64_t count, int64_t kv_head, int worker) {
     const int64_t b = chunk.sequence;
-    const SequenceBlock& block = keys[first_key[b] + tile];
-    const Local local = local_of(worker);
-    const int64_t row = cumulative(cu_k, b) + block.start, rows = round_up(block.rows, kTileRows);
-    const int64_t staged = round_up(block.rows, kLanes);
-    pack_a<Math>(v.dtype, block.rows, staged, n, inner, [&](int64_t i) { return row_of(v, row + i, kv_head); }, local.value);
-    pack_a<Math>(k.dtype, block.rows, staged, n, inner, [&](int64_t i) { return row_of(k, row + i, kv_head); }, local.key);
-    transpose_elements(local.key, local.key_transposed);
-    bool first = true;
+    Local local = local_of(worker);
+    for (int64_t t = 0; t < count; t++) load_keys(local.tiles[t], b, first + t, kv_head);
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++)
       for (int64_t i = first_query[b]; i < first_query[b + 1]; i++) {
         const KeyRange seen = visible_tiles(queries[i]);
-        if (tile < seen.low || tile >= seen.high) continue;
-        const bool first_of_query = tile == larger<int64_t>(seen.low, chunk.first);
-        pair(local, block, tile, rows, i, head, first, query_sums_of(chunk.number, i, head), first_of_query);
-        first = false;
+        for (KeyTile& tile : local.tiles) {
+          if (&tile == local.tiles + count) break;
+          if (tile.tile < seen.low || tile.tile >= seen.high) continue;
+          const bool first_of_query = tile.tile == larger<int64_t>(seen.low, chunk.first);
+          pair(local, tile, i, head, query_sums_of(chunk.number, i, head), first_of_query);
+          tile.first = false;
+        }
       }
-    for (int64_t r = 0; r < block.rows; r++) {
-      float *key_sums = local.key_sums + r * columns, *value_sums = local.value_sums + r * columns;
+    for (int64_t t = 0; t < count; t++) store_keys(local.tiles[t], b, kv_head);
+  }
+
+  void load_keys(KeyTile& tile, int64_t sequence, int64_t number, int64_t kv_head) const {
+    const SequenceBlock& block = keys[first_key[sequence] + number];
+    const int64_t row = cumulative(cu_k, sequence) + block.start, staged = round_up(block.rows, kLanes);
+    tile.tile = number, tile.keys = block.rows, tile.rows = round_up(block.rows, kTileRows), tile.first = true;
+    pack_a<Math>(v.dtype, block.rows, staged, n, inner, [&](int64_t i) { return row_of(v, row + i, kv_head); }, tile.value);
+    pack_a<Math>(k.dtype, block.rows, staged, n, inner, [&](int64_t i) { return row_of(k, row + i, kv_head); }, tile.key);
+    transpose_elements(tile.key, tile.key_transposed);
+  }
+
+  void store_keys(const KeyTile& tile, int64_t sequence, int64_t kv_head) const {
+    const int64_t row = cumulative(cu_k, sequence) + tile.tile * kBlock;
+    for (int64_t r = 0; r < tile.keys; r++) {
+      float *key_sums = tile.key_sums + r * columns, *value_sums = tile.value_sums + r * columns;
       for (int64_t c = 0; c < columns; c += kLanes) {
-        store(key_sums + c, first ? broadcast(0.0f) : load(key_sums + c) * p.scale);
-        if (first) store(value_sums + c, broadcast(0.0f));
+        store(key_sums + c, tile.first ? broadcast(0.0f) : load(key_sums + c) * p.scale);
+        if (tile.first) store(value_sums + c, broadcast(0.0f));
       }
       write_row(dk, (row + r) * dk.stride[0] + kv_head * dk.stride[1], n, 1, key_sums);
       write_row(dv, (row + r) * dv.stride[0] + kv_head * dv.stride[1], n, 1, value_sums);
@@ -235,8 +267,8 @@ class BackwardPass {
   // [kBlock, inner] to [transposed_rows, kBlock], both A forms. Columns of keys beyond the end hold zeros.
   void transpose_elements(const Element* src, Element* dst) const {
     if constexpr (Math::kUnit == 1) {
-      transpose_words(reinterpret_cast<const uint32_t*>(src), int(inner), int(kBlock), int(inner),
-                      reinterpret_cast<uint32_t*>(dst), int(kBlock));
+      transpose_words(reinterpret_cast<const uint32_t*>(src), inner, kBlock, inner,
+                      reinterpret_cast<uint32_t*>(dst), kBlock);
     } else {
       for (int64_t c = 0; c < inner; c++)
         for (int64_t r = 0; r < kBlock; r++) dst[c * kBlock + r] = src[r * inner + c];
@@ -247,11 +279,11 @@ class BackwardPass {
 
   // One block of keys with one block of queries of one head. Where the causal edge crosses the block it is taken in
   // strips of keys, each with the queries from the first that sees any of them.
-  void pair(const Local& local, const SequenceBlock& block, int64_t tile, int64_t rows, int64_t query_block, int64_t head,
-            bool first, float* dq_sums, bool first_of_query) {
+  void pair(const Local& local, const KeyTile& tile, int64_t query_block, int64_t head, float* dq_sums, bool first_of_query) {
     const SequenceBlock& query = queries[query_block];
-    const int64_t index = query_block * heads + head, padded = round_up(query.rows, kLanes), start = tile * kBlock;
-    const int64_t position = position_of(query);
+    const int64_t index = query_block * heads + head, padded = round_up(query.rows, kLanes), start = tile.tile * kBlock;
+    const int64_t position = position_of(query), rows = tile.rows;
+    const bool first = tile.first;
     const int64_t step = p.causal && start + rows > position + 1 ? kStrip : kBlock;
     for (int64_t row = 0; row < rows; row += step) {
       const int64_t strip = smaller(step, rows - row);
@@ -261,7 +293,7 @@ class BackwardPass {
         __builtin_memset(dq_sums, 0, transposed_rows * kBlock * sizeof(float));
         first_of_query = false;
       }
-      float *value_sums = local.value_sums + row * columns, *key_sums = local.key_sums + row * columns;
+      float *value_sums = tile.value_sums + row * columns, *key_sums = tile.key_sums + row * columns;
       if (seen == 0) {
         if (first) {
           __builtin_memset(value_sums, 0, strip * columns * sizeof(float));
@@ -270,14 +302,19 @@ class BackwardPass {
         continue;
       }
       const int64_t words = inner / Math::kUnit, query_words = ceil_div(query.rows - low, Math::kUnit);
-      float *scores = local.scores + row * kBlock + low, *gradients = local.gradients + row * kBlock + low;
-      multiply_tile<Math>(strip, seen, words, local.key + row * inner, words,
-                          query_transposed + index * inner * kBlock + low * Math::kUnit, kBlock, scores, kBlock, false);
-      multiply_tile<Math>(strip, seen, words, local.value + row * inner, words,
-                          dout_transposed + index * inner * kBlock + low * Math::kUnit, kBlock, gradients, kBlock, false);
-      for (int64_t r = row; r < row + strip; r++)
-        score_gradients(local, r, start + r - position, r < block.rows, query.rows, low, padded, block_lse + index * kBlock,
-                        block_delta + index * kBlock);
+      // Scores stay in the L1 cache until they are weights: a few keys at a time.
+      for (int64_t part = row; part < row + strip; part += kStrip) {
+        const int64_t count = smaller(kStrip, row + strip - part);
+        multiply_tile<Math>(count, seen, words, tile.key + part * inner, words,
+                            query_transposed + index * inner * kBlock + low * Math::kUnit, kBlock, local.scores + low, kBlock,
+                            false);
+        multiply_tile<Math>(count, seen, words, tile.value + part * inner, words,
+                            dout_transposed + index * inner * kBlock + low * Math::kUnit, kBlock, local.gradients + low, kBlock,
+                            false);
+        for (int64_t r = part; r < part + count; r++)
+          score_gradients(local, r, local.scores + (r - part) * kBlock, local.gradients + (r - part) * kBlock, start + r - position,
+                          r < tile.keys, query.rows, low, padded, block_lse + index * kBlock, block_delta + index * kBlock);
+      }
       const Element *weights_a = local.weights_a + row * kBlock + low, *gradients_a = local.gradients_a + row * kBlock + low;
       const Element* gradients_b = gradients_a;
       if constexpr (Math::kUnit == 2) {
@@ -288,7 +325,7 @@ class BackwardPass {
                           dout_natural + (index * kBlock + low) * columns, columns, value_sums, columns, !first);
       multiply_tile<Math>(strip, columns, query_words, gradients_a, kBlock / Math::kUnit,
                           query_natural + (index * kBlock + low) * columns, columns, key_sums, columns, !first);
-      multiply_tile<Math>(transposed_rows, seen, strip / Math::kUnit, local.key_transposed + row, kBlock / Math::kUnit,
+      multiply_tile<Math>(transposed_rows, seen, strip / Math::kUnit, tile.key_transposed + row, kBlock / Math::kUnit,
                           gradients_b, kBlock, dq_sums + low, kBlock, !first_of_query);
       first_of_query = false;
     }
@@ -296,9 +333,8 @@ class BackwardPass {
 
   // P^T and dS^T of key r of the block, for queries [low, padded). The key lies `distance` positions behind the first
   // query.
-  void score_gradients(const Local& local, int64_t r, int64_t distance, bool real, int64_t query_rows, int64_t low,
-                       int64_t padded, const float* lse_row, const float* delta_row) const {
-    const float *scores = local.scores + r * kBlock, *gradients = local.gradients + r * kBlock;
+  void score_gradients(const Local& local, int64_t r, const float* scores, const float* gradients, int64_t distance, bool real,
+                       int64_t query_rows, int64_t low, int64_t padded, const float* lse_row, const float* delta_row) const {
     Element *weights = local.weights_a + r * kBlock, *scaled = local.gradients_a + r * kBlock;
     // Queries [from, to) see this key.
     int64_t from = p.causal ? larger<int64_t>(0, distance) : 0;
@@ -306,14 +342,15 @@ class BackwardPass {
     if (!real) from = to = 0;
     const bool masked = from > low || to < query_rows;
     const i32v first = broadcast_i32(int32_t(smaller(from, kBlock))), last = broadcast_i32(int32_t(larger<int64_t>(to, 0)));
+    const float scale = p.softcap > 0.0f ? p.scale / p.softcap : p.scale * kLog2E;
     for (int64_t c = low; c < padded; c += kLanes) {
-      f32v s = load(scores + c) * p.scale, slope = broadcast(1.0f);
+      f32v s = load(scores + c) * scale, slope = broadcast(1.0f);
       if (p.softcap > 0.0f) {
-        const f32v t = tanh(s / p.softcap);
-        s = p.softcap * t;
+        const f32v t = tanh(s);
+        s = p.softcap * kLog2E * t;
         slope = fnma(t, t, slope);
       }
-      f32v w = exp(s - load(lse_row + c));
+      f32v w = exp2(s - load(lse_row + c));
       f32v g = w * (load(gradients + c) - load(delta_row + c)) * slope;
       if (masked) {
         const i32v lane = lane_index() + int32_t(c);
@@ -343,10 +380,10 @@ class BackwardPass {
         for (int64_t i = 0; i < padded; i += kLanes)
           store(total + d * kBlock + i, load(total + d * kBlock + i) + load(part + d * kBlock + i));
     }
-    float* rows = local.key_sums;  // [kBlock, columns]
+    float* rows = local.query_rows;
     if (total) {
-      transpose_words(reinterpret_cast<const uint32_t*>(total), int(kBlock), int(n), block.rows,
-                      reinterpret_cast<uint32_t*>(rows), int(columns));
+      transpose_words(reinterpret_cast<const uint32_t*>(total), kBlock, n, block.rows,
+                      reinterpret_cast<uint32_t*>(rows), columns);
       for (int64_t i = 0; i < block.rows * columns; i += kLanes) store(rows + i, load(rows + i) * p.scale);
     } else {
       __builtin_memset(rows, 0, block.rows * columns * sizeof(float));
@@ -364,7 +401,7 @@ class BackwardPass {
   SequenceBlock *queries = nullptr, *keys = nullptr;
   int32_t *first_query = nullptr, *first_key = nullptr;
   KeyChunk* chunks = nullptr;
-  // Per block of queries and head: B forms of Q^T, Q, dO^T and dO, and rows of lse and delta.
+  // Per block of queries and head: B forms of Q^T, Q, dO^T and dO, and rows of lse (in units of ln 2) and delta.
   Element *query_transposed = nullptr, *query_natural = nullptr, *dout_transposed = nullptr, *dout_natural = nullptr;
   float *block_lse = nullptr, *block_delta = nullptr;
   float* query_sums = nullptr;  // dQ^T per chunk, block of queries and head: [transposed_rows, kBlock]

@@ -23,29 +23,33 @@ LF_INLINE void pack_key_value_tile(const HeadLayout<Math>& head, int64_t rows, l
                                    typename Math::Element* key_tile, typename Math::Element* value_tile) {
   const int64_t padded = round_up(rows, kLanes);
   pack_a<Math>(key_dtype, rows, padded, head.n, head.k, key, staging);
-  pack_b_transposed<Math>(staging, head.k, padded, key_tile, kBlock);
+  pack_b_transposed<Math>(staging, head.k, head.k, padded, key_tile, kBlock);
   pack_a<Math>(value_dtype, rows, round_up(rows, Math::kUnit), head.n, head.k, value, staging);
   pack_b<Math>(staging, head.k, round_up(rows, Math::kUnit), head.n, head.columns, value_tile,
                head.columns);
 }
+
+// Rows of queries that are taken together: their scores stay in the L1 cache until they are weights, and little is computed
+// beyond the causal edge where it crosses a tile.
+constexpr int64_t kStrip = 16;
 
 // Scratch of one block of queries.
 template <typename Math>
 struct QueryScratch {
   using Element = typename Math::Element;
   Element* query;     // A form [kBlock, k]
-  Element* weights;   // A form [kBlock, kBlock]
-  float* scores;      // [kBlock, kBlock]
+  Element* weights;   // A form [kStrip, kBlock]
+  float* scores;      // [kStrip, kBlock]
   float* out;         // [kBlock, columns]
-  float *largest, *total, *rescale;  // [kBlock]
+  float *largest, *total, *rescale;  // [kBlock]; the largest scores in units of ln 2
 
   static size_t carve(const HeadLayout<Math>& head, uint8_t* base, QueryScratch* s) {
     Arena arena{base};
     QueryScratch local;
     if (!s) s = &local;
     s->query = arena.take<Element>(kBlock * head.k);
-    s->scores = arena.take<float>(kBlock * kBlock);
-    s->weights = Math::kUnit == 1 ? reinterpret_cast<Element*>(s->scores) : arena.take<Element>(kBlock * kBlock);
+    s->scores = arena.take<float>(kStrip * kBlock);
+    s->weights = Math::kUnit == 1 ? reinterpret_cast<Element*>(s->scores) : arena.take<Element>(kStrip * kBlock);
     s->out = arena.take<float>(kBlock * head.columns);
     s->largest = arena.take<float>(kBlock);
     s->total = arena.take<float>(kBlock);
@@ -53,9 +57,6 @@ struct QueryScratch {
     return arena.used;
   }
 };
-
-// Rows of queries that are taken together where the causal edge crosses a tile, so that little is computed beyond it.
-constexpr int64_t kStrip = 16;
 
 // Folds `keys` keys, of which the first is number `start` of its sequence, into the running softmax of rows
 // [row, row + rows) of a block of queries; `position` is that of the first of these rows. `first` says that nothing was
@@ -81,9 +82,10 @@ static inline void attend_strip(const AttentionParams& p, const HeadLayout<Math>
     return;
   }
   const int64_t columns = round_up(keys, kLanes);
-  float* scores = s.scores + row * kBlock;
+  float* scores = s.scores;
   multiply_tile<Math>(padded_rows, columns, words, s.query + row * head.k, words, key_tile, kBlock, scores, kBlock, false);
-  // Scaled and masked scores, and their maxima.
+  // Scaled and masked scores in units of ln 2, and their maxima.
+  const float scale = p.softcap > 0.0f ? p.scale / p.softcap : p.scale * kLog2E, cap = p.softcap * kLog2E;
   for (int64_t r = 0; r < rows; r++) {
     float* line = scores + r * kBlock;
     const KeyRange seen = visible_keys(p, position + r, position + r, sequence_keys);
@@ -91,8 +93,8 @@ static inline void attend_strip(const AttentionParams& p, const HeadLayout<Math>
     const bool masked = seen.low > start || seen.high < start + columns;
     f32v top = broadcast(first ? -infinity : largest[r]);
     for (int64_t c = 0; c < columns; c += kLanes) {
-      f32v v = load(line + c) * p.scale;
-      if (p.softcap > 0.0f) v = p.softcap * tanh(v / p.softcap);
+      f32v v = load(line + c) * scale;
+      if (p.softcap > 0.0f) v = cap * tanh(v);
       if (masked) {
         const i32v key = lane_index() + int32_t(c);
         v = select((key >= low) & (key < high), v, broadcast(-infinity));
@@ -111,16 +113,16 @@ static inline void attend_strip(const AttentionParams& p, const HeadLayout<Math>
     const f32v now = load(rescale + r);
     const f32v shift = select(now > broadcast(-infinity), now, broadcast(0.0f));
     const f32v before = first ? broadcast(-infinity) : load(largest + r);
-    store(rescale + r, exp(before - shift));
+    store(rescale + r, exp2(before - shift));
     store(largest + r, now);
   }
   for (int64_t r = 0; r < padded_rows; r++) {
     const float* line = scores + r * kBlock;
-    Element* weights = s.weights + (row + r) * kBlock;
+    Element* weights = s.weights + r * kBlock;
     const f32v shift = broadcast(largest[r] > -infinity ? largest[r] : 0.0f);
     f32v partial = broadcast(0.0f);
     for (int64_t c = 0; c < columns; c += kLanes) {
-      const f32v e = exp(load(line + c) - shift);
+      const f32v e = exp2(load(line + c) - shift);
       partial = partial + e;
       store(weights + c, e);
     }
@@ -131,7 +133,7 @@ static inline void attend_strip(const AttentionParams& p, const HeadLayout<Math>
       for (int64_t c = 0; c < head.columns; c += kLanes) store(sums + c, load(sums + c) * factor);
     }
   }
-  multiply_tile<Math>(padded_rows, head.columns, ceil_div(keys, Math::kUnit), s.weights + row * kBlock, kBlock / Math::kUnit,
+  multiply_tile<Math>(padded_rows, head.columns, ceil_div(keys, Math::kUnit), s.weights, kBlock / Math::kUnit,
                       value_tile, head.columns, out, head.columns, !first);
 }
 
@@ -141,9 +143,8 @@ static inline void attend_tile(const AttentionParams& p, const HeadLayout<Math>&
                                int64_t rows, int64_t position, int64_t start, int64_t keys, int64_t sequence_keys,
                                const typename Math::Element* key_tile, const typename Math::Element* value_tile,
                                bool first) {
-  const int64_t step = p.causal && start + keys > position + 1 ? kStrip : kBlock;
-  for (int64_t row = 0; row < rows; row += step)
-    attend_strip<Math>(p, head, s, row, smaller(step, rows - row), position + row, start, keys, sequence_keys, key_tile,
+  for (int64_t row = 0; row < rows; row += kStrip)
+    attend_strip<Math>(p, head, s, row, smaller(kStrip, rows - row), position + row, start, keys, sequence_keys, key_tile,
                        value_tile, first);
 }
 
@@ -157,7 +158,7 @@ LF_INLINE void finish_block(const HeadLayout<Math>& head, const QueryScratch<Mat
     const float factor = total > 0.0f ? 1.0f / total : 0.0f;
     for (int64_t c = 0; c < head.columns; c += kLanes)
       store(out + c, total == 0.0f ? broadcast(0.0f) : load(out + c) * (total == total ? factor : total));
-    if (lse) lse[r * lse_stride] = total == 0.0f ? -__builtin_inff() : s.largest[r] + __builtin_logf(total);
+    if (lse) lse[r * lse_stride] = total == 0.0f ? -__builtin_inff() : fma(s.largest[r], kLn2, __builtin_logf(total));
     store_row(r, out);
   }
 }

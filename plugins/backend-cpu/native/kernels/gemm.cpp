@@ -60,6 +60,8 @@ class Multiplication {
     if (shares_) chunk_panels_ = smaller(panels_, larger<int64_t>(1, kSharedBytes / (words_ * kPanel * 4 + 1)));
     joins_ = factors && passes_ == 1 && chunk_panels_ == panels_ && groups_of(panels_) == 1 && !p_.runs &&
              !is_block_format(factors->b.dtype) && factors->b.group_bytes == 0;
+    // So would they with the panels of the update, whose depth is small.
+    shares_update_ = p_.k2 > 0 && blocks_ > 1 && !p_.runs && !is_block_format(p_.b2.dtype);
   }
 
   size_t scratch_bytes() const {
@@ -67,6 +69,7 @@ class Multiplication {
     if (p_.runs_select_b) bytes += round_up(blocks_ * int64_t(sizeof(RowBlock)), kCacheLine);
     if (shares_) bytes += chunk_panels_ * words_ * kPanel * 4;
     if (joins_) bytes += factor_panels() * words_ * kPanel * 4;
+    if (shares_update_) bytes += panels_ * words2_ * kPanel * 4;
     return bytes;
   }
   // Whether the factors are formed with the product's own rows.
@@ -83,10 +86,9 @@ class Multiplication {
       split_runs();
     }
     shared_words_ = reinterpret_cast<uint32_t*>(memory);
-    if (joins_) {
-      factor_words_ = shared_words_ + (shares_ ? chunk_panels_ * words_ * kPanel : 0);
-      share_factor_panels();
-    }
+    factor_words_ = shared_words_ + (shares_ ? chunk_panels_ * words_ * kPanel : 0);
+    update_words_ = factor_words_ + (joins_ ? factor_panels() * words_ * kPanel : 0);
+    share_low_rank_panels();
     for (int64_t first = 0; first < panels_; first += chunk_panels_) {
       const int64_t count = smaller(chunk_panels_, panels_ - first);
       if (shares_) share_panels(first, count);
@@ -210,9 +212,16 @@ class Multiplication {
 
   int64_t factor_panels() const { return ceil_div(p_.k2, kPanel); }
 
-  void share_factor_panels() {
+  void share_low_rank_panels() {
     const int64_t depth = kDepth * Words::kUnit, steps = ceil_div(p_.k, depth);
-    ctx_.for_each(factor_panels() * steps, [&](int64_t task, int) {
+    const int64_t factor_tasks = joins_ ? factor_panels() * steps : 0, update_tasks = shares_update_ ? panels_ : 0;
+    ctx_.for_each(factor_tasks + update_tasks, [&](int64_t task, int) {
+      if (task >= factor_tasks) {
+        const int64_t panel = task - factor_tasks;
+        fill_panel<Words>(p_.b2, p_.b2.data, p_.n, p_.k2, panel * kPanel, 0, p_.k2, update_words_ + panel * words2_ * kPanel,
+                          nullptr);
+        return;
+      }
       const int64_t panel = task / steps, k0 = task % steps * depth;
       fill_panel<Words>(factors_->b, factors_->b.data, p_.k2, p_.k, panel * kPanel, k0, smaller(depth, p_.k - k0),
                         factor_words_ + (panel * words_ + k0 / Words::kUnit) * kPanel, nullptr);
@@ -277,6 +286,9 @@ class Multiplication {
 
   // tile += a2 b2, for each run of rows with its own adapter.
   void add_update(const RowBlock& block, int64_t panel, const Local& local, float* tile) {
+    if (shares_update_)
+      return multiply_words<Words>(local.rows2, lda2_, block.count, update_words_ + panel * words2_ * kPanel, words2_,
+                                   vectors_of(panel), tile, true, nullptr);
     const RowRun all = {block.first, block.count, 0};
     const RowRun* runs = p_.runs && !p_.runs_select_b ? p_.runs : &all;
     const int64_t count = runs == &all ? 1 : p_.run_count;
@@ -288,8 +300,7 @@ class Multiplication {
         const int64_t n = smaller(kDepth, words2_ - w), start = w * Words::kUnit;
         fill_panel<Words>(p_.b2, p_.b2.data + runs[i].adapter * p_.b2.group_bytes, p_.n, p_.k2, panel * kPanel, start,
                           smaller(n * Words::kUnit, p_.k2 - start), local.panel, local.scratch);
-        const uint32_t* panel_words = local.panel;
-        multiply_rows<Words>(local.rows2 + (from - block.first) * lda2_ + w, lda2_, to - from, panel_words, n,
+        multiply_rows<Words>(local.rows2 + (from - block.first) * lda2_ + w, lda2_, to - from, local.panel, n,
                       vectors_of(panel), tile + (from - block.first) * kPanel, true);
       }
     }
@@ -317,10 +328,10 @@ class Multiplication {
   const Product* factors_;
   int workers_;
   int64_t words_, words2_, panels_, chunk_panels_, block_rows_, blocks_, pass_words_, passes_, lda_, lda2_;
-  bool direct_, shares_, joins_, failed_ = false;
+  bool direct_, shares_, joins_, shares_update_, failed_ = false;
   WorkerState* states_ = nullptr;
   RowBlock* run_blocks_ = nullptr;
-  uint32_t *shared_words_ = nullptr, *factor_words_ = nullptr;
+  uint32_t *shared_words_ = nullptr, *factor_words_ = nullptr, *update_words_ = nullptr;
 };
 
 template <typename Words>

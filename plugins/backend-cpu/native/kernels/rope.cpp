@@ -35,9 +35,14 @@ void rotation(int32_t position, const View& inv_freq, int64_t token, float sign,
   const double p = position;
   for (int64_t i = 0; i < half; i += kLanes) {
     const int64_t n = smaller<int64_t>(kLanes, half - i);
-    float f[kLanes] = {};
-    for (int64_t l = 0; l < n; l++) f[l] = own[(i + l) * row_stride(inv_freq)];
-    const f32v frequency = load(f);
+    f32v frequency;
+    if (row_stride(inv_freq) == 1) {
+      frequency = load_lanes(own + i, n);
+    } else {
+      float f[kLanes] = {};
+      for (int64_t l = 0; l < n; l++) f[l] = own[(i + l) * row_stride(inv_freq)];
+      frequency = load(f);
+    }
     f32v s, c;
     sincos(low_f64(frequency) * p, high_f64(frequency) * p, s, c);
     store(cosines + i, c * scale);  // the rows are padded to whole vectors

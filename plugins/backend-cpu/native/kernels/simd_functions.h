@@ -17,10 +17,12 @@ LF_INLINE f32v scale_by_power_of_two(f32v v, f32v n) {
 #endif
 }
 
+constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
+
 LF_INLINE f32v exp(f32v x) {
   // Below -104 the result is 0 and above 89 infinite; the clamp keeps n small. With x as the second operand a NaN stays.
   f32v clamped = max(broadcast(-110.0f), min(broadcast(90.0f), x));
-  f32v n = round_even(clamped * 1.44269504f);
+  f32v n = round_even(clamped * kLog2E);
   f32v r = fma(n, broadcast(-0x1.62e400p-1f), clamped);  // ln 2 in two parts; the first has trailing zeros
   r = fma(n, broadcast(-0x1.7f7d1cp-20f), r);
   f32v p = broadcast(0x1.6a23eep-10f);
@@ -30,6 +32,19 @@ LF_INLINE f32v exp(f32v x) {
   p = fma(p, r, broadcast(0x1.fffffcp-2f));
   p = fma(p, r * r, r) + 1.0f;
   return scale_by_power_of_two(p, n);
+}
+
+// 2^x for x <= 127, which costs a third less than exp: sums of exponentials whose logits are kept in units of ln 2.
+LF_INLINE f32v exp2(f32v x) {
+  f32v clamped = max(broadcast(-150.0f), x);  // 0 from there on; with x as the second operand a NaN stays
+  f32v n = round_even(clamped), r = clamped - n;
+  f32v p = broadcast(0x1.41fbbcp-13f);
+  p = fma(p, r, broadcast(0x1.5f3e54p-10f));
+  p = fma(p, r, broadcast(0x1.3b2d4cp-7f));
+  p = fma(p, r, broadcast(0x1.c6aee8p-5f));
+  p = fma(p, r, broadcast(0x1.ebfbdcp-3f));
+  p = fma(p, r, broadcast(0x1.62e430p-1f));
+  return scale_by_power_of_two(fma(p, r, broadcast(1.0f)), n);
 }
 
 // Natural logarithm: -inf at 0, NaN below it.

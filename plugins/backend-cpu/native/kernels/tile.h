@@ -5,6 +5,7 @@
 // a multiple of the unit with zeros, M to a multiple of kTileRows and N to a multiple of kLanes.
 #pragma once
 #include "operands.h"
+#include "transpose.h"
 
 namespace lf_cpu {
 namespace LF_ISA {
@@ -90,12 +91,13 @@ static inline void multiply_tile(int64_t m, int64_t n, int64_t k, const void* a,
 
 // --------------------------------------------------------------------------------------------------------- packing --
 
-// dst[c * dst_ld + r] = src[r * src_ld + c], in blocks of 4 x 4 words.
-static inline void transpose_words(const uint32_t* src, int src_ld, int rows, int columns, uint32_t* dst, int dst_ld) {
+// dst[c * dst_ld + r] = src[r * src_ld + c] for rows and columns in blocks of 4 x 4 words, then what is left.
+static inline void transpose_small(const uint32_t* src, int64_t src_ld, int64_t rows, int64_t columns, uint32_t* dst,
+                                   int64_t dst_ld) {
   typedef uint32_t u32x4 __attribute__((vector_size(16)));
-  const int whole_rows = rows & ~3, whole_columns = columns & ~3;
-  for (int r = 0; r < whole_rows; r += 4) {
-    for (int c = 0; c < whole_columns; c += 4) {
+  const int64_t whole_rows = rows & ~3, whole_columns = columns & ~3;
+  for (int64_t r = 0; r < whole_rows; r += 4) {
+    for (int64_t c = 0; c < whole_columns; c += 4) {
       u32x4 x[4];
       for (int i = 0; i < 4; i++) __builtin_memcpy(&x[i], src + (r + i) * src_ld + c, 16);
       const u32x4 a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), b = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5),
@@ -104,11 +106,31 @@ static inline void transpose_words(const uint32_t* src, int src_ld, int rows, in
                           __builtin_shufflevector(d, e, 0, 1, 4, 5), __builtin_shufflevector(d, e, 2, 3, 6, 7)};
       for (int i = 0; i < 4; i++) __builtin_memcpy(dst + (c + i) * dst_ld + r, &y[i], 16);
     }
-    for (int c = whole_columns; c < columns; c++)
+    for (int64_t c = whole_columns; c < columns; c++)
       for (int i = 0; i < 4; i++) dst[c * dst_ld + r + i] = src[(r + i) * src_ld + c];
   }
-  for (int r = whole_rows; r < rows; r++)
-    for (int c = 0; c < columns; c++) dst[c * dst_ld + r] = src[r * src_ld + c];
+  for (int64_t r = whole_rows; r < rows; r++)
+    for (int64_t c = 0; c < columns; c++) dst[c * dst_ld + r] = src[r * src_ld + c];
+}
+
+// The same in squares as large as registers, where there are any.
+static inline void transpose_words(const uint32_t* src, int64_t src_ld, int64_t rows, int64_t columns, uint32_t* dst,
+                                   int64_t dst_ld) {
+  int64_t whole = 0;
+  if constexpr (kLanes > 4) {
+    whole = columns / kLanes * kLanes;
+    for (int64_t c = 0; c < whole; c += kLanes) {
+      int64_t r = 0;
+      for (; r + kLanes <= rows; r += kLanes) {
+        u32v square[kLanes];
+        for (int i = 0; i < kLanes; i++) square[i] = load_words(src + (r + i) * src_ld + c);
+        transpose(square);
+        for (int i = 0; i < kLanes; i++) __builtin_memcpy(dst + (c + i) * dst_ld + r, &square[i], sizeof square[i]);
+      }
+      transpose_small(src + r * src_ld + c, src_ld, rows - r, kLanes, dst + c * dst_ld + r, dst_ld);
+    }
+  }
+  transpose_small(src + whole, src_ld, rows, columns - whole, dst + whole * dst_ld, dst_ld);
 }
 
 // One row of a float operand with dense elements as n elements of Math, then zeros up to `padded`.
@@ -116,7 +138,11 @@ template <typename Math>
 LF_INLINE void pack_row(lf_dtype dtype, const uint8_t* src, int64_t n, int64_t padded, typename Math::Element* dst) {
   using Element = typename Math::Element;
   if constexpr (Math::kUnit == 2) {
-    __builtin_memcpy(dst, src, n * 2);  // Bf16Math is chosen only where all operands are bf16
+    // Bf16Math is chosen only where all operands are bf16. Rows are short: whole vectors cost less than a call.
+    constexpr int64_t kVector = kLanes * 2;
+    int64_t i = 0;
+    for (; i + kVector <= n; i += kVector) __builtin_memcpy(dst + i, src + i * 2, kVector * 2);
+    if (i < n) __builtin_memcpy(dst + i, src + i * 2, (n - i) * 2);
   } else {
     with_float(dtype, [&](auto type) { widen_row(reinterpret_cast<const decltype(type)*>(src), n, 1, dst); });
   }
@@ -131,13 +157,13 @@ LF_INLINE void pack_a(lf_dtype dtype, int64_t rows, int64_t padded_rows, int64_t
   __builtin_memset(dst + rows * padded, 0, (padded_rows - rows) * padded * sizeof *dst);
 }
 
-// B form of the transpose of a matrix in A form: A [rows, k] becomes [k / unit][ld][unit]. Columns from `rows` up to ld
-// keep what they hold, so that a caller who needs zeros there passes zero rows.
+// B form of the transpose of a matrix in A form: A [rows, k] with leading dimension lda becomes [k / unit][ld][unit]. Columns
+// from `rows` up to ld keep what they hold, so that a caller who needs zeros there passes zero rows.
 template <typename Math>
-LF_INLINE void pack_b_transposed(const typename Math::Element* a, int64_t k, int64_t rows, typename Math::Element* dst,
-                                 int64_t ld) {
-  const int64_t words = k / Math::kUnit;
-  transpose_words(reinterpret_cast<const uint32_t*>(a), int(words), int(rows), int(words), reinterpret_cast<uint32_t*>(dst), int(ld));
+LF_INLINE void pack_b_transposed(const typename Math::Element* a, int64_t lda, int64_t k, int64_t rows,
+                                 typename Math::Element* dst, int64_t ld) {
+  transpose_words(reinterpret_cast<const uint32_t*>(a), lda / Math::kUnit, rows, k / Math::kUnit,
+                  reinterpret_cast<uint32_t*>(dst), ld);
 }
 
 // B form of a matrix in A form: [rows, columns] becomes [rows / unit][ld][unit], with zeros in columns up to

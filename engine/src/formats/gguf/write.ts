@@ -116,29 +116,35 @@ class ByteWriter {
   }
 
   u8(value: number): void {
-    this.buffer.writeUInt8(value, this.room(1));
+    const at = this.room(1);
+    this.buffer.writeUInt8(value, at);
   }
 
   u32(value: number): void {
-    this.buffer.writeUInt32LE(value, this.room(4));
+    const at = this.room(4);
+    this.buffer.writeUInt32LE(value, at);
   }
 
   i32(value: number): void {
-    this.buffer.writeInt32LE(value, this.room(4));
+    const at = this.room(4);
+    this.buffer.writeInt32LE(value, at);
   }
 
   f32(value: number): void {
-    this.buffer.writeFloatLE(value, this.room(4));
+    const at = this.room(4);
+    this.buffer.writeFloatLE(value, at);
   }
 
   u64(value: number): void {
-    this.buffer.writeBigUInt64LE(BigInt(value), this.room(8));
+    const at = this.room(8);
+    this.buffer.writeBigUInt64LE(BigInt(value), at);
   }
 
   string(value: string): void {
     const bytes = Buffer.from(value, 'utf8');
     this.u64(bytes.length);
-    bytes.copy(this.buffer, this.room(bytes.length));
+    const at = this.room(bytes.length);
+    bytes.copy(this.buffer, at);
   }
 
   /** The type of a list, that of its elements, and how many there are. */
@@ -148,7 +154,7 @@ class ByteWriter {
     this.u64(length);
   }
 
-  /** Where the next `bytes` bytes go. */
+  /** Where the next `bytes` bytes go. The buffer may be another one afterwards. */
   private room(bytes: number): number {
     const at = this.length;
     this.length += bytes;

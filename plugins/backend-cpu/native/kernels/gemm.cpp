@@ -17,6 +17,8 @@ constexpr int64_t kBlockRows = LF_ISA_LEVEL == 1 ? 96 : 64;  // rows of a task
 constexpr int64_t kRowBytes = 512 << 10;         // of laid-out rows a task keeps; deeper products take several passes
 constexpr int64_t kPassRowBytes = 256 << 10;     // of rows that one of several passes lays out
 constexpr int64_t kPassPanels = 12;              // panels whose sums a task keeps between passes
+constexpr int64_t kThinRows = 16;                // of a product whose time is that of reading the other factor
+constexpr int64_t kThinWords = 64;               // that it covers in a pass
 constexpr int64_t kSharedBytes = 16 << 20;       // of converted panels at a time
 constexpr int64_t kCacheLine = 64;
 
@@ -52,6 +54,9 @@ class Multiplication {
       pass_words_ = larger<int64_t>(1, kPassRowBytes / 4 / block_rows_ / kDepth) * kDepth;
       passes_ = ceil_div(words_, pass_words_);
     }
+    // Strips of a matrix that lies by rows are read a few rows at a time, while their neighbours are still in the caches.
+    thin_ = p_.m <= kThinRows && words_ > 2 * kThinWords && !p_.b.packed && p_.b.column_stride == 1 && !p_.runs;
+    if (thin_) pass_words_ = kThinWords, passes_ = ceil_div(words_, pass_words_);
     lda_ = leading_dimension(pass_words_);
     lda2_ = leading_dimension(words2_);
     // Several blocks of rows would convert the same panels again and again: convert them once, for all to read.
@@ -152,7 +157,7 @@ class Multiplication {
 
   // How many tasks share a block of rows.
   int64_t groups_of(int64_t panels) const {
-    const int64_t wanted = workers_ == 1 ? 1 : workers_ * (blocks_ == 1 ? 8 : 4);
+    const int64_t wanted = workers_ == 1 ? 1 : workers_ * (thin_ ? 2 : blocks_ == 1 ? 8 : 4);
     const int64_t groups = blocks_ >= wanted ? 1 : smaller(panels, ceil_div(wanted, larger<int64_t>(1, blocks_)));
     return passes_ > 1 ? larger(groups, ceil_div(panels, kPassPanels)) : groups;
   }
@@ -328,7 +333,7 @@ class Multiplication {
   const Product* factors_;
   int workers_;
   int64_t words_, words2_, panels_, chunk_panels_, block_rows_, blocks_, pass_words_, passes_, lda_, lda2_;
-  bool direct_, shares_, joins_, shares_update_, failed_ = false;
+  bool direct_, thin_, shares_, joins_, shares_update_, failed_ = false;
   WorkerState* states_ = nullptr;
   RowBlock* run_blocks_ = nullptr;
   uint32_t *shared_words_ = nullptr, *factor_words_ = nullptr, *update_words_ = nullptr;

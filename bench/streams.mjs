@@ -6,7 +6,8 @@
  *   node bench/streams.mjs --model FILE.gguf [--folder BF16_FOLDER] [--sides q4,bf16,invariant] [--streams 1,8,32]
  *     [--prompts random,shared] [--repetitions 3] [--threads N] [--json FILE]
  *
- * `random` prompts have 64 tokens or so and share nothing; `shared` ones have 512 in common. Answers have 64 tokens.
+ * `random` prompts have 64 tokens or so and share nothing; `shared` ones have 512 in common. Answers have 64 tokens. Of prompts
+ * `read-N` N words are read and one token is asked for: what is counted are the words that are read a second.
  */
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
@@ -37,13 +38,17 @@ const promptOf = {
   random: (seed) => words(62, randomOf(seed)),
   shared: (seed) => `${shared} ${words(12, randomOf(seed))}`,
 };
+/** Words that are read of a kind of prompts `read-N`. */
+const readOf = (kind) => Number(/^read-(\d+)$/.exec(kind)?.[1] ?? 0);
 
 async function round(server, streams, kind, seed) {
   const begin = performance.now();
-  const prompts = Array.from({ length: streams }, (_, i) => promptOf[kind](seed + i));
-  const results = await Promise.all(prompts.map((prompt) => stream(server, prompt, NEW_TOKENS)));
+  const read = readOf(kind);
+  const promptFrom = read ? (own) => words(read, randomOf(own)) : promptOf[kind];
+  const prompts = Array.from({ length: streams }, (_, i) => promptFrom(seed + i));
+  const results = await Promise.all(prompts.map((prompt) => stream(server, prompt, read ? 1 : NEW_TOKENS)));
   const seconds = (performance.now() - begin) / 1000;
-  const tokens = results.reduce((sum, result) => sum + result.tokens, 0);
+  const tokens = read ? streams * read : results.reduce((sum, result) => sum + result.tokens, 0);
   return {
     rate: tokens / seconds,
     first: percentile(

@@ -84,6 +84,7 @@ export class Device implements Disposable {
   private closed = false;
   private deviceAllocations = 0;
   private submits = 0;
+  private held = false;
   private flushes = 0;
   private live = 0;
   private revisions = 0;
@@ -106,7 +107,7 @@ export class Device implements Disposable {
     this.transient = this.openArena();
     this.persistent = new PersistentArena(this.source);
     // With call sites, one stream a flush keeps the offset in an error unambiguous.
-    this.recorder = new CommandRecorder(() => this.submit(), debug ? 16 * 2 ** 20 : SUBMIT_BYTES, debug);
+    this.recorder = new CommandRecorder(() => this.submitUnlessHeld(), debug ? 16 * 2 ** 20 : SUBMIT_BYTES, debug);
   }
 
   allocate(bytes: number, lifetime: Lifetime = 'transient'): Allocation {
@@ -262,6 +263,15 @@ export class Device implements Disposable {
     this.submit();
     this.submits++;
     this.attempt(() => this.native.submit(bytes, bytes.length));
+  }
+
+  /** From here on nothing is submitted for the amount of it alone, until this is called with false; `submit` itself still does. */
+  hold(on: boolean): void {
+    this.held = on;
+  }
+
+  private submitUnlessHeld(): void {
+    if (!this.held) this.submit();
   }
 
   /** Submits and waits until everything recorded so far has run. Rejects with the error of the command that failed. */

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import * as commands from '../device/commands/index.js';
 import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
+import { Op } from '../device/opcodes.js';
 import { CAUSAL, difference, golden, goldenFiles } from '../models/golden.fixture.js';
 import { asCausal, loadModelFiles } from '../models/load.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -99,6 +100,40 @@ describe('a model on two devices', () => {
     const drawn = await greedyTokens(split);
     expect(drawn).toHaveLength(Math.min(32, whole.config.maxPositions - 7));
     expect(drawn).toEqual(await greedyTokens(whole));
+  });
+
+  it('asks for memory only while no device waits for another, however much it records', async () => {
+    using split = await loadTensorParallelFiles(two, goldenFiles('llama'), { dtype: 'f32' });
+    const tokens = golden('llama').sequences[0]!;
+    const events: string[] = [];
+    const spies = two.flatMap((device) => {
+      const { recorder } = device;
+      // Else what a tiny model records is never enough to be submitted on its own.
+      Object.assign(recorder, { limit: 256 });
+      const allocate = device.allocate.bind(device);
+      const submit = device.submit.bind(device);
+      return [
+        vi.spyOn(device, 'allocate').mockImplementation((...args) => {
+          events.push('memory');
+          return allocate(...args);
+        }),
+        vi.spyOn(device, 'submit').mockImplementation(() => {
+          for (let at = 0; at * 4 < recorder.size; at += recorder.words[at + 1]! / 4)
+            if (recorder.words[at] === Op.ALL_REDUCE) events.push('sum');
+          submit();
+        }),
+      ];
+    });
+    try {
+      await decodeLogits(split, tokens, 3);
+    } finally {
+      for (const spy of spies) spy.mockRestore();
+    }
+    // In each step all sums of both ranks are handed over with no request for memory between them.
+    const runs = events.join(' ').match(/sum( sum)*/g)!;
+    // Of the embeddings, and two of each layer.
+    const sumsOfRank = 1 + 2 * split.config.numLayers;
+    expect(new Set(runs.map((run) => run.split(' ').length))).toEqual(new Set([2 * sumsOfRank]));
   });
 
   it('is refused where heads do not divide', async () => {

@@ -113,15 +113,14 @@ class TensorParallelModel implements CausalLanguageModel {
   }
 
   hidden(batch: PackedBatch, options?: ForwardOptions): Tensor {
-    return this.handOver(this.ranks.map((rank) => rank.hidden(batch, options)));
+    return this.handOver(this.together((rank) => rank.hidden(batch, options)));
   }
 
   decode(batch: PagedBatch, cache: KvCache): Tensor {
     const { others } = cache as ShardedCache;
-    const parts = this.ranks.map((rank, i) => rank.decode(batch, i === 0 ? cache : others[i - 1]!));
+    const parts = this.together((rank, i) => rank.decode(batch, i === 0 ? cache : others[i - 1]!));
     // `logits` asks for them; the caller's scope disposes them with its own.
     this.beside.set(parts[0]!, parts.slice(1));
-    for (const { device } of this.others) device.submit();
     return parts[0]!;
   }
 
@@ -130,7 +129,7 @@ class TensorParallelModel implements CausalLanguageModel {
       hiddenRows,
       ...(this.beside.get(hiddenRows) ?? this.unavailable('logits of other rows than it gave')),
     ];
-    return this.handOver(this.ranks.map((rank, i) => rank.logits(parts[i]!)));
+    return this.handOver(this.together((rank, i) => rank.logits(parts[i]!)));
   }
 
   async settle(): Promise<void> {
@@ -171,14 +170,26 @@ class TensorParallelModel implements CausalLanguageModel {
   }
 
   /**
-   * The first rank's tensor; those of the others are not needed. They must have what was recorded for them, or the first
-   * would wait for ever.
+   * What each rank records, handed to their devices only when all of it is there. Recording may ask for memory, and a driver may
+   * wait for its device before it gives any; a device whose sum is under way waits for the other devices, and
+   * those would wait for this thread.
    */
-  private handOver([own, ...others]: Tensor[]): Tensor {
-    for (const other of others) {
-      other.device.submit();
-      other.dispose();
+  private together(record: (rank: CausalLanguageModel, i: number) => Tensor): Tensor[] {
+    const devices = this.ranks.map((rank) => rank.device);
+    for (const device of devices) device.hold(true);
+    let parts: Tensor[];
+    try {
+      parts = this.ranks.map(record);
+    } finally {
+      for (const device of devices) device.hold(false);
     }
+    for (const device of devices) device.submit();
+    return parts;
+  }
+
+  /** The first rank's tensor; those of the others are not needed. */
+  private handOver([own, ...others]: Tensor[]): Tensor {
+    for (const other of others) other.dispose();
     return own!;
   }
 

@@ -6,6 +6,10 @@ namespace lf_gpu {
 
 constexpr int kCodeThreads = 128;
 constexpr int kTableCodes = 16;
+// ENCODE_BLOCKS: for each thread's sub-block of 32 (or 16) elements they, their weights and codes, padded; two multiples; and bytes of
+// blocks.
+constexpr int kEncodeThreads = 64, kEncodeStride = 33;
+constexpr uint32_t kEncodeShared = kEncodeThreads * (3 * kEncodeStride * 4 + 2 + 34);
 
 struct DequantizeArgs {
   Head head;

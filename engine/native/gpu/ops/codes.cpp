@@ -135,9 +135,8 @@ const char* run_encode(Context& c, const uint32_t*, const View* o, int) {
   args.importance = o[1].as<const float>(), args.importance_stride = o[1].stride[0];
   args.rows = o[0].shape[0], args.columns = o[0].shape[1];
   args.out = o[2].data, args.dtype = static_cast<uint32_t>(o[2].dtype);
-  const int64_t blocks = args.rows * args.columns / block_extent(args.dtype);
-  const uint32_t threads = threads_for(c, blocks, kCodeThreads);
-  return c.launch("encode_blocks", {static_cast<uint32_t>(ceil_div(blocks, threads))}, threads, 0, args);
+  const int64_t parts = args.rows * args.columns / (args.dtype == LF_Q6_K ? 16 : 32);
+  return c.launch("encode_blocks", {static_cast<uint32_t>(ceil_div(parts, kEncodeThreads))}, kEncodeThreads, kEncodeShared, args);
 }
 
 const OpRegistration kDequantize{LF_OP_DEQUANTIZE, run_dequantize, check_dequantize}, kQuantizeTable{LF_OP_QUANTIZE_TABLE, run_table, check_table},

@@ -9,8 +9,10 @@ using namespace lf_gpu;
 
 static const char* separator = "{";
 
-static void print(const char* name, int warps, int threads, unsigned shared) {
-  printf("%s\n  \"%s\": {\"warps\": %d, \"threads\": %d, \"shared\": %u}", separator, name, warps, threads, shared);
+// `unit`: the kernel is there only for devices with a matrix unit for bf16.
+static void print(const char* name, int warps, int threads, unsigned shared, bool unit = false) {
+  printf("%s\n  \"%s\": {\"warps\": %d, \"threads\": %d, \"shared\": %u, \"unit\": %s}", separator, name, warps, threads, shared,
+         unit ? "true" : "false");
   separator = ",";
 }
 
@@ -33,6 +35,9 @@ int main() {
   }
   print("gemm_f32", kGemmWarps, 0, general_gemm_shared(4));
   print("gemm_thin", kThinWarps, 0, kThinShared);
+  print("gemm_packed", kPackedWarps, 0, kPackedShared, true);
+  print("gemm_packed_thin", kPackedThinWarps, 0, kPackedThinShared, true);
+  print("gemm_packed_plain", 0, kPackedPlainThreads, kPackedPlainShared);
   print_tiles<AttentionTiles<2, 64>>("attention_%s_%d", "bf16", 64);
   print_tiles<AttentionTiles<2, 128>>("attention_%s_%d", "bf16", 128);
   print_tiles<AttentionTiles<2, 256>>("attention_%s_%d", "bf16", 256);

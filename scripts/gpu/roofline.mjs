@@ -26,9 +26,10 @@ const norm = (rows, n) => ({ flops: 4 * rows * n, bytes: BF16 * (2 * rows * n + 
 const KERNELS = [
   ['gemm_async_nn_bf16', 'product 4096 x 4096 x 4096', product(4096, 4096, 4096)],
   ['gemm_async_nn_bf16', 'product 512 x 14336 x 4096', product(512, 14336, 4096)],
-  ['gemm_bf16', 'the same with 4-bit weights in groups of 128', product(512, 14336, 4096, 4.25)],
+  ['gemm_packed', 'the same with 4-bit weights in groups of 128', product(512, 14336, 4096, 4.25)],
   ['gemm_thin', 'product 1 x 14336 x 4096', product(1, 14336, 4096)],
-  ['gemm_thin', 'the same with 4-bit weights in groups of 128', product(1, 14336, 4096, 4.25)],
+  ['gemm_packed_thin', 'the same with 4-bit weights in groups of 128', product(1, 14336, 4096, 4.25)],
+  ['gemm_packed_thin', 'the same of 16 rows', product(16, 14336, 4096, 4.25)],
   ['attention_bf16_128', 'prompt of 4096, 32 heads, 8 KV heads', attention(1, 4096, 4096, 32, 8, 128)],
   ['attention_bf16_128', 'a token of 32 sequences, context 4096', attention(32, 1, 4096, 32, 8, 128)],
   ['norm_forward', 'RMS norm of 8192 x 4096', norm(8192, 4096)],

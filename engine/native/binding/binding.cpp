@@ -220,6 +220,8 @@ napi_value properties_object(napi_env env, const lf_device_properties& p) {
   napi_get_boolean(env, p.unified_memory != 0, &unified);
   set(env, object, "unifiedMemory", unified);
   set(env, object, "kvBlockSize", number(env, p.kv_block_size));
+  const char* const math[] = {"f32", "bf16", "int8"};
+  set(env, object, "packedMath", string(env, math[p.packed_math <= LF_MATH_INT8 ? p.packed_math : 0]));
   return object;
 }
 

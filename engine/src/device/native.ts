@@ -1,3 +1,5 @@
+import type { MathKind } from './opcodes.js';
+
 /** The N-API binding, as native/binding/binding.cpp exports it. It knows backend.h and nothing else. */
 export interface NativeBinding {
   loadBackend(libraryPath: string): NativeBackend;
@@ -33,6 +35,8 @@ export interface DeviceProperties {
   readonly unifiedMemory: boolean;
   /** Preferred positions per block of a key-value cache. */
   readonly kvBlockSize: number;
+  /** In which precision `linear` is fastest with activations of bf16 and a weight packed in a block format. */
+  readonly packedMath: MathKind;
 }
 
 export interface DeviceMemory {

@@ -1,14 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Tape, withTape } from '../autograd/index.js';
 import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
-import type { DType } from '../device/dtype.js';
-import type { TensorEntry } from '../formats/model-source.js';
-import { difference, fixture, golden, goldenFiles, readTensors, relativeDifference } from './golden.fixture.js';
+import { difference, golden, relativeDifference } from './golden.fixture.js';
 import { asCausal, type LoadOptions, loadModelFiles } from './load.js';
+import { quantisedFiles } from './quantised-files.fixture.js';
 import type { WeightFiles } from './weights.js';
 
 let device: Device;
@@ -17,62 +16,12 @@ let files: Record<'q8_0' | 'q4_0', WeightFiles>;
 beforeAll(() => {
   device = cpuDevice();
   folder = mkdtempSync(join(tmpdir(), 'largeforge-'));
-  files = { q8_0: quantisedFiles('q8_0'), q4_0: quantisedFiles('q4_0') };
+  files = { q8_0: quantisedFiles(folder, 'q8_0'), q4_0: quantisedFiles(folder, 'q4_0') };
 });
 afterAll(() => {
   device.close();
   rmSync(folder, { recursive: true });
 });
-
-/** f16 bits of a scale, towards zero; scales here are normal numbers. */
-function halfBits(value: number): number {
-  const bits = new Uint32Array(Float32Array.of(value).buffer)[0]!;
-  return ((bits >>> 13) - (112 << 10)) & 0x7fff;
-}
-function halfValue(bits: number): number {
-  return new Float32Array(Uint32Array.of((bits << 13) + (112 << 23)).buffer)[0]!;
-}
-
-/** Blocks of 32 with an f16 scale and signed codes: ggml's block_q8_0 and block_q4_0. */
-function quantise(values: Float32Array, dtype: 'q8_0' | 'q4_0'): Uint8Array<ArrayBuffer> {
-  const most = dtype === 'q8_0' ? 127 : 7;
-  const size = dtype === 'q8_0' ? 34 : 18;
-  const out = new Uint8Array((values.length / 32) * size);
-  for (let b = 0; b < values.length / 32; b++) {
-    const block = values.subarray(32 * b, 32 * b + 32);
-    const bits = halfBits(Math.max(1e-4, ...block.map(Math.abs)) / most);
-    const codes = Array.from(block, (v) => Math.max(-most, Math.min(most, Math.round(v / halfValue(bits)))));
-    const at = b * size;
-    out.set([bits & 255, bits >> 8], at);
-    if (dtype === 'q8_0')
-      out.set(
-        Uint8Array.from(codes, (c) => c & 255),
-        at + 2,
-      );
-    else
-      out.set(
-        codes.slice(0, 16).map((c, i) => (c + 8) | ((codes[i + 16]! + 8) << 4)),
-        at + 2,
-      );
-  }
-  return out;
-}
-
-/** The tiny llama with its matrices in blocks, queries and keys in the order of GGUF files. */
-function quantisedFiles(dtype: 'q8_0' | 'q4_0'): WeightFiles {
-  const values = readTensors(fixture('llama/model.safetensors'));
-  const plain = goldenFiles('llama');
-  const tensors = [...plain.tensors.values()].map((tensor): TensorEntry => {
-    if (tensor.shape.length !== 2 || tensor.shape[1]! % 32 !== 0) return tensor;
-    const bytes = quantise(values.floats(tensor.name), dtype);
-    const file = join(folder, `${dtype}-${tensor.name}`);
-    writeFileSync(file, bytes);
-    const heads = /\.q_proj/.test(tensor.name) ? 4 : /\.k_proj/.test(tensor.name) ? 2 : undefined;
-    const place = { file, offset: 0, bytes: bytes.length, dtype: dtype as DType };
-    return { ...tensor, ...place, ...(heads && { transform: 'unpermute-rope', heads }) };
-  });
-  return { ...plain, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
-}
 
 async function logitsOf(from: WeightFiles, options: LoadOptions): Promise<Float32Array> {
   using model = asCausal(loadModelFiles(device, from, options));

@@ -43,10 +43,11 @@ export function mathOf(x: Tensor): MathKind {
 
 /**
  * The same for a product with a weight that no gradient needs: against one in its own bits, activations that are not f32
- * may be rounded to 8 bits.
+ * may be rounded as the device does best, on processors to 8 bits.
  */
 function servingMath(x: Tensor, w: Tensor): MathKind {
-  return x.dtype === 'bf16' && w.layout === 'packedForward' && isBlockFormat(w.dtype) ? 'int8' : mathOf(x);
+  const packed = x.dtype === 'bf16' && w.layout === 'packedForward' && isBlockFormat(w.dtype);
+  return packed ? x.device.properties.packedMath : mathOf(x);
 }
 
 /** A weight as LINEAR takes it, and x [M, K] with its columns in the weight's order: x itself, or the caller's to dispose. */

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cpuDevice } from '../device/cpu-device.fixture.js';
 import type { Device } from '../device/device.js';
@@ -5,8 +8,9 @@ import { emulatedDevice } from '../device/emulated-gpu.fixture.js';
 import { GenerationEngine } from '../generation/engine.js';
 import { type CacheType, ModelExecutor } from '../generation/model-executor.js';
 import { greedy } from '../generation/request.js';
-import { difference, goldenFiles } from '../models/golden.fixture.js';
-import { asCausal, loadModelFiles } from '../models/load.js';
+import { difference, golden, goldenFiles, relativeDifference } from '../models/golden.fixture.js';
+import { asCausal, type LoadOptions, loadModelFiles } from '../models/load.js';
+import { quantisedFiles } from '../models/quantised-files.fixture.js';
 import { nextTokenObjective } from './next-token.js';
 import { tinyModel, tinyOptions, tinyRows } from './tiny-run.fixture.js';
 import { train } from './train.js';
@@ -77,4 +81,27 @@ export function equalsCpu(vendor: 'cuda' | 'rocm'): void {
     },
     300_000,
   );
+
+  it('weights of 4 bits stay in 4 bits, and give the logits of the same weights expanded to bf16', async () => {
+    expect(gpu.properties.packedMath).toBe('bf16');
+    expect(cpu.properties.packedMath).toBe('int8');
+    const folder = mkdtempSync(join(tmpdir(), 'largeforge-'));
+    try {
+      const files = quantisedFiles(folder, 'q4_0');
+      const logits = async (device: Device, options: LoadOptions) => {
+        using model = asCausal(loadModelFiles(device, files, options));
+        using hidden = model.hidden(golden('llama').batch);
+        using result = model.logits(hidden);
+        return await result.floats();
+      };
+      const exact = await logits(cpu, { dtype: 'f32' });
+      const kept = await logits(gpu, { dtype: 'bf16', weights: 'as-stored' });
+      const expanded = await logits(gpu, { dtype: 'bf16', weights: 'bf16' });
+      expect(relativeDifference(kept, exact)).toBeLessThan(0.05);
+      // Products of the same numbers, summed in another order.
+      expect(relativeDifference(kept, expanded)).toBeLessThan(0.01);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 300_000);
 }

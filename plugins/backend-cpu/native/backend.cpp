@@ -28,6 +28,7 @@ void fill_properties(const KernelTable& kernels, int threads, lf_device_properti
   p.alignment = 64;
   p.unified_memory = 1;
   p.kv_block_size = 32;
+  p.packed_math = LF_MATH_INT8;
   memcpy(out, &p, p.struct_size);
 }
 

@@ -55,6 +55,21 @@ Operand& add_weight(Case& c, Random& random, int64_t n, int64_t& k, lf_layout la
   return w;
 }
 
+// A weight of 4 bits with scales and zeros for groups, packed in its own bits.
+Operand& add_codes(Case& c, Random& random, int64_t n, int64_t& k) {
+  const lf_dtype format = random.pick({LF_Q4_0, LF_Q4_Z});
+  if (format == LF_Q4_Z) c.required = false;
+  k = (k + 31) / 32 * 32;
+  Operand& w = c.add(Role::kRead, blocks(random, format, {n, k}, 0.3));
+  w.layout = LF_LAYOUT_PACKED_FORWARD;
+  w.packed_dtype = format;
+  if (format == LF_Q4_Z) {
+    w.packed_group = random.pick<uint32_t>({0, 32, 96, 128});
+    if (w.packed_group > 32) share_scales(w.tensor, w.packed_group);
+  }
+  return w;
+}
+
 int64_t any_rows(Random& random) {
   // One row is decoding, a few are small batches; then several tiles.
   return random.chance(0.4) ? random.integer(1, 5) : random.extent(140);
@@ -82,7 +97,8 @@ Case make_linear(Random& random) {
   const int64_t m = random.chance(0.03) ? 0 : any_rows(random), n = random.extent(260);
   int64_t k = random.extent(random.chance(0.2) ? 1200 : 300);
   Case weight;
-  const Operand& w = add_weight(weight, random, n, k, LF_LAYOUT_PACKED_FORWARD, true);
+  // Weights of 4 bits in their own bits, which backends have kernels of their own for, come more often than chance has them.
+  const Operand& w = random.chance(0.2) ? add_codes(weight, random, n, k) : add_weight(weight, random, n, k, LF_LAYOUT_PACKED_FORWARD, true);
   const bool own_bits = w.layout == LF_LAYOUT_PACKED_FORWARD && is_block_format(w.packed_dtype);
   if (own_bits && random.chance(0.6)) c.params.words[2] = LF_MATH_INT8;
   c.add(Role::kRead, normal(random, any_float(random), {m, k}, Strides::kAny));

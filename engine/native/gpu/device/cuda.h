@@ -156,6 +156,21 @@ LF_ON_DEVICE void mma_16x8x16_bf16(float* c, const uint32_t* a, const uint32_t* 
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 #endif
+#if __CUDA_ARCH__ >= 800
+// a b + c of two bf16 in a word, each rounded once.
+#define LF_BF16_PAIRS 1
+LF_ON_DEVICE uint32_t multiply_add_bf16x2(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t r;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(c));
+  return r;
+}
+#endif
+// (word & mask) | bits, by one LOP3.
+LF_ON_DEVICE uint32_t and_or(uint32_t word, uint32_t mask, uint32_t bits) {
+  uint32_t r;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(r) : "r"(word), "r"(mask), "r"(bits));
+  return r;
+}
 // What the matrix unit takes.
 #if __CUDA_ARCH__ >= 800
 #define LF_MMA_PTX_BF16 1

@@ -155,6 +155,8 @@ LF_ON_DEVICE uint16_t float_to_half_bits(float v) {
   return uint16_t(sign | ((u + 0xfffu + (u >> 13 & 1u) - 0x38000000u) >> 13));
 }
 
+LF_ON_DEVICE uint32_t and_or(uint32_t word, uint32_t mask, uint32_t bits) { return (word & mask) | bits; }
+
 LF_ON_DEVICE float exp_of(float x) { return std::exp(x); }
 LF_ON_DEVICE float log_of(float x) { return std::log(x); }
 LF_ON_DEVICE float tanh_of(float x) { return std::tanh(x); }

@@ -22,6 +22,22 @@ inline float half_of(uint32_t word, int which, bool brain) {
 #define LF_MMA_PTX_BF16 1
 #define LF_MMA_PTX_F16 1
 
+// fma.rn.bf16x2 of normal numbers: the sum is exact in f64, and rounded once.
+#define LF_BF16_PAIRS 1
+inline uint32_t multiply_add_bf16x2(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t word = 0;
+  for (int i = 0; i < 2; i++) {
+    const double sum = double(half_of(a, i, true)) * double(half_of(b, i, true)) + double(half_of(c, i, true));
+    int exponent = 0;
+    const double digits = std::frexp(sum, &exponent);
+    const float rounded = float(std::ldexp(std::nearbyint(std::ldexp(digits, 8)), exponent - 8));
+    uint32_t bits;
+    memcpy(&bits, &rounded, 4);
+    word |= bits >> 16 << (16 * i);
+  }
+  return word;
+}
+
 template <bool kBrain>
 inline void mma_16x8x16(void* const* lanes, uint32_t) {
   float a[16][16], b[16][8];

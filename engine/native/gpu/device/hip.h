@@ -125,6 +125,9 @@ LF_ON_DEVICE uint16_t float_to_half_bits(float v) {
   return bits;
 }
 
+// (word & mask) | bits: v_and_or_b32.
+LF_ON_DEVICE uint32_t and_or(uint32_t word, uint32_t mask, uint32_t bits) { return (word & mask) | bits; }
+
 LF_ON_DEVICE float exp_of(float x) { return __ocml_exp_f32(x); }
 LF_ON_DEVICE float log_of(float x) { return __ocml_log_f32(x); }
 LF_ON_DEVICE float tanh_of(float x) { return __ocml_tanh_f32(x); }

@@ -99,6 +99,17 @@ struct PtxMma {
     load_matrices_transposed(b.r, (s + (lane % 16) * stride + lane / 16 * 8).data);
     return b;
   }
+  // Operands by eights: a lane has eight neighbours of a depth of 32, from eight_depth() on, of row (of b: column) eight_row(i).
+  // Two steps of the depth come from them. Which of the depth a step takes is another order than that of load_a and load_b.
+  static constexpr int kEights = 2;
+  LF_ON_DEVICE static int eight_row(int i) { return lane_id() / 4 + 8 * i; }
+  LF_ON_DEVICE static int eight_depth() { return lane_id() % 4 * 8; }
+  LF_ON_DEVICE static A a_of_eights(const Words4 (&e)[2], int step) {
+    return {{e[0].w[2 * step], e[1].w[2 * step], e[0].w[2 * step + 1], e[1].w[2 * step + 1]}};
+  }
+  LF_ON_DEVICE static B b_of_eights(const Words4 (&e)[2], int step) {
+    return {{e[0].w[2 * step], e[0].w[2 * step + 1], e[1].w[2 * step], e[1].w[2 * step + 1]}};
+  }
   LF_ON_DEVICE static void multiply(Sums& sums, const A& a, const B& b);
 };
 template <>
@@ -148,6 +159,12 @@ struct MatrixCoreMma {
   LF_ON_DEVICE static A load_a_transposed(Shared<T> s, int stride) { return gather(s, 1, stride); }
   LF_ON_DEVICE static B load_b(Shared<T> s, int stride) { return gather(s, stride, 1); }
   LF_ON_DEVICE static B load_b_transposed(Shared<T> s, int stride) { return gather(s, 1, stride); }
+  // As PtxMma's.
+  static constexpr int kEights = 1;
+  LF_ON_DEVICE static int eight_row(int) { return lane_id() % 16; }
+  LF_ON_DEVICE static int eight_depth() { return lane_id() / 16 * 8; }
+  LF_ON_DEVICE static A a_of_eights(const Words4 (&e)[1], int step) { return {{e[0].w[2 * step], e[0].w[2 * step + 1]}}; }
+  LF_ON_DEVICE static B b_of_eights(const Words4 (&e)[1], int step) { return a_of_eights(e, step); }
   LF_ON_DEVICE static void multiply(Sums& sums, const A& a, const B& b);
 };
 template <>
@@ -189,5 +206,8 @@ struct MmaOf<bf16> {
 #endif
 template <typename T>
 using Mma = typename MmaOf<T>::Type;
+#if defined(LF_MMA_PTX_BF16) || defined(LF_MMA_MFMA)
+#define LF_MMA_BF16 1
+#endif
 
 }  // namespace lf_gpu

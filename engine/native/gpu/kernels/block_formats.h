@@ -1,6 +1,7 @@
 // The GGUF block formats (ggml's block_q* structures) and that of GPTQ and AWQ weights (LF_Q4_Z), decoded eight elements at a time: eight that start at a multiple of
 // 8 share their scale in every format.
 #pragma once
+#include "../device/code_pairs.h"
 #include "access.h"
 
 namespace lf_gpu {
@@ -130,14 +131,31 @@ LF_ON_DEVICE void decode8(uint32_t dtype, const uint8_t* blocks, int64_t first, 
   for (int i = 0; i < 8; i++) v[i] = c.scale * float(c.q[i]) + c.shift;
 }
 
-// ---- LF_Q4_Z packed: a plane of codes [rows, depth / 8], eight of a row in a word, the first in the lowest bits, so that the
-// lanes of a warp read whole lines; then a plane of groups [rows, groups], a word each: scale (f16), zero (u8) ----
+// ---- LF_Q4_Z and LF_Q4_0 packed: planes of codes and of groups ----
+//
+// Codes lie in units of 32 rows of the weight by 32 of the depth, units of the same rows behind each other; rows are filled up to
+// whole units with zeros. A word has eight neighbours of a row (code_shift says where). Words lie as the matrix unit's lanes
+// take them: a lane finds its four in 16 bytes, and a warp in a line.
+//
+// The plane of groups holds, for each 32 rows and each group of the depth, an entry a row: of LF_Q4_Z a word with the scale
+// (f16) and from bit 16 on the zero; of LF_Q4_0 the scale alone.
+constexpr int kUnit = 32, kUnitWords = kUnit * kUnit / 8;
+LF_ON_DEVICE int64_t unit_of(int64_t row, int64_t k, int64_t depth) { return row / kUnit * (depth / kUnit) + k / kUnit; }
+LF_ON_DEVICE int word_of_unit(int row, int k) { return (row % 8 * 4 + k / 8) * 4 + row / 8; }
+LF_ON_DEVICE int row_of_word(int word) { return word / 16 + word % 4 * 8; }
+LF_ON_DEVICE int depth_of_word(int word) { return word / 4 % 4 * 8; }
+
+constexpr uint32_t kFixedZero = 8;  // of LF_Q4_0
+LF_ON_DEVICE uint32_t group_word(uint32_t dtype, const uint8_t* groups, int64_t entry) {
+  if (dtype == LF_Q4_0) return load(reinterpret_cast<const uint16_t*>(groups) + entry) | kFixedZero << 16;
+  return load(reinterpret_cast<const uint32_t*>(groups) + entry);
+}
 
 // Eight codes of one word and their group's word.
 LF_ON_DEVICE void decode_word8(uint32_t codes, uint32_t group, float (&v)[8]) {
   const float scale = half_bits_to_float(uint16_t(group)), zero = float(group >> 16 & 255u);
 #pragma unroll
-  for (int i = 0; i < 8; i++) v[i] = scale * (float(codes >> (4 * i) & 15u) - zero);
+  for (int i = 0; i < 8; i++) v[i] = scale * (float(codes >> code_shift(i) & 15u) - zero);
 }
 
 }  // namespace lf_gpu

@@ -11,7 +11,7 @@ struct MatrixSource {
   uint32_t vector;  // eight elements along the dense direction may move as words
   int64_t row_stride, depth_stride, group_stride;  // in elements
   const int32_t* index;  // row i lies at index[i], unless null
-  const uint32_t* groups;  // of packed LF_Q4_Z: the plane of groups, each of group_depth elements; else null
+  const uint8_t* groups;  // of packed LF_Q4_Z and LF_Q4_0: the plane of groups, each of group_depth elements; else null
   int64_t groups_of_row, group_depth;
 };
 
@@ -66,6 +66,20 @@ constexpr uint32_t async_gemm_shared(bool transposed_a, bool transposed_b) {
 constexpr int kThinRows = 4, kThinWarps = 8, kThinColumns = 2, kThinDepth = 1024;
 constexpr uint32_t kThinShared = kThinRows * kThinDepth * 4;
 
+// Weights packed in 4 bits. Slices are as deep as their units; a row of x takes 64 bytes of a slice, a unit of codes 512, its
+// entries of a group up to 128.
+constexpr int kPackedRows = 64, kPackedColumns = 128, kPackedDepth = 32, kPackedStages = 4, kPackedWarps = 4;
+constexpr int kPackedRowBytes = 2 * kPackedDepth, kPackedUnitBytes = 512, kPackedGroupBytes = 128;
+constexpr uint32_t kPackedShared =
+    kPackedStages * (kPackedRows * kPackedRowBytes + kPackedWarps * (kPackedUnitBytes + kPackedGroupBytes));
+// Up to 16 rows: a block has 32 columns, and its warps share the depth.
+constexpr int kPackedThinRows = 16, kPackedThinColumns = 32, kPackedThinWarps = 8;
+constexpr int kPackedThinStage = kPackedThinRows * kPackedRowBytes + kPackedUnitBytes + kPackedGroupBytes;
+constexpr uint32_t kPackedThinShared = kPackedThinWarps * kPackedStages * kPackedThinStage;
+// The same by plain arithmetic, for up to kThinRows rows: 32 threads for each of eight parts of the depth.
+constexpr int kPackedPlainParts = 8, kPackedPlainThreads = 32 * kPackedPlainParts;
+constexpr uint32_t kPackedPlainShared = kPackedPlainParts * kPackedThinColumns * kThinRows * 4;
+
 struct ColumnSumArgs {
   Head head;
   Operand x;       // [rows, n]
@@ -87,7 +101,7 @@ struct PackArgs {
   Head head;
   MatrixSource source;
   uint8_t* out;
-  uint32_t* groups;  // the plane of groups of packed LF_Q4_Z
+  uint8_t* groups;  // the plane of groups of packed LF_Q4_Z and LF_Q4_0
   int64_t group_depth;
   uint32_t out_dtype, backward;
   int64_t rows, columns, stride;  // of what is written

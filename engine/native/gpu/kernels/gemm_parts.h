@@ -9,12 +9,15 @@ namespace lf_gpu {
 
 LF_ON_DEVICE int64_t source_row(const MatrixSource& s, int64_t row) { return s.index ? load(s.index + row) : row; }
 
-// Eight elements of a row along the depth, or 0 from `end` on. `k` is a multiple of 8.
+// Eight elements of a row along the depth, or 0 from `end` on. `k` is a multiple of 8. kPlanes: the operand may be a weight whose
+// codes and groups lie in planes.
+template <bool kPlanes = true>
 LF_ON_DEVICE void read_depth8(const MatrixSource& s, int64_t row, int64_t k, int64_t end, float (&v)[8]) {
-  if (s.groups) {
+  if (kPlanes && s.groups) {
     if (k < end) {
-      const uint32_t* codes = reinterpret_cast<const uint32_t*>(s.data) + (row * s.row_stride + k) / 8;
-      return decode_word8(load(codes), load(s.groups + row * s.groups_of_row + k / s.group_depth), v);
+      const int64_t word = unit_of(row, k, s.row_stride) * kUnitWords + word_of_unit(int(row % kUnit), int(k % kUnit));
+      const int64_t entry = (row / kUnit * s.groups_of_row + k / s.group_depth) * kUnit + row % kUnit;
+      return decode_word8(load(reinterpret_cast<const uint32_t*>(s.data) + word), group_word(s.dtype, s.groups, entry), v);
     }
   } else if (is_block_format(s.dtype)) {
     if (k < end) return decode8(s.dtype, s.data, row * s.row_stride + k, v);

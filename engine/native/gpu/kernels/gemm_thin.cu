@@ -29,7 +29,7 @@ LF_KERNEL(gemm_thin, GemmArgs, kThinWarps* kWarp) {
       for (int c = thread_id(); c < rows * kSpread; c += block_threads()) {
         const int r = c / kSpread, j = c % kSpread;
         float v[8];
-        read_depth8(xs, source_row(xs, span.first_row + r), k0 + j * 8, end, v);
+        read_depth8<false>(xs, source_row(xs, span.first_row + r), k0 + j * 8, end, v);
         for (int i = 0; i < 8; i++) x[r * kThinDepth + i * kSpread + j] = a.round_operands ? in_brain(v[i]) : v[i];
       }
       sync_block();
@@ -38,7 +38,7 @@ LF_KERNEL(gemm_thin, GemmArgs, kThinWarps* kWarp) {
         // No branch leaves a loop that is unrolled: the sums stay in registers.
         for (int j = lane_id(); first_column + column < a.n && k0 + j * 8 < end; j += kWarp) {
           float v[8];
-          read_depth8(w, first_column + column, k0 + j * 8, end, v);
+          read_depth8<false>(w, first_column + column, k0 + j * 8, end, v);
 #pragma unroll
           for (int i = 0; i < 8; i++) v[i] = a.round_operands ? in_brain(v[i]) : v[i];
 #pragma unroll
@@ -121,18 +121,27 @@ LF_KERNEL(pack_rows, PackArgs, kPackThreads) {
   }
   write_words8(a.out, a.out_dtype, row * a.stride + first, v);
 }
-// Blocks of LF_Q4_Z to planes of codes and of groups: a thread for each eight codes.
+// Blocks of LF_Q4_Z and LF_Q4_0 to planes of codes and of groups: a thread for each eight codes.
 LF_KERNEL(pack_codes, PackArgs, kPackThreads) {
-  const int64_t words = a.rows * a.columns / 8, groups = (a.columns + a.group_depth - 1) / a.group_depth;
-  for (int64_t i = int64_t(block_x()) * block_threads() + thread_id(); i < words; i += int64_t(grid_x()) * block_threads()) {
-    const int64_t row = i * 8 / a.columns, k = i * 8 % a.columns;
-    const Codes8 c = codes8(LF_Q4_Z, a.source.data, i * 8);
+  const uint32_t dtype = a.source.dtype;
+  const int64_t units = (a.rows + kUnit - 1) / kUnit * (a.columns / kUnit), groups = (a.columns + a.group_depth - 1) / a.group_depth;
+  for (int64_t i = int64_t(block_x()) * block_threads() + thread_id(); i < units * kUnitWords; i += int64_t(grid_x()) * block_threads()) {
+    const int64_t unit = i / kUnitWords, block_row = unit / (a.columns / kUnit);
+    const int within = row_of_word(int(i % kUnitWords));
+    const int64_t row = block_row * kUnit + within, k = unit % (a.columns / kUnit) * kUnit + depth_of_word(int(i % kUnitWords));
+    const bool inside = row < a.rows;
     uint32_t word = 0;
-    for (int e = 0; e < 8; e++) word |= uint32_t(c.q[e]) << (4 * e);
+    if (inside) {
+      const Codes8 c = codes8(dtype, a.source.data, row * a.columns + k);
+      for (int e = 0; e < 8; e++) word |= uint32_t(c.q[e]) << code_shift(e);
+    }
     store(reinterpret_cast<uint32_t*>(a.out) + i, word);
     if (k % a.group_depth) continue;
-    const uint16_t* block = reinterpret_cast<const uint16_t*>(a.source.data + i / 4 * block_bytes(LF_Q4_Z));
-    store(a.groups + row * groups + k / a.group_depth, uint32_t(load(block)) | (uint32_t(load(block + 1)) & 255u) << 16);
+    const int64_t entry = (block_row * groups + k / a.group_depth) * kUnit + within;
+    const uint16_t* block = reinterpret_cast<const uint16_t*>(a.source.data + (row * a.columns + k) / kUnit * block_bytes(dtype));
+    const uint32_t scale = inside ? load(block) : 0u;
+    if (dtype == LF_Q4_0) store(reinterpret_cast<uint16_t*>(a.groups) + entry, uint16_t(scale));
+    else store(reinterpret_cast<uint32_t*>(a.groups) + entry, scale | (inside ? load(block + 1) & 255u : 0u) << 16);
   }
 }
 LF_KERNEL(pack_blocks, PackArgs, kPackThreads) {

@@ -282,12 +282,12 @@ const char* run_pack(Context& c, const uint32_t*, const View* o, int) {
   args.rows = dst.shape[forward ? 0 : 1], args.columns = dst.shape[forward ? 1 : 0];
   args.stride = packed_stride(args.columns);
   if (dst.elements() == 0) return nullptr;
-  const bool own = is_blocks(dst.dtype), codes = dst.dtype == LF_Q4_Z;
+  const bool own = is_blocks(dst.dtype), codes = has_planes(dst.dtype);
   if (codes) {
-    args.group_depth = codes_group(dst.group);
-    args.groups = reinterpret_cast<uint32_t*>(dst.data + codes_bytes(static_cast<uint64_t>(args.rows), static_cast<uint64_t>(args.columns)));
+    args.group_depth = codes_group(dst.dtype, dst.group);
+    args.groups = dst.data + codes_bytes(static_cast<uint64_t>(args.rows), static_cast<uint64_t>(args.columns));
   }
-  const int64_t pieces = args.rows * args.stride / 8;
+  const int64_t pieces = (codes ? round_up(args.rows, static_cast<int64_t>(kUnitRows)) : args.rows) * args.stride / 8;
   const uint32_t threads = threads_for(c, pieces, kPackThreads);
   return c.launch(codes ? "pack_codes" : own ? "pack_blocks" : "pack_rows", {static_cast<uint32_t>(ceil_div(pieces, threads))}, threads, 0, args);
 }

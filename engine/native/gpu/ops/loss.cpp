@@ -62,7 +62,11 @@ const char* input_gradient_of_blocks(Context& c, GemmArgs args, const View& w, u
   for (int64_t first = 0; first < vocabulary; first += rows) {
     decode.rows = std::min(rows, vocabulary - first);
     decode.source = weight_source(w, true);
-    if (decode.source.groups) decode.source.data += first * depth / 2, decode.source.groups += first * decode.source.groups_of_row;
+    static_assert(kDecodedRows % kUnitRows == 0, "parts begin with whole units");
+    if (decode.source.groups) {
+      decode.source.data += first * depth / 2;
+      decode.source.groups += first * decode.source.groups_of_row * static_cast<int64_t>(group_entry(w.dtype));
+    }
     else decode.source.data += first * (depth / block_extent(w.dtype)) * static_cast<int64_t>(block_size(w.dtype));
     const int64_t chunks = decode.rows * depth / 8;
     const uint32_t threads = threads_for(c, chunks, kPackThreads);

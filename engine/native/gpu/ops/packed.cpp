@@ -9,9 +9,9 @@ uint64_t packed_bytes(uint32_t dtype, uint32_t layout, uint32_t n, uint32_t k, u
   const bool forward = layout == LF_LAYOUT_PACKED_FORWARD;
   if (is_blocks(dtype)) {
     if (!forward || k % block_extent(dtype)) return 0;
-    if (dtype == LF_Q4_Z) {
-      const uint64_t depth = static_cast<uint64_t>(codes_group(group));
-      return depth ? codes_bytes(n, k) + uint64_t{n} * ((k + depth - 1) / depth) * 4 : 0;
+    if (has_planes(dtype)) {
+      const uint64_t depth = static_cast<uint64_t>(codes_group(dtype, group)), units = (n + kUnitRows - 1) / kUnitRows;
+      return depth ? codes_bytes(n, k) + units * kUnitRows * ((k + depth - 1) / depth) * group_entry(dtype) : 0;
     }
     return uint64_t{n} * (k / block_extent(dtype)) * block_size(dtype);
   }

@@ -1,6 +1,6 @@
 // Packed weights: rows along what a product sums over (K forward, N backward), each padded to whole words of 16 bytes.
-// A block format keeps its blocks, but for LF_Q4_Z (AWQ, GPTQ): its codes and its groups lie in planes of their own, one word a
-// group, so that codes are read as whole lines and a scale is read once a group.
+// A block format keeps its blocks, but for those of 4 bits with a scale and a whole zero, LF_Q4_Z (AWQ, GPTQ) and LF_Q4_0: their codes
+// and groups lie in planes of their own, so that codes are read as whole lines and a scale is read once a group.
 #pragma once
 #include <cstdint>
 
@@ -23,8 +23,14 @@ inline uint64_t block_size(uint32_t dtype) {
   }
 }
 
-// Elements of a row that share a scale in packed LF_Q4_Z; 0 for a group that blocks do not make.
-inline int64_t codes_group(uint32_t group) { return group == 0 ? 32 : group % 32 ? 0 : group; }
-inline uint64_t codes_bytes(uint64_t n, uint64_t k) { return n * k / 2; }
+// The formats of 4 bits whose codes and groups lie in planes (kernels/block_formats.h). The rows of a plane of codes are filled up to
+// whole units.
+inline bool has_planes(uint32_t dtype) { return dtype == LF_Q4_Z || dtype == LF_Q4_0; }
+constexpr uint64_t kUnitRows = 32;
+// Elements of a row that share a scale; 0 for a group that blocks do not make.
+inline int64_t codes_group(uint32_t dtype, uint32_t group) { return dtype == LF_Q4_0 || group == 0 ? 32 : group % 32 ? 0 : group; }
+inline uint64_t codes_bytes(uint64_t n, uint64_t k) { return (n + kUnitRows - 1) / kUnitRows * kUnitRows * k / 2; }
+// Of an entry of the plane of groups.
+inline uint64_t group_entry(uint32_t dtype) { return dtype == LF_Q4_0 ? 2 : 4; }
 
 }  // namespace lf_gpu

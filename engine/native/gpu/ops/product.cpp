@@ -41,6 +41,11 @@ int64_t row_tiles(const GemmArgs& args, int64_t rows_of_block) {
   return ceil_div(args.m, rows_of_block) + (args.group_kind == kGroupedRows ? args.groups : 0);
 }
 
+// Brings an operand into rows of a 16-bit type that move as words, where it is not.
+const char* as_rows(Context& c, MatrixSource* s, lf_dtype type, int64_t rows, int64_t depth) {
+  return form_of(*s, type, rows, round_up(depth, 8)) == Form::kDepth ? nullptr : pack_into(c, *s, type, rows, depth, s);
+}
+
 // A product that the vendor's library could form: nothing is done to its sums but scaling.
 bool is_plain(const GemmArgs& args, lf_dtype type) {
   const bool known = args.out_dtype == LF_F32 || args.out_dtype == static_cast<uint32_t>(type);
@@ -66,6 +71,26 @@ const char* launch_product(Context& c, const char* kernel, const GemmArgs& args,
   if (down > 65535) return c.fail(LF_UNSUPPORTED, "a product of %lld rows at once", (long long)args.m);
   const uint32_t groups = args.group_kind == kGroupedDepth ? args.groups : 1;
   return c.launch(kernel, {static_cast<uint32_t>(across), static_cast<uint32_t>(down), groups}, threads, shared, args);
+}
+
+// A product with a weight whose 4-bit codes lie in planes.
+bool takes_packed(const GemmArgs& args) {
+  return args.b.groups && args.group_kind == kNoGroups && !args.a.index && reinterpret_cast<uintptr_t>(args.b.data) % 16 == 0;
+}
+const char* multiply_packed(Context& c, GemmArgs args, uint32_t math) {
+  const uint32_t warp = c.info().warp;
+  if (math != LF_MATH_BF16 || !c.info().multiplies_bf16) {
+    args.round_operands = math == LF_MATH_BF16;
+    return launch_product(c, "gemm_packed_plain", args, kThinRows, kPackedThinColumns, kPackedPlainThreads, kPackedPlainShared);
+  }
+  LF_RETURN_IF(as_rows(c, &args.a, LF_BF16, args.m, args.depth));
+  if (args.depth2 > 0) {
+    LF_RETURN_IF(as_rows(c, &args.a2, LF_BF16, args.m, args.depth2));
+    LF_RETURN_IF(as_rows(c, &args.b2, LF_BF16, args.n, args.depth2));
+  }
+  if (args.m <= kPackedThinRows)
+    return launch_product(c, "gemm_packed_thin", args, kPackedThinRows, kPackedThinColumns, kPackedThinWarps * warp, kPackedThinShared);
+  return launch_product(c, "gemm_packed", args, kPackedRows, kPackedColumns, kPackedWarps * warp, kPackedShared);
 }
 
 }  // namespace
@@ -97,10 +122,10 @@ MatrixSource weight_source(const View& w, bool forward) {
     s.data = w.data;
     s.dtype = static_cast<uint32_t>(w.dtype);
     s.row_stride = w.shape[1], s.depth_stride = 1;
-    if (w.dtype == LF_Q4_Z && w.layout != LF_LAYOUT_STRIDED) {
-      s.group_depth = codes_group(w.group);
+    if (has_planes(s.dtype) && w.layout != LF_LAYOUT_STRIDED) {
+      s.group_depth = codes_group(s.dtype, w.group);
       s.groups_of_row = ceil_div(w.shape[1], s.group_depth);
-      s.groups = reinterpret_cast<const uint32_t*>(w.data + codes_bytes(static_cast<uint64_t>(w.shape[0]), static_cast<uint64_t>(w.shape[1])));
+      s.groups = w.data + codes_bytes(static_cast<uint64_t>(w.shape[0]), static_cast<uint64_t>(w.shape[1]));
     }
     return s;
   }
@@ -125,8 +150,10 @@ void set_output(GemmArgs& args, const View& y) {
 const char* multiply(Context& c, GemmArgs args, uint32_t math) {
   if (args.m == 0 || args.n == 0) return nullptr;
   const bool second = args.depth2 > 0;
+  if (takes_packed(args) && ((math == LF_MATH_BF16 && c.info().multiplies_bf16) || (args.m <= kThinRows && !args.row_limit)))
+    return multiply_packed(c, args, math);
   const bool few = args.group_kind == kNoGroups ? args.m <= kThinRows : args.group_kind == kGroupedRows && args.m <= kThinRows * args.groups;
-  if (few && !args.row_limit && (is_blocks(args.b.dtype) || args.b.depth_stride == 1)) {
+  if (few && !args.row_limit && !args.b.groups && (is_blocks(args.b.dtype) || args.b.depth_stride == 1)) {
     args.round_operands = math == LF_MATH_BF16;
     return launch_product(c, "gemm_thin", args, kThinRows, kThinWarps * kThinColumns, kThinWarps * c.info().warp, kThinShared);
   }
@@ -140,9 +167,7 @@ const char* multiply(Context& c, GemmArgs args, uint32_t math) {
     // Groups of rows may begin anywhere, where no words do.
     if (a == Form::kRows && b == Form::kRows && args.group_kind != kGroupedRows) kind = "tt";
     if (kind && second) {
-      if (form_of(args.a2, type, args.m, round_up(args.depth2, 8)) != Form::kDepth) {
-        LF_RETURN_IF(pack_into(c, args.a2, type, args.m, args.depth2, &args.a2));
-      }
+      LF_RETURN_IF(as_rows(c, &args.a2, type, args.m, args.depth2));
       if (form_of(args.b2, type, args.n, args.depth2) != b) {
         MatrixSource flat = args.b2;
         if (b == Form::kRows) std::swap(flat.row_stride, flat.depth_stride);

@@ -51,6 +51,8 @@ void fill_properties(Driver& driver, const DeviceInfo& info, uint64_t free, lf_d
   p.alignment = 256;
   p.unified_memory = 0;
   p.kv_block_size = 32;
+  // Weights are decoded into the matrix unit's own numbers; plain arithmetic gains nothing by 8 bits either.
+  p.packed_math = LF_MATH_BF16;
   memcpy(out, &p, p.struct_size);
 }
 

@@ -63,7 +63,11 @@ lf_error* lf_device::open() {
   opened_ = true;
   if (Driver::Status status = driver.make_current(index)) return driver_error(driver, status, "the device cannot be used");
   blas = Blas::open();
-  return kernels.load(info);
+  if (lf_error* error = kernels.load(info)) return error;
+  // Targets without a matrix unit for it have no such kernel.
+  std::string why;
+  info.multiplies_bf16 = kernels.find("gemm_packed", 0, &why) != nullptr;
+  return nullptr;
 }
 
 lf_device::~lf_device() {

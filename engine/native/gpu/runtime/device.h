@@ -23,7 +23,7 @@ struct lf_device {
 
   lf_gpu::Driver& driver;
   const int index;
-  const lf_gpu::DeviceInfo info;
+  lf_gpu::DeviceInfo info;  // does not change once the device is open
   lf_gpu::DeviceMemory memory;
   lf_gpu::BufferTable buffers;
   lf_gpu::Kernels kernels;

@@ -12,6 +12,8 @@ struct DeviceInfo {
   uint64_t memory = 0;             // bytes
   uint32_t units = 0, warp = 32;
   uint32_t shared_limit = 0;       // bytes of shared memory that a block may have
+  // Of an open device: by a matrix unit, as the code that was loaded for it; else by plain arithmetic.
+  bool multiplies_bf16 = false;
   std::string refusal;             // why the kernels cannot run on it, and what to do; empty when they can
 };
 

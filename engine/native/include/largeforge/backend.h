@@ -469,6 +469,7 @@ typedef struct lf_device_properties {
   uint32_t alignment;     /* of buffer offsets, in bytes */
   uint32_t unified_memory;
   uint32_t kv_block_size; /* preferred positions per KV block */
+  uint32_t packed_math;   /* lf_math: in which LINEAR is fastest with x of bf16 and w packed in a block format */
 } lf_device_properties;
 
 typedef struct lf_device_options {

@@ -243,10 +243,17 @@ int main(int count, char** arguments) {
   linear(random, "product of four rows", "gemm_thin", 4, 512, 1024, LF_BF16, kBrain * (n * k + 4 * k + 4 * n));
   linear(random, "product of one row, Q8_0", "gemm_thin", 1, 512, 1024, LF_Q8_0, n * k * 34 / 32 + kBrain * (k + n));
   linear(random, "product of one row, Q4_K", "gemm_thin", 1, 512, 4096, LF_Q4_K, n * 4096 * 144 / 256 + kBrain * (4096 + n));
-  linear(random, "product of one row, GPTQ or AWQ", "gemm_thin", 1, 512, 4096, LF_Q4_Z, n * 4096 * 20 / 32 + kBrain * (4096 + n));
+  // Of 4-bit weights: the codes, and for each group of 32 scale and zero. Blocks of 32 columns (128, of more than 16 rows) each
+  // read the rows, which the weight of a whole line of units outweighs.
+  const double codes = 0.5, q4_z = codes + 4.0 / 32, q4_0 = codes + 2.0 / 32;
+  linear(random, "product of one row, GPTQ or AWQ", "gemm_packed_thin", 1, 512, 4096, LF_Q4_Z, n * 4096 * q4_z + kBrain * (n / 32 * 4096 + n));
+  linear(random, "product of one row, Q4_0", "gemm_packed_thin", 1, 512, 4096, LF_Q4_0, n * 4096 * q4_0 + kBrain * (n / 32 * 4096 + n));
+  linear(random, "product of 16 rows, GPTQ or AWQ", "gemm_packed_thin", 16, 512, 1024, LF_Q4_Z, n * k * q4_z + kBrain * (n / 32 * 16 * k + 16 * n));
+  linear(random, "product of 64 rows, GPTQ or AWQ", "gemm_packed", 64, 512, 1024, LF_Q4_Z, n * k * q4_z + kBrain * (n / 128 * 64 * k + 64 * n));
+  linear(random, "product of 128 rows, Q4_0", "gemm_packed", 128, 256, 512, LF_Q4_0, 2 * 256 * 512 * q4_0 + kBrain * (2 * 128 * 512 + 128 * 256));
   linear(random, "product, one tile", "gemm_async", 128, 128, 1024, LF_BF16, kBrain * (2 * 128 * k + 128 * 128));
   linear(random, "product, six tiles", "gemm_async", 256, 384, 512, LF_BF16, kBrain * (256 * 512 * 3 + 384 * 512 * 2 + 256 * 384));
-  linear(random, "product, one tile, GPTQ or AWQ", "gemm_bf16", 64, 64, 1024, LF_Q4_Z, 64 * k * 20 / 32 + kBrain * (64 * k + 64 * 64));
+  linear(random, "product, one tile, Q4_1", "gemm_bf16", 64, 64, 1024, LF_Q4_1, 64 * k * 20 / 32 + kBrain * (64 * k + 64 * 64));
   norm(random, 16, 1024);
   attention(random, 192, 4, 2, 64);
   attention(random, 160, 2, 2, 128);

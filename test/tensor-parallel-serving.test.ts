@@ -104,7 +104,7 @@ describe('a model that is served by two devices', () => {
     // Activations are of bf16, and the ranks' parts are summed in another order.
     for (const [i, value] of logprobs(shared).entries())
       expect(Math.abs(value - logprobs(alone)[i]!)).toBeLessThan(0.02);
-  });
+  }, 120_000);
 
   it('gives them on emulated GPUs, which meet by NCCL', async () => {
     const [one, two] = [await serve('cpu', 1), await serve('cuda', 2)];

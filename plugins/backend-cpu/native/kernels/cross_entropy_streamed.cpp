@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kTileColumns = 480;  // a multiple of kPanel and of the elements of kLanes words, at every level
 constexpr int64_t kSegments = 8;
 constexpr int64_t kBlockRows = 128, kFewestRows = 32;
-constexpr int64_t kRowBytes = 512 << 10;   // of a block's laid-out rows, where it has more than kFewestRows
+constexpr int64_t kRowBytes = 512 << 10;   // of a block's laid-out rows; of deeper ones it has half as many
 constexpr int64_t kChunkBytes = 48 << 20;  // of the rows and sums that exist at a time
 static_assert(kTileColumns % kPanel == 0 && kTileColumns % (kLanes * 2) == 0, "tiles are whole panels and whole vectors");
 

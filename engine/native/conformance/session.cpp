@@ -133,7 +133,7 @@ void encode(std::vector<uint8_t>& stream, uint32_t op, const std::vector<uint32_
   stream.resize(start + command.bytes);
   uint8_t* at = stream.data() + start;
   memcpy(at, &command, sizeof command);
-  memcpy(at + sizeof command, params.data(), params.size() * 4);
+  if (!params.empty()) memcpy(at + sizeof command, params.data(), params.size() * 4);
   memcpy(at + sizeof command + padded * 4, tensors.data(), tensors.size() * sizeof(lf_tensor));
 }
 

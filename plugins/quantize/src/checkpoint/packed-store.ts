@@ -20,17 +20,24 @@ export class PackedStore implements Disposable {
   /** The same tensors, whose bytes are read back when they are asked for. Throws LF_ENGINE_FILE_UNWRITABLE. */
   async keep(tensors: readonly TensorToWrite[]): Promise<TensorToWrite[]> {
     const kept: TensorToWrite[] = [];
-    for (const tensor of tensors) {
-      const bytes = await tensor.bytes();
-      const { length } = bytes;
-      const position = this.size;
-      for (let done = 0; done < length; ) {
-        done += this.writing(() => writeSync(this.descriptor, bytes, done, length - done, position + done));
-      }
-      this.size += length;
-      kept.push({ ...tensor, bytes: () => this.read(position, length) });
-    }
+    for (const tensor of tensors) kept.push(this.readLater(tensor, ...this.append(await tensor.bytes())));
     return kept;
+  }
+
+  /** Writes behind what there is; gives the place and the number of the bytes. */
+  private append(bytes: Uint8Array): [position: number, length: number] {
+    const position = this.size;
+    const { length } = bytes;
+    for (let done = 0; done < length; ) {
+      done += this.writing(() => writeSync(this.descriptor, bytes, done, length - done, position + done));
+    }
+    this.size += length;
+    return [position, length];
+  }
+
+  /** In a scope of its own: a function that is kept keeps what others of its scope have captured, the bytes among it. */
+  private readLater(tensor: TensorToWrite, position: number, length: number): TensorToWrite {
+    return { ...tensor, bytes: () => this.read(position, length) };
   }
 
   [Symbol.dispose](): void {

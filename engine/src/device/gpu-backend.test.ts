@@ -101,4 +101,12 @@ describe.each([
     expect(stdout).toContain('KV_WRITE');
     expect(stdout.split('\n').filter((line) => line.includes('not supported'))).toEqual([]);
   }, 300_000);
+
+  it('conforms in products with packed weights, of which three cases have few', () => {
+    const { status, stdout, stderr } = spawnSync(kit, [emulatedLibrary(vendor), '--op', 'LINEAR', '--cases', '60'], {
+      encoding: 'utf8',
+      env: { ...process.env, ...emulated },
+    });
+    expect(status, `${stdout}${stderr}`).toBe(0);
+  }, 120_000);
 });

@@ -38,7 +38,7 @@ const char* check_forward(Context& c, const View* o, const Forward& f) {
 const char* run_forward(Context& c, const View* o, const Forward& f, float eps, float weight_offset) {
   NormArgs args{};
   args.x = rows_of(o[0]), args.residual = rows_of(o[1]), args.weight = rows_of(o[2]);
-  if (f.bias >= 0) args.bias = rows_of(o[f.bias]);
+  args.bias = rows_of(f.bias >= 0 ? o[f.bias] : View{});
   args.y = rows_of(o[f.y]), args.sum = rows_of(o[f.sum]);
   if (f.mean >= 0) args.mean = elements_of(o[f.mean]);
   args.rstd = elements_of(o[f.rstd]);
@@ -88,7 +88,7 @@ const char* run_backward(Context& c, const View* o, const Backward& b, float wei
   args.rstd = elements_of(o[b.rstd]);
   args.dh_in = rows_of(o[b.dh_in]), args.dx = rows_of(o[b.dx]);
   args.dweight = rows_of(o[b.dweight]);
-  if (b.dbias >= 0) args.dbias = rows_of(o[b.dbias]);
+  args.dbias = rows_of(b.dbias >= 0 ? o[b.dbias] : View{});
   args.n = o[1].shape[o[1].rank - 1];
   args.rows = row_count(o[1]);
   args.weight_offset = weight_offset;

@@ -1,5 +1,5 @@
 /**
- * Quantises a model to 4 bits here, with GPTQModel and with llm-compressor, on the same windows, and compares perplexities:
+ * Quantises a model here, to 4 bits unless a method's name says how many, with GPTQModel and with llm-compressor, on the same windows, and compares perplexities:
  *
  *   node bench/quantise.mjs --model FOLDER --calibration TEXT --test TEXT --work FOLDER [--windows N] [--samples N] [--only NAMES]
  *
@@ -80,6 +80,8 @@ const methods = {
   'gptq-compressed': ours('gptq', { format: 'compressed-tensors' }),
   'gptq-compressed-half-drift': ours('gptq', { format: 'compressed-tensors', driftCorrection: 0.5 }),
   'gptq-asymmetric': ours('gptq', { symmetric: false }),
+  ...Object.fromEntries([2, 3, 8].map((bits) => [`gptq-${bits}-bits`, ours('gptq', { bits })])),
+  'awq-8-bits': ours('awq', { bits: 8, format: 'compressed-tensors' }),
   awq: ours('awq'),
   'awq-drift': ours('awq', { driftCorrection: 1 }),
   'awq-half-drift': ours('awq', { driftCorrection: 0.5 }),
@@ -121,8 +123,13 @@ function windowScores(name, model) {
   });
 }
 
-/** Bits that a weight of the quantised layers takes, with scales, zero points and order; and all files of weights. */
-function sizes(folder) {
+const bitsOf = (name) => Number(/-(\d)-bits$/.exec(name)?.[1] ?? 4);
+
+/**
+ * Bits that a weight of the quantised layers takes, with scales, zero points and order; and all files of weights.
+ * @param bits of a code, of which words hold as many as fit, one behind the other
+ */
+function sizes(folder, bits) {
   const files = readdirSync(folder).filter((name) => name.endsWith('.safetensors'));
   let [bytes, weights, all] = [0, 0, 0];
   for (const name of files) {
@@ -134,9 +141,8 @@ function sizes(folder) {
       )
         continue;
       bytes += size;
-      // Eight codes of 4 bits a word.
       if (dtype === 'i8') weights += shape[0] * shape[1];
-      if (/\.(qweight|weight_packed)$/.test(tensor)) weights += 8 * shape[0] * shape[1];
+      if (/\.(qweight|weight_packed)$/.test(tensor)) weights += (32 / bits) * shape[0] * shape[1];
     }
   }
   return { bitsPerWeight: (8 * bytes) / weights, megabytes: all / 1e6 };
@@ -175,7 +181,7 @@ for (const name of values.only.split(',')) {
   const scores = windowScores(name, gguf ? join(folder, 'model.gguf') : folder);
   first ??= scores;
   const [mean, low, high] = ratio(scores, first);
-  const { bitsPerWeight, megabytes } = gguf ? ggufSizes(folder) : sizes(folder);
+  const { bitsPerWeight, megabytes } = gguf ? ggufSizes(folder) : sizes(folder, bitsOf(name));
   const size = `${bitsPerWeight.toFixed(3)} | ${megabytes.toFixed(1)}`;
   const cost = `${seconds.toFixed(0)} | ${processor.toFixed(0)} | ${(peakBytes / 2 ** 20).toFixed(0)}`;
   console.log(`| ${name} | ${perplexity(scores).toFixed(3)} | ${mean} (${low} to ${high}) | ${size} | ${cost} |`);

@@ -33,6 +33,9 @@ if method == "smoothquant":
 else:
     modifier = {"gptq": GPTQModifier, "awq": AWQModifier}[method]
     recipe = modifier(config_groups={"group_0": scheme}, ignore=["lm_head"])
+# Its AWQ pins memory for a GPU even where there is none.
+if not torch.cuda.is_available():
+    torch.Tensor.pin_memory = lambda tensor, *_: tensor
 started = time.time()
 oneshot(model=model, dataset=data, recipe=recipe, max_seq_length=512, num_calibration_samples=len(windows), batch_size=4)
 seconds = time.time() - started

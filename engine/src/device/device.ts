@@ -84,9 +84,10 @@ export class Device implements Disposable {
   private closed = false;
   private deviceAllocations = 0;
   private submits = 0;
-  private held = false;
   private flushes = 0;
   private live = 0;
+  /** Whether what was recorded waits for a call of `submit`, however much it is. */
+  private held = false;
   private revisions = 0;
   /** Whether what is being captured does the same when it is submitted again. */
   private repeatable = false;
@@ -243,8 +244,9 @@ export class Device implements Disposable {
    */
   capture<T>(memory: Arena, record: () => T): { readonly result: T; readonly stream: CommandStream | undefined } {
     this.submit();
-    const { transient, recorder, revision } = this;
+    const { transient, recorder, revision, held } = this;
     this.transient = memory;
+    this.held = true;
     this.repeatable = this.captures;
     recorder.capture();
     let stream: CommandStream | undefined;
@@ -253,6 +255,7 @@ export class Device implements Disposable {
       result = record();
     } finally {
       this.transient = transient;
+      this.held = held;
       stream = recorder.captureEnd(this.repeatable && this.revision === revision);
     }
     return { result, stream };

@@ -63,7 +63,7 @@ export class CommandRecorder {
   private inspector: CommandInspector | undefined;
   /** The command that is not whole yet, when there is an inspector. */
   private pending: { readonly done: (operands: readonly Operand[]) => void; readonly operands: Operand[] } | undefined;
-  /** The WRITEs since `capture`, which also keeps what is recorded together. */
+  /** The WRITEs since `capture`. */
   private captured: StreamWrite[] | undefined;
   /** Where each command was recorded, when call sites are kept. */
   private sites: CallSite[] | undefined;
@@ -93,7 +93,7 @@ export class CommandRecorder {
   /** Begins a command; returns the index of its first parameter. All parameters and operands are zero at first. */
   begin(op: number, params: number, operands: number): number {
     if (this.inspector) this.tell(op);
-    if (this.length * 4 > this.limit && !this.captured) this.onFull();
+    if (this.length * 4 > this.limit) this.onFull();
     const paramWords = (params + 3) & ~3;
     const total = HEADER_WORDS + paramWords + operands * TENSOR_WORDS;
     const at = this.length;
@@ -154,7 +154,7 @@ export class CommandRecorder {
     return this.inspector !== undefined;
   }
 
-  /** From here on, with nothing recorded yet, until `captureEnd` commands are not handed over on the way. */
+  /** Notes WRITEs from here on, with nothing recorded yet, until `captureEnd`; nobody may hand commands over meanwhile. */
   capture(): void {
     this.captured = [];
   }

@@ -17,12 +17,17 @@ export async function cacheKey(
   options: DataOptions,
 ): Promise<string> {
   const { columns, style, trainOn, sampleBy, maxRowBytes, maxRejected } = options;
+  const { source } = tokenizer;
   const hash = createHash('sha256');
   hash.update(
     JSON.stringify({
       tokenisation,
       files,
-      tokenizer: tokenizer.source,
+      tokenizer: {
+        tokenizer: source.json ?? source.tokenizer,
+        config: source.config,
+        chatTemplate: source.chatTemplate,
+      },
       eosTokenIds: tokenizer.eosTokenIds,
       format: format.id,
       options: { columns: Object.entries(columns).sort(), style, trainOn, sampleBy, maxRowBytes, maxRejected },
